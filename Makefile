@@ -1,0 +1,36 @@
+# `make demo` and `make test` need Python 3.11 or later and make; each makes .venv and installs into it if that is not done yet.
+
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := runs/demo
+SAMPLES := examples/digits
+
+.PHONY: demo test lint bench clean
+
+demo: .venv/installed
+	rm -rf $(RUN)
+	$(BIN)/keras-senet train --config saved_models/seresnet20_digits/config.json --output $(RUN)
+	$(BIN)/keras-senet export $(RUN)/last.keras $(RUN)/model.tflite
+	$(BIN)/keras-senet export $(RUN)/last.keras $(RUN)/saved_model
+	$(BIN)/keras-senet evaluate $(RUN)/last.keras --dataset digits
+	$(BIN)/keras-senet evaluate $(RUN)/model.tflite --dataset digits
+	$(BIN)/keras-senet predict $(RUN)/model.tflite $(SAMPLES) --picture $(RUN)/predictions.png
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: .venv/installed
+	for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark || exit; done
+
+clean:
+	rm -rf .venv runs
+
+.venv/installed: setup.cfg constraints.txt
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or later is needed: make PYTHON=python3.12')"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all]'
+	touch $@

@@ -1,0 +1,44 @@
+"""Help in error messages: what the user may have meant."""
+
+import difflib
+import importlib
+import os
+from collections.abc import Iterable
+from types import ModuleType
+
+
+def did_you_mean(received: str, accepted: Iterable[str]) -> str:
+    """ " Did you mean 'a' or 'b'?" with the names nearest to `received`, or nothing where none is near."""
+    by_folded = {name.casefold(): name for name in accepted}
+    nearest = difflib.get_close_matches(received.casefold(), by_folded, n=3, cutoff=0.5)
+    return f" Did you mean {' or '.join(repr(by_folded[name]) for name in nearest)}?" if nearest else ""
+
+
+def existing_path(path: str | os.PathLike) -> str:
+    """`path` as a string.
+
+    Raises:
+        FileNotFoundError: if nothing is there; the message has the nearest names in the same folder.
+    """
+    path = os.fspath(path)
+    if os.path.exists(path):
+        return path
+    folder, name = os.path.split(path)
+    if not os.path.isdir(folder or "."):
+        raise FileNotFoundError(f"There is no folder {folder}, so no file {path}.")
+    near = did_you_mean(name, os.listdir(folder or "."))
+    raise FileNotFoundError(f"There is no file or folder {path}.{near}")
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """The optional `module`, imported.
+
+    Raises:
+        ImportError: if it is not installed; the message names the extra that brings it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"This needs the package {error.name}, which is not installed. Install it with: pip install 'keras-senet[{extra}]'"
+        ) from error

@@ -1,0 +1,41 @@
+"""Files and folders that are either whole or not there."""
+
+import contextlib
+import os
+import pathlib
+import shutil
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """A temporary name for what shall become the file or folder `path`.
+
+    When the block ends well, what it wrote takes the place of `path`; when it raises, that is removed and `path` is as it was.
+
+    Args:
+        path: where the result goes; its folder must exist.
+
+    Yields:
+        A path in the same folder with the same suffix, where nothing is yet.
+
+    Raises:
+        FileNotFoundError: if the folder of `path` does not exist.
+    """
+    path = pathlib.Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {path.parent} to write {path.name} into.")
+    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    try:
+        yield partial
+        if path.is_dir():  # a folder cannot be replaced by renaming
+            old = path.with_name(f".old-{os.getpid()}-{path.name}")
+            path.rename(old)
+            partial.rename(path)
+            shutil.rmtree(old)
+        else:
+            partial.replace(path)
+    finally:
+        if partial.is_dir():
+            shutil.rmtree(partial)
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,138 @@
+"""The squeeze-and-excitation block as one Keras layer."""
+
+from collections.abc import Callable
+
+import keras
+from keras import ops
+
+SQUEEZES = ("avg", "max", None)
+
+
+@keras.saving.register_keras_serializable(package="keras_senet")
+class SqueezeExcite(keras.layers.Layer):
+    """Rescales the channels of a feature map by gates computed from the whole map.
+
+    Squeeze: each channel is summarized by its mean over the map. Excitation: two fully connected layers, the first narrower by
+    `reduction`, turn the summaries into one gate a channel. The output is the input times its gates.
+
+    Under a mixed precision policy the mean is accumulated in float32: a 112 x 112 map sums 12,544 values, which float16 and
+    bfloat16 cannot hold.
+
+    Args:
+        reduction: integer, channels of the input for each hidden unit of the excitation.
+        hidden_units: integer, the number of hidden units itself; it takes precedence over `reduction`.
+        squeeze: `"avg"`, `"max"`, or `None`: no pooling, so that the two layers act at each position like 1x1 convolutions
+            and every position has gates of its own.
+        activation: activation after the first layer, anything that `keras.activations.get` takes.
+        gate: activation that makes the gates, likewise.
+        use_bias: whether the two layers have biases.
+        data_format: `"channels_last"` or `"channels_first"`; by default `keras.config.image_data_format()`.
+        **kwargs: `name`, `dtype` and `trainable` of `keras.layers.Layer`.
+
+    Input shape: `(N, H, W, C)`, or `(N, C, H, W)` with `"channels_first"`. H and W may be unknown.
+
+    Output shape: that of the input.
+
+    Raises:
+        ValueError: if `squeeze` is unknown, the input is not of rank 4, its number of channels is unknown, or `reduction`
+            leaves less than one hidden unit.
+
+    Source: Hu et al., "Squeeze-and-Excitation Networks", arXiv 1709.01507, section 3, equations 2 to 4; without squeeze,
+    section 7.1 ("NoSqueeze").
+
+    Example:
+
+    >>> layer = keras_senet.layers.SqueezeExcite(reduction=4)
+    >>> x = np.random.rand(2, 8, 8, 16).astype("float32")
+    >>> layer(x).shape, layer.gates(x).shape
+    (TensorShape([2, 8, 8, 16]), TensorShape([2, 16]))
+    """
+
+    def __init__(
+        self,
+        reduction: int = 16,
+        hidden_units: int | None = None,
+        squeeze: str | None = "avg",
+        activation: str | Callable = "relu",
+        gate: str | Callable = "sigmoid",
+        use_bias: bool = True,
+        data_format: str | None = None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if squeeze not in SQUEEZES:
+            raise ValueError(f"`squeeze` must be one of {SQUEEZES}. Received: squeeze={squeeze!r}")
+        if reduction < 1:
+            raise ValueError(f"`reduction` must be at least 1. Received: reduction={reduction}")
+        self.reduction = reduction
+        self.hidden_units = hidden_units
+        self.squeeze = squeeze
+        self.activation = keras.activations.get(activation)
+        self.gate = keras.activations.get(gate)
+        self.use_bias = use_bias
+        self.data_format = keras.config.image_data_format() if data_format is None else data_format
+        if self.data_format not in ("channels_last", "channels_first"):
+            raise ValueError(f'`data_format` must be "channels_last" or "channels_first". Received: data_format={data_format!r}')
+        self.input_spec = keras.layers.InputSpec(ndim=4)
+
+    @property
+    def _spatial_axes(self) -> tuple[int, int]:
+        return (1, 2) if self.data_format == "channels_last" else (2, 3)
+
+    def build(self, input_shape):
+        channels = input_shape[-1 if self.data_format == "channels_last" else 1]
+        if channels is None:
+            raise ValueError(f"`SqueezeExcite` needs a known number of channels. Received: input_shape={input_shape}")
+        hidden_units = self.hidden_units if self.hidden_units is not None else channels // self.reduction
+        if hidden_units < 1:
+            raise ValueError(
+                f"The excitation of {self.name!r} needs at least one hidden unit. Received {channels} channels with "
+                f"reduction={self.reduction}, hidden_units={self.hidden_units}; use a reduction of at most {channels}."
+            )
+        # Named after this layer, since `gates` on a symbolic tensor makes them layers of the user's new model.
+        dense = {"use_bias": self.use_bias, "kernel_initializer": "he_normal", "dtype": self.dtype_policy}
+        self.reduce = keras.layers.Dense(hidden_units, self.activation, name=f"{self.name}_reduce", **dense)
+        self.expand = keras.layers.Dense(channels, self.gate, name=f"{self.name}_expand", **dense)
+        self.reduce.build((None, channels))
+        self.expand.build((None, hidden_units))
+
+    def gates(self, inputs):
+        """The values by which the layer multiplies its input.
+
+        Args:
+            inputs: a feature map `(N, H, W, C)` as for the layer itself, or a symbolic Keras tensor of that shape; then the
+                result is symbolic too, so that `keras.Model(model.inputs, [se.gates(se.input) for se in ...])` reads the gates
+                of a whole network.
+
+        Returns:
+            Gates of shape `(N, C)`; without squeeze, one for each position: `(N, H, W, C)`, or `(N, C, H, W)` with
+            `"channels_first"`.
+        """
+        if self.squeeze is None and self.data_format == "channels_first":
+            return ops.moveaxis(self.expand(self.reduce(ops.moveaxis(inputs, 1, -1))), -1, 1)
+        if self.squeeze == "avg":
+            inputs = ops.mean(ops.cast(inputs, "float32"), axis=self._spatial_axes)
+        elif self.squeeze == "max":
+            inputs = ops.max(inputs, axis=self._spatial_axes)
+        return self.expand(self.reduce(inputs))
+
+    def call(self, inputs):
+        gates = self.gates(inputs)
+        if self.squeeze is not None:
+            gates = ops.expand_dims(gates, self._spatial_axes)
+        return inputs * gates
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "reduction": self.reduction,
+            "hidden_units": self.hidden_units,
+            "squeeze": self.squeeze,
+            "activation": keras.activations.serialize(self.activation),
+            "gate": keras.activations.serialize(self.gate),
+            "use_bias": self.use_bias,
+            "data_format": self.data_format,
+        }
