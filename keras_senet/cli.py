@@ -1,0 +1,264 @@
+"""The command keras-senet: a thin face over the package's functions."""
+
+import argparse
+import dataclasses
+import inspect
+import json
+import logging
+import os
+import pathlib
+import sys
+import types
+import typing
+import warnings
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command.
+
+    Args:
+        arguments: the words after `keras-senet`; by default those of the process.
+
+    Returns:
+        The exit status: 0; 2 after an error, with one line on stderr; 130 after Ctrl-C.
+    """
+    warnings.formatwarning = lambda message, *_, **__: f"keras-senet: warning: {message}\n"
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    try:
+        options = _parser().parse_args(arguments)
+        options.run(options)
+    except KeyboardInterrupt as interrupt:
+        print(f"keras-senet: {interrupt}".rstrip(": "), file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # whoever reads our output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:
+        if not _is_expected(error):
+            raise
+        print(f"keras-senet: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _is_expected(error: Exception) -> bool:
+    """Whether the message of `error` is made for the user: bad input, a full disk, a missing package; not a bug of ours."""
+    if isinstance(error, (ImportError, OSError, ValueError)):
+        return True
+    tensorflow = sys.modules.get("tensorflow")
+    return tensorflow is not None and isinstance(error, tensorflow.errors.OpError)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises what argparse would print with the usage before it, so that every error takes the same way out."""
+
+    def error(self, message):
+        raise ValueError(f"{message}. See: {self.prog} --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="keras-senet", description="Squeeze-and-Excitation networks: train, evaluate, export.")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add(run, example: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            run.__name__.strip("_"),
+            help=run.__doc__.splitlines()[0],
+            description=run.__doc__,
+            epilog=f"example:\n  keras-senet {run.__name__.strip('_')} {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        sub.set_defaults(run=run)
+        return sub
+
+    sub = add(_models, "--json")
+    _add_json(sub)
+
+    sub = add(_info, "SEResNet50")
+    sub.add_argument("model", metavar="MODEL", help="name of a network, or a .keras file")
+    sub.add_argument("--attention", default="se", help="se, or none for the plain network (default: se)")
+    sub.add_argument("--reduction", type=int, default=16, help="channels for each hidden unit of the excitation (default: 16)")
+    _add_json(sub)
+
+    sub = add(_train, "--model SEResNet20 --dataset digits --epochs 2 --batch-size 64 --learning-rate 0.1 --output runs/digits")
+    sub.add_argument("--output", required=True, help="folder of the run, new or empty")
+    sub.add_argument("--config", help="config.json of a run to repeat; other flags take precedence over it")
+    _add_recipe(sub)
+
+    sub = add(_evaluate, "saved_models/seresnet20_digits/model.tflite --dataset digits")
+    _add_network(sub)
+    sub.add_argument("--dataset", required=True, help="name of a tensorflow-datasets dataset, or a folder of images")
+    sub.add_argument("--split", default="held-out", help="part to evaluate on (default: held-out)")
+    sub.add_argument("--data-dir", help="folder of tensorflow-datasets")
+    sub.add_argument("--batch-size", type=int, default=64, help="images at a time (default: 64)")
+    _add_json(sub)
+
+    sub = add(_predict, "saved_models/seresnet20_digits/model.tflite examples/digits")
+    _add_network(sub)
+    sub.add_argument("images", nargs="+", metavar="IMAGE", help="an image, or a folder of images")
+    sub.add_argument("--top", type=int, default=3, help="how many classes to show (default: 3)")
+    sub.add_argument("--picture", metavar="FILE.png", help="draw the images with their classes")
+    _add_json(sub)
+
+    sub = add(_export, "runs/digits/last.keras digits.tflite")
+    sub.add_argument("network", metavar="NETWORK", help="a .keras file")
+    sub.add_argument("output", metavar="OUTPUT", help="a name that ends in .tflite, or the folder of a SavedModel")
+    return parser
+
+
+def _add_json(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_network(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("network", metavar="NETWORK", help="a .keras file, a .tflite file or the folder of a SavedModel")
+    sub.add_argument("--crop-ratio", type=float, help="share of the image's shorter side to look at (default: by image size)")
+
+
+def _add_recipe(sub: argparse.ArgumentParser) -> None:
+    """One flag for each field of the recipe."""
+    from keras_senet.training import Recipe
+
+    for field in dataclasses.fields(Recipe):
+        required = field.default is dataclasses.MISSING
+        text = field.metadata["help"] + (" (required)" if required else f" (default: {_as_text(field.default)})")
+        options = {"default": argparse.SUPPRESS, "help": text.replace("%", "%%"), "choices": field.metadata["choices"]}
+        if field.type is bool:
+            options["action"] = argparse.BooleanOptionalAction
+        elif isinstance(field.type, types.UnionType):
+            base = typing.get_args(field.type)[0]
+            options["type"] = lambda text, base=base: None if text == "none" else base(text)
+        else:
+            options["type"] = field.type
+        sub.add_argument(f"--{field.name.replace('_', '-')}", **options)
+
+
+def _as_text(value) -> str:
+    return "none" if value is None else str(value)
+
+
+def _print_json(value) -> None:
+    print(json.dumps(value, indent=2))
+
+
+def _print_table(columns: list[str], rows: list[list[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*row)
+    # A pipe has no width: lines are as long as they are.
+    Console(width=None if sys.stdout.isatty() else 10_000, highlight=False).print(table)
+
+
+def _models(options) -> None:
+    """List the networks."""
+    from keras_senet import models
+
+    summaries = {name: inspect.getdoc(models.find_model(name)).splitlines()[0] for name in models.list_models()}
+    if options.json:
+        _print_json(summaries)
+    else:
+        _print_table(["network", ""], [list(row) for row in summaries.items()])
+
+
+def _info(options) -> None:
+    """Show what a network costs: parameters, and multiply-adds for one image."""
+    from keras_senet import analysis
+    from keras_senet.export.classifier import load_keras_model
+    from keras_senet.models import find_model
+
+    if options.model.endswith(".keras"):
+        model = load_keras_model(options.model)
+    else:
+        attention = None if options.attention == "none" else options.attention
+        model = find_model(options.model)(weights=None, attention=attention, reduction=options.reduction)
+    info = {
+        "name": model.name,
+        "parameters": analysis.parameters(model),
+        "multiply_adds": analysis.multiply_adds(model),
+        "input_shape": list(model.input_shape[1:]),
+        "output_shape": list(model.output_shape[1:]),
+        "se_blocks": sum(layer.name.endswith("_se") for layer in model.layers),
+    }
+    if options.json:
+        _print_json(info)
+    else:
+        rows = [[key.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value)] for key, value in info.items()]
+        _print_table(["", ""], rows)
+
+
+def _train(options) -> None:
+    """Train a network and keep all that the run made in one folder."""
+    from keras_senet.errors import existing_path
+    from keras_senet.training import Recipe, train
+
+    names = {field.name for field in dataclasses.fields(Recipe)}
+    chosen = {}
+    if options.config:
+        try:
+            chosen = json.loads(pathlib.Path(existing_path(options.config)).read_text())["recipe"]
+            unknown = sorted(chosen.keys() - names)
+        except (AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{options.config} is not the config.json of a run.") from error
+        if unknown:
+            raise ValueError(f"{options.config} has settings that this version does not know: {', '.join(unknown)}.")
+    chosen |= {name: value for name, value in vars(options).items() if name in names}
+    missing = [f"--{name}" for name in ("model", "dataset") if name not in chosen]
+    if missing:
+        raise ValueError(f"{' and '.join(missing)} must be given. See: keras-senet train --help")
+    measured = train(Recipe(**chosen), options.output)
+    for name, result in measured.items():
+        print(f"{options.output}/{name}.keras: top-1 accuracy {result['top1']:.2%}, epoch {result['epoch']}")
+
+
+def _evaluate(options) -> None:
+    """Measure the accuracy of a network, trained or exported."""
+    from keras_senet import data, export, training
+
+    images = data.load(options.dataset, options.split, options.data_dir)
+    classifier = export.open_classifier(options.network)
+    measured = training.evaluate(classifier, images, options.batch_size, options.crop_ratio)
+    if options.json:
+        _print_json(measured)
+    else:
+        percents = [f"{measured[name]:.2%}" if name in measured else "" for name in ("top1", "top5")]
+        _print_table(["images", "top-1", "top-5", "loss"], [[str(measured["images"]), *percents, f"{measured['loss']:.4f}"]])
+
+
+def _predict(options) -> None:
+    """Classify images: the most probable classes of each."""
+    import numpy as np
+
+    from keras_senet import data, export
+    from keras_senet.training.pictures import draw_predictions
+
+    classifier = export.open_classifier(options.network)
+    files = data.list_images(options.images)
+    images = [data.read_image(file, classifier.image_size, options.crop_ratio).numpy() for file in files]
+    predictions = []
+    for file, image in zip(files, images, strict=True):
+        (probabilities,) = classifier.probabilities(image[np.newaxis])
+        best = np.argsort(-probabilities, kind="stable")[: options.top]
+        classes = [{"class": classifier.class_names[index], "probability": float(probabilities[index])} for index in best]
+        predictions.append({"image": str(file), "classes": classes})
+    described = [[f"{one['class']} {one['probability']:.1%}" for one in row["classes"]] for row in predictions]
+    if options.picture:
+        draw_predictions(images, [names[0] for names in described], options.picture)
+    if options.json:
+        _print_json(predictions)
+    else:
+        ranks = [f"top {rank}" for rank in range(1, len(described[0]) + 1)]
+        _print_table(["image", *ranks], [[row["image"], *names] for row, names in zip(predictions, described, strict=True)])
+
+
+def _export(options) -> None:
+    """Write a trained network as a TFLite file or a SavedModel, checked to compute the same."""
+    from keras_senet import export
+    from keras_senet.export.classifier import load_keras_model, read_labels
+
+    model = load_keras_model(options.network)
+    class_names = read_labels(pathlib.Path(options.network), model.output_shape[-1])
+    write = export.tflite if options.output.endswith(".tflite") else export.saved_model
+    write(model, options.output, class_names)
+    print(f"{options.output} computes what {options.network} computes.")

@@ -1,0 +1,48 @@
+"""1,797 real handwritten digits as a tensorflow-datasets builder, from the copy that scikit-learn ships: no download."""
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+HELD_OUT = 360
+
+
+class Digits(tfds.core.GeneratorBasedBuilder):
+    """Handwritten digits: 1,437 to train on and 360 held out, gray PNG images of 8 x 8 pixels.
+
+    The split is random, with each digit's share the same in both parts. Writers are not told apart in the data, so the same
+    writer may occur in both.
+
+    Source: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository (1998), its
+    test set.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = {
+            "image": tfds.features.Image(shape=(8, 8, 1), encoding_format="png"),
+            "label": tfds.features.ClassLabel(names=[str(digit) for digit in range(10)]),
+        }
+        return self.dataset_info_from_configs(
+            description=self.__doc__,
+            features=tfds.features.FeaturesDict(features),
+            supervised_keys=("image", "label"),
+            homepage="https://archive.ics.uci.edu/dataset/80",
+        )
+
+    def _split_generators(self, dl_manager):
+        from sklearn import datasets, model_selection
+
+        digits = datasets.load_digits()
+        indices = np.arange(len(digits.target))
+        train, test = model_selection.train_test_split(indices, test_size=HELD_OUT, stratify=digits.target, random_state=0)
+        # Ink is counted from 0 to 16.
+        images = np.round(digits.images * (255 / 16)).astype(np.uint8)[..., np.newaxis]
+        return {
+            name: self._generate_examples(sorted(part), images, digits.target)
+            for name, part in (("train", train), ("test", test))
+        }
+
+    def _generate_examples(self, indices, images, labels):
+        for index in indices:
+            yield int(index), {"image": images[index], "label": int(labels[index])}

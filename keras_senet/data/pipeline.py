@@ -1,0 +1,199 @@
+"""From encoded images to batches of pixels: decode only what is needed, augment, skip what is damaged."""
+
+import os
+import pathlib
+import warnings
+from collections.abc import Callable, Sequence
+
+import keras
+import tensorflow as tf
+
+from keras_senet.data.sources import IMAGE_SUFFIXES, LabelledImages
+from keras_senet.errors import existing_path
+
+AUGMENTATIONS = ("crop", "shift", "none")
+
+
+def default_crop_ratio(image_size: int) -> float:
+    """The share of an image's shorter side that evaluation looks at: as for ImageNet 224 of 256 pixels; all of a small image."""
+    return 0.875 if image_size > 64 else 1.0
+
+
+def training_batches(
+    images: LabelledImages, image_size: int, batch_size: int, *, augmentation: str = "crop", flip: bool = True, seed: int = 0
+) -> tf.data.Dataset:
+    """Shuffled, augmented batches without end. The same seed gives the same batches.
+
+    Args:
+        images: what to train on.
+        image_size: height and width of the batches, pixels.
+        batch_size: number of images in a batch.
+        augmentation: "crop", a window of 8 to 100 % of the area with aspect 3/4 to 4/3, resized (paper, section 6.1; only this
+            window of a JPEG image is decoded); "shift", the whole image moved by up to an eighth of its size over black
+            (as for CIFAR); or "none".
+        flip: whether half of the images are mirrored left to right.
+        seed: of the order and of the augmentation.
+
+    Returns:
+        A `tf.data.Dataset` of batches `(images, labels)`: float32 RGB pixels in [0, 255] of shape
+        `(batch_size, image_size, image_size, 3)` (`(batch_size, 3, ...)` with the `"channels_first"` image data format), and
+        float32 one-hot labels. An image that cannot be decoded is skipped, with a warning that names it.
+
+    Raises:
+        ValueError: if `augmentation` is unknown, or a batch needs more images than there are.
+    """
+    if augmentation not in AUGMENTATIONS:
+        raise ValueError(f"`augmentation` must be one of {AUGMENTATIONS}. Received: {augmentation!r}")
+    if batch_size > images.size:
+        raise ValueError(f"A batch of {batch_size} needs more images than the {images.size} there are: use a smaller batch size.")
+
+    def decode(index, encoded):
+        where, whether = (tf.stack([tf.constant(seed, tf.int64), 2 * index + part]) for part in (0, 1))
+        if augmentation == "crop":
+            image = _decode_window(encoded, lambda shape: _random_window(shape, where), image_size)
+        else:
+            image = evaluation_image(encoded, image_size, crop_ratio=1.0)
+        if augmentation == "shift":
+            padded = image_size + 2 * (image_size // 8)
+            image = tf.image.resize_with_crop_or_pad(image, padded, padded)
+            image = tf.image.stateless_random_crop(image, (image_size, image_size, 3), where)
+        return tf.image.stateless_random_flip_left_right(image, whether) if flip else image
+
+    return _batches(images, images.examples(seed).repeat(), decode, image_size, batch_size, drop_remainder=True)
+
+
+def evaluation_batches(
+    images: LabelledImages, image_size: int, batch_size: int, *, crop_ratio: float | None = None
+) -> tf.data.Dataset:
+    """Batches in the order of storage, once: the centre of each image.
+
+    Args:
+        images: what to evaluate on.
+        image_size: height and width of the batches, pixels.
+        batch_size: number of images in a batch; the last may be smaller.
+        crop_ratio: see `evaluation_image`.
+
+    Returns:
+        A `tf.data.Dataset` as of `training_batches`.
+    """
+
+    def decode(index, encoded):
+        return evaluation_image(encoded, image_size, crop_ratio)
+
+    return _batches(images, images.examples(None), decode, image_size, batch_size, drop_remainder=False)
+
+
+def evaluation_image(encoded: tf.Tensor, image_size: int, crop_ratio: float | None = None) -> tf.Tensor:
+    """The centre square of one encoded image, as evaluation, prediction and exported files see it.
+
+    Args:
+        encoded: scalar string, the bytes of a JPEG, PNG, GIF or BMP file.
+        image_size: height and width of the result, pixels.
+        crop_ratio: side of the square as a share of the image's shorter side, in (0, 1]; by default that of
+            `default_crop_ratio`.
+
+    Returns:
+        Float32 RGB pixels in [0, 255] of shape `(image_size, image_size, 3)`.
+    """
+    ratio = default_crop_ratio(image_size) if crop_ratio is None else crop_ratio
+
+    def center(shape):
+        side = tf.cast(tf.round(tf.cast(tf.reduce_min(shape), tf.float32) * ratio), tf.int32)
+        return tf.concat([(shape - side) // 2, [side, side]], 0)
+
+    return _decode_window(encoded, center, image_size, antialias=True)
+
+
+def read_image(path: str | os.PathLike, image_size: int, crop_ratio: float | None = None) -> tf.Tensor:
+    """`evaluation_image` of a file.
+
+    Raises:
+        FileNotFoundError: if there is no such file; the message has the nearest names.
+        ValueError: if it is not an image, or damaged.
+    """
+    try:
+        return evaluation_image(tf.io.read_file(existing_path(path)), image_size, crop_ratio)
+    except tf.errors.OpError as error:
+        raise ValueError(f"{os.fspath(path)} is damaged, or not a JPEG, PNG, GIF or BMP image.") from error
+
+
+def list_images(paths: Sequence[str | os.PathLike]) -> list[pathlib.Path]:
+    """The image files among `paths`, with those in the folders among them.
+
+    Raises:
+        FileNotFoundError: if a path does not exist; the message has the nearest names.
+        ValueError: if a folder holds no image.
+    """
+    files = []
+    for path in map(pathlib.Path, map(existing_path, paths)):
+        found = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+        if not found:
+            raise ValueError(f"The folder {path} holds no image ({', '.join(IMAGE_SUFFIXES)}).")
+        files += found
+    return files
+
+
+def _decode_window(encoded: tf.Tensor, window: Callable, image_size: int, antialias: bool = False) -> tf.Tensor:
+    """A window of an image, resized. `window` takes (height, width) to (top, left, height, width), int32 tensors.
+
+    Of a JPEG image only the window is decoded.
+    """
+
+    def from_jpeg():
+        return tf.io.decode_and_crop_jpeg(encoded, window(tf.io.extract_jpeg_shape(encoded)[:2]), channels=3)
+
+    def from_other():
+        image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+        top, left, height, width = tf.unstack(window(tf.shape(image)[:2]), num=4)
+        return image[top : top + height, left : left + width]
+
+    image = tf.cond(tf.io.is_jpeg(encoded), from_jpeg, from_other)
+    image = tf.image.resize(image, (image_size, image_size), antialias=antialias)
+    return tf.ensure_shape(image, (image_size, image_size, 3))
+
+
+def _random_window(shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """A window of 8 to 100 % of the area and of aspect 3/4 to 4/3; the whole image if ten tries find none."""
+    begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
+        tf.concat([shape, [3]], 0),
+        bounding_boxes=tf.zeros((1, 0, 4)),
+        seed=seed,
+        min_object_covered=0.0,
+        area_range=(0.08, 1.0),
+        aspect_ratio_range=(3 / 4, 4 / 3),
+        max_attempts=10,
+        use_image_if_no_bounding_boxes=True,
+    )
+    return tf.concat([begin[:2], size[:2]], 0)
+
+
+def _batches(
+    images: LabelledImages, examples: tf.data.Dataset, decode: Callable, image_size: int, batch_size: int, drop_remainder: bool
+) -> tf.data.Dataset:
+    skipped = set()
+
+    def skip(name):
+        name = name.numpy().decode()
+        warnings.warn(f"Skipped {name}: damaged, or not a JPEG, PNG, GIF or BMP image.", stacklevel=1)
+        skipped.add(name)
+        if len(skipped) == images.size:
+            raise ValueError(f"None of the {images.size} images could be decoded.")
+        return 0.0
+
+    def warn(name):
+        return tf.fill((image_size, image_size, 3), tf.py_function(skip, [name], tf.float32))
+
+    def one_or_none(index, example):
+        """The decoded example as a dataset of one; of none, with a warning, if decoding fails."""
+        name, source, label = example
+        decoded = tf.data.Dataset.from_tensors(source).map(lambda source: decode(index, images.read(source)))
+        # `take` reaches the second dataset only where the first gives nothing.
+        skipped = tf.data.Dataset.from_tensors(name).map(warn).filter(lambda _: False)
+        one = decoded.ignore_errors().concatenate(skipped).take(1)
+        return one.map(lambda image: (image, tf.one_hot(label, len(images.class_names))))
+
+    decoded = examples.enumerate().interleave(one_or_none, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    batches = decoded.batch(batch_size, drop_remainder=drop_remainder)
+    if keras.config.image_data_format() == "channels_first":
+        batches = batches.map(lambda image, label: (tf.transpose(image, (0, 3, 1, 2)), label))
+    return batches.prefetch(tf.data.AUTOTUNE)

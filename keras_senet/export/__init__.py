@@ -1,0 +1,6 @@
+"""A trained network as a SavedModel or a TFLite file, each checked to compute what was trained."""
+
+from keras_senet.export.classifier import Classifier, open_classifier
+from keras_senet.export.exporters import saved_model, tflite
+
+__all__ = ["Classifier", "open_classifier", "saved_model", "tflite"]

@@ -1,0 +1,151 @@
+"""A trained network in any of its forms, opened to be run: a .keras file, a SavedModel, a TFLite file."""
+
+import dataclasses
+import os
+import pathlib
+import zipfile
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_senet.errors import existing_path, require
+
+LABELS_FILE = "labels.txt"
+
+
+@dataclasses.dataclass(frozen=True)
+class Classifier:
+    """A network that is ready to run.
+
+    Attributes:
+        probabilities: function from images, float32 RGB pixels in [0, 255] of shape `(N, H, W, 3)`, to an array of float32
+            probabilities `(N, classes)`.
+        image_size: the H and W that it takes, pixels.
+        classes: number of its classes.
+        class_names: their names; "class 0" and so on if no labels.txt lies beside the network.
+    """
+
+    probabilities: Callable[[np.ndarray], np.ndarray]
+    image_size: int
+    classes: int
+    class_names: list[str]
+
+
+def open_classifier(path: str | os.PathLike) -> Classifier:
+    """Opens a network that was trained or exported.
+
+    Args:
+        path: a `.keras` file, a `.tflite` file with float32 input and output, or the folder of a SavedModel that
+            `keras_senet.export.saved_model` wrote.
+
+    Returns:
+        A `Classifier`. Its class names are the lines of the file labels.txt in the same folder, if there is one.
+
+    Raises:
+        FileNotFoundError: if there is nothing at `path`.
+        ValueError: if it is damaged, of another kind, or not an image classifier with a fixed square input.
+        ImportError: if a `.tflite` file is to be opened and ai-edge-litert is not installed.
+
+    Example:
+
+    >>> digits = keras_senet.export.open_classifier("saved_models/seresnet20_digits/model.tflite")
+    >>> digits.probabilities(np.zeros((1, 32, 32, 3), "float32")).shape
+    (1, 10)
+    """
+    path = pathlib.Path(existing_path(path))
+    if path.suffix == ".keras":
+        model = load_keras_model(path)
+        run, input_shape, classes = run_keras(model), model.input_shape, model.output_shape[-1]
+    elif path.suffix == ".tflite":
+        run, input_shape, classes = open_tflite(path)
+    elif (path / "saved_model.pb").is_file():
+        run, input_shape, classes = open_saved_model(path)
+    else:
+        raise ValueError(f"{path} is neither a .keras file, nor a .tflite file, nor the folder of a SavedModel.")
+    class_names = read_labels(path, classes) or [f"class {index}" for index in range(classes)]
+    return Classifier(run, square_size(input_shape, path), classes, class_names)
+
+
+def square_size(input_shape: Sequence[int | None], owner: object) -> int:
+    """The H and W of the images that `owner` takes.
+
+    Raises:
+        ValueError: if it takes anything else than RGB images of one fixed square size.
+    """
+    if len(input_shape) != 4 or input_shape[1] is None or input_shape[1] != input_shape[2] or input_shape[3] != 3:
+        raise ValueError(
+            f"{owner} must take RGB images of one fixed square size, shape (N, size, size, 3); build it with such an "
+            f"`input_shape`. It takes {tuple(input_shape)}."
+        )
+    return input_shape[1]
+
+
+def read_labels(path: pathlib.Path, classes: int) -> list[str]:
+    """The class names from the file beside the network at `path`; none if there is no such file."""
+    labels = path.with_name(LABELS_FILE)
+    if not labels.is_file():
+        return []
+    names = labels.read_text(encoding="utf-8").splitlines()
+    if len(names) != classes:
+        raise ValueError(f"{labels} names {len(names)} classes, but the network beside it has {classes}.")
+    return names
+
+
+def load_keras_model(path: str | os.PathLike) -> keras.Model:
+    """`keras.saving.load_model` of a `.keras` file, with errors that say what is wrong with the file."""
+    path = existing_path(path)
+    if not path.endswith(".keras"):
+        raise ValueError(f"A trained network is a .keras file. Received: {path}")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is damaged, or not a .keras file.")
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except (KeyError, OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} cannot be read as a Keras model: {' '.join(str(error).split())}") from error
+
+
+def run_keras(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
+    """`model` as a function from images to probabilities, without XLA, which is slower than plain TensorFlow on a CPU."""
+    forward = tf.function(lambda images: model(images, training=False), reduce_retracing=True)
+    return lambda images: forward(tf.convert_to_tensor(images, tf.float32)).numpy()
+
+
+def open_saved_model(path: str | os.PathLike, signature: str = "serving_default") -> tuple[Callable, list[int | None], int]:
+    """One signature of a SavedModel: a function of one array, the shape that this has, the number of classes."""
+    try:
+        loaded = tf.saved_model.load(os.fspath(path))
+        forward = loaded.signatures[signature]
+        ((argument, source),) = forward.structured_input_signature[1].items()
+        ((output, result),) = forward.structured_outputs.items()
+    except (KeyError, OSError, ValueError, tf.errors.OpError) as error:
+        raise ValueError(f"{path} cannot be read as a SavedModel that classifies images: {error}") from error
+    # A signature lives only as long as the object that it was loaded with, hence the default argument.
+    return (
+        lambda inputs, keep=loaded: forward(**{argument: tf.convert_to_tensor(inputs)})[output].numpy(),
+        source.shape.as_list(),
+        result.shape[-1],
+    )
+
+
+def open_tflite(path: str | os.PathLike) -> tuple[Callable, list[int | None], int]:
+    """A TFLite file: a function of a batch of any size, the shape of one image's batch, the number of classes."""
+    litert = require("ai_edge_litert.interpreter", "mobile")
+    try:
+        interpreter = litert.Interpreter(model_path=os.fspath(path), num_threads=os.cpu_count())
+        interpreter.allocate_tensors()
+        (source,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged, or not a TFLite image classifier: {' '.join(str(error).split())}") from error
+
+    def run_one(image):
+        interpreter.set_tensor(source["index"], np.asarray(image, np.float32)[np.newaxis])
+        interpreter.invoke()
+        return interpreter.get_tensor(result["index"])
+
+    return (
+        lambda images: np.concatenate([run_one(image) for image in images]),
+        source["shape"].tolist(),
+        int(result["shape"][-1]),
+    )

@@ -1,0 +1,168 @@
+"""One training run, from a recipe to a folder that holds all of it."""
+
+import dataclasses
+import importlib.metadata
+import json
+import math
+import os
+import pathlib
+import platform
+import shutil
+import sys
+import warnings
+
+import keras
+import tensorflow as tf
+
+from keras_senet import data
+from keras_senet.analysis import parameters
+from keras_senet.export.classifier import LABELS_FILE, open_classifier
+from keras_senet.files import replacing
+from keras_senet.models import find_model
+from keras_senet.training.evaluate import evaluate, metrics
+from keras_senet.training.optimization import optimizer
+from keras_senet.training.pictures import draw_learning_curve
+from keras_senet.training.recipe import Recipe
+
+_PACKAGES = ("keras-senet", "keras", "tensorflow", "tensorflow-datasets", "numpy")
+
+
+def train(recipe: Recipe, output: str | os.PathLike) -> dict[str, dict[str, float]]:
+    """Trains a network and keeps all that the run made in one folder.
+
+    The folder holds config.json (the recipe and the versions: all it takes to repeat the run), history.csv and
+    learning_curve.png (loss and accuracy by epoch), logs/ (for TensorBoard), labels.txt (the class names), last.keras and
+    best.keras (the networks after the last epoch and after the one with the highest held-out accuracy) and metrics.json.
+
+    Args:
+        recipe: what to do.
+        output: the folder; it must not exist yet, or be empty.
+
+    Returns:
+        What metrics.json holds: for "last" and "best" the results of `evaluate` on the held-out part, and the epoch. The
+        best epoch is chosen by this same part, so its accuracy is a little too good; the last one's is not.
+
+    Raises:
+        ValueError: if a name in the recipe is unknown, the data or the weights do not fit, `output` holds another run, or the
+            loss is no longer a number.
+        KeyboardInterrupt: on Ctrl-C; the message says where the network of the last finished epoch is.
+
+    Example:
+
+    >>> recipe = keras_senet.training.Recipe("SEResNet20", "digits", epochs=2, batch_size=64, learning_rate=0.1)
+    >>> sorted(keras_senet.training.train(recipe, "runs/example"))
+    ['best', 'last']
+    """
+    folder = pathlib.Path(output)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} is not empty: it may hold another run. Choose another output folder, or remove it.")
+    keras.utils.set_random_seed(recipe.seed)
+    training_images = data.load(recipe.dataset, recipe.train_split, recipe.data_dir)
+    held_out_images = data.load(recipe.dataset, recipe.held_out_split, recipe.data_dir)
+    model = _build(recipe, len(training_images.class_names))
+    recipe = dataclasses.replace(recipe, image_size=model.input_shape[-2])
+    training_batches = data.training_batches(
+        training_images,
+        recipe.image_size,
+        recipe.batch_size,
+        augmentation=recipe.augmentation,
+        flip=recipe.flip,
+        seed=recipe.seed,
+    )
+    steps_per_epoch = training_images.size // recipe.batch_size
+
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {"recipe": dataclasses.asdict(recipe), "parameters": parameters(model), "versions": _versions()}
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    (folder / LABELS_FILE).write_text("".join(f"{name}\n" for name in training_images.class_names), encoding="utf-8")
+
+    # Compiled is a second model on the same layers, so that the one that is saved carries no optimizer.
+    trainer = keras.Model(model.inputs, model.outputs)
+    trainer.compile(
+        optimizer(recipe, steps_per_epoch),
+        keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
+        metrics=metrics(len(training_images.class_names)),
+        # XLA makes training on TensorFlow's CPU device slower.
+        jit_compile=False if _tensorflow_on_cpu() else "auto",
+    )
+    keep = _KeepModels(model, folder)
+    try:
+        with warnings.catch_warnings():
+            # How many held-out images there are is known only when all are decoded; Keras warns when they end.
+            warnings.filterwarnings("ignore", "Your input ran out of data")
+            trainer.fit(
+                training_batches,
+                epochs=recipe.epochs,
+                steps_per_epoch=steps_per_epoch,
+                validation_data=data.evaluation_batches(held_out_images, recipe.image_size, recipe.batch_size),
+                callbacks=[
+                    keep,
+                    keras.callbacks.CSVLogger(folder / "history.csv"),
+                    keras.callbacks.TensorBoard(folder / "logs"),
+                ],
+                shuffle=False,  # done already
+                verbose=1 if sys.stdout.isatty() else 2,
+            )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"Stopped. {keep.where()}") from None
+    finally:
+        draw_learning_curve(folder / "history.csv", folder / "learning_curve.png")
+    measured = {
+        name: evaluate(open_classifier(folder / f"{name}.keras"), held_out_images) | {"epoch": epoch}
+        for name, epoch in (("last", keep.last_epoch), ("best", keep.best_epoch))
+    }
+    (folder / "metrics.json").write_text(json.dumps(measured, indent=2) + "\n")
+    return measured
+
+
+class _KeepModels(keras.callbacks.Callback):
+    """Saves `model` after each epoch as last.keras and, where its held-out accuracy is the highest so far, as best.keras."""
+
+    def __init__(self, model: keras.Model, folder: pathlib.Path):
+        super().__init__()
+        self.saved = model
+        self.folder = folder
+        self.best = (-math.inf, -math.inf)
+        self.last_epoch = self.best_epoch = 0
+
+    def on_epoch_end(self, epoch, logs):
+        if not math.isfinite(logs["loss"]):
+            raise ValueError(
+                f"The loss became {logs['loss']} in epoch {epoch + 1}: lower the learning rate, or lengthen the warm-up. "
+                f"{self.where()}"
+            )
+        with replacing(self.folder / "last.keras") as partial:
+            self.saved.save(partial)
+        self.last_epoch = epoch + 1
+        score = (logs["val_top1"], -logs["val_loss"])
+        if score > self.best:
+            with replacing(self.folder / "best.keras") as partial:
+                shutil.copyfile(self.folder / "last.keras", partial)
+            self.best, self.best_epoch = score, epoch + 1
+
+    def where(self) -> str:
+        if not self.last_epoch:
+            return f"No epoch was finished, so {self.folder} holds no network."
+        return f"The network after epoch {self.last_epoch} is {self.folder / 'last.keras'}."
+
+
+def _build(recipe: Recipe, classes: int) -> keras.Model:
+    size = recipe.image_size
+    shape = (size, size, 3) if keras.config.image_data_format() == "channels_last" else (3, size, size)
+    return find_model(recipe.model)(
+        weights=recipe.weights,
+        input_shape=None if size is None else shape,
+        classes=classes,
+        attention=recipe.attention,
+        reduction=recipe.reduction,
+    )
+
+
+def _tensorflow_on_cpu() -> bool:
+    return keras.backend.backend() == "tensorflow" and not tf.config.list_physical_devices("GPU")
+
+
+def _versions() -> dict[str, str]:
+    installed = {package.metadata["Name"].lower(): package.version for package in importlib.metadata.distributions()}
+    versions = {package: installed[package] for package in _PACKAGES if package in installed}
+    return {"python": platform.python_version(), "backend": keras.backend.backend(), **versions}
