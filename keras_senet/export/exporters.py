@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras_senet.data import evaluation_image
 from keras_senet.export.classifier import LABELS_FILE, open_saved_model, open_tflite, run_keras, square_size
 from keras_senet.files import replacing
+from keras_senet.layers.grouped_conv2d import one_operator
 
 TOLERANCE = 1e-4  # largest difference in probability between a network and its export
 _CHECKED_IMAGES = 4
@@ -94,7 +95,7 @@ def tflite(model: keras.Model, path: str | os.PathLike, class_names: Sequence[st
     def outputs(partial, images):
         yield open_tflite(partial)[0](images), images
 
-    with _checked(model, path, class_names, outputs) as partial, tempfile.TemporaryDirectory() as folder:
+    with _checked(model, path, class_names, outputs) as partial, tempfile.TemporaryDirectory() as folder, one_operator():
         archive = _archive(model, tf.TensorSpec((1, image_size, image_size, 3), tf.float32, name="images"))
         archive.write_out(folder, verbose=False)
         partial.write_bytes(tf.lite.TFLiteConverter.from_saved_model(folder).convert())

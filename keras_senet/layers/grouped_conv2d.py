@@ -1,6 +1,9 @@
 """A grouped convolution that trains fast on TensorFlow's CPU device."""
 
+import contextlib
+import contextvars
 import math
+from collections.abc import Iterator
 
 import keras
 from keras import ops
@@ -11,10 +14,10 @@ class GroupedConv2D(keras.layers.Conv2D):
     """`keras.layers.Conv2D(groups=...)` with the same weights and results, computed in another way on TensorFlow.
 
     Keras sends every grouped convolution on TensorFlow through a small XLA program of its own, whose gradient on a CPU is tens
-    of times slower than the arithmetic needs. Here TensorFlow's convolution is called directly, so that it also stays one
-    operator in a TFLite file. On a CPU its gradient is taken through separate convolutions of the groups instead, because
-    TensorFlow's own gradient of a grouped convolution exists there only in some builds and for some dtypes. `benchmarks/`
-    has the measurements. On JAX and PyTorch this is `Conv2D` itself.
+    of times slower than the arithmetic needs. TensorFlow's own grouped convolution is fast there with oneDNN, but without it,
+    and for float16, neither its gradient nor its fusion with a bias or a normalization exists. So on a CPU the groups are
+    computed by separate convolutions, narrow groups a few at a time; `benchmarks/` has the measurements. On a GPU, and inside
+    `one_operator`, TensorFlow's own is used. On JAX and PyTorch this is `Conv2D` itself.
 
     Args:
         *args: those of `keras.layers.Conv2D`.
@@ -41,37 +44,38 @@ class GroupedConv2D(keras.layers.Conv2D):
             return super().convolution_op(inputs, kernel)
         import tensorflow as tf
 
-        def convolve(inputs, kernel):
-            return tf.nn.convolution(
-                inputs,
-                kernel,
-                strides=self.strides,
-                padding=self.padding.upper(),
-                data_format="NHWC" if self.data_format == "channels_last" else "NCHW",
-                dilations=self.dilation_rate,
-            )
+        if _as_one_operator.get() or tf.config.list_logical_devices("GPU"):
+            return self._convolve(inputs, kernel)
+        parts = _parts(self.groups, self.filters)
+        channel_axis = -1 if self.data_format == "channels_last" else 1
+        inputs = ops.split(inputs, parts, axis=channel_axis)
+        kernels = ops.split(_merge_groups(kernel, self.groups, parts), parts, axis=-1)
+        return ops.concatenate([self._convolve(*pair) for pair in zip(inputs, kernels, strict=True)], channel_axis)
 
-        def convolve_in_parts(inputs, kernel):
-            parts = _parts(self.groups, self.filters)
-            channel_axis = -1 if self.data_format == "channels_last" else 1
-            inputs = tf.split(inputs, parts, axis=channel_axis)
-            kernels = tf.split(_merge_groups(kernel, self.groups, parts), parts, axis=-1)
-            return tf.concat([convolve(*pair) for pair in zip(inputs, kernels, strict=True)], channel_axis)
+    def _convolve(self, inputs, kernel):
+        import tensorflow as tf
 
-        @tf.custom_gradient
-        def convolve_with_gradient_in_parts(inputs, kernel):
-            def gradient(upstream):
-                # In a graph the forward half of this is pruned: the gradient of a convolution does not need its result.
-                with tf.GradientTape() as tape:
-                    tape.watch((inputs, kernel))
-                    outputs = convolve_in_parts(inputs, kernel)
-                return tape.gradient(outputs, (inputs, kernel), output_gradients=upstream)
+        return tf.nn.convolution(
+            inputs,
+            kernel,
+            strides=self.strides,
+            padding=self.padding.upper(),
+            data_format="NHWC" if self.data_format == "channels_last" else "NCHW",
+            dilations=self.dilation_rate,
+        )
 
-            return convolve(inputs, kernel), gradient
 
-        if tf.config.list_logical_devices("GPU"):
-            return convolve(inputs, kernel)
-        return convolve_with_gradient_in_parts(inputs, ops.convert_to_tensor(kernel))
+_as_one_operator = contextvars.ContextVar("as_one_operator", default=False)
+
+
+@contextlib.contextmanager
+def one_operator() -> Iterator[None]:
+    """Within this, `GroupedConv2D` traces to a single operator: for a TFLite file, whose runtime computes it well."""
+    token = _as_one_operator.set(True)
+    try:
+        yield
+    finally:
+        _as_one_operator.reset(token)
 
 
 # A CPU convolution with fewer output channels than this leaves vector lanes idle (measured with AVX-512, in `benchmarks/`).

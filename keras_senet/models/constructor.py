@@ -4,11 +4,15 @@ A family's file describes its architectures as data and builds the layers betwee
 in common stands here, once.
 """
 
+import contextlib
 import functools
 import inspect
 import os
+import warnings
+import zipfile
 from collections.abc import Callable
 
+import h5py
 import keras
 from keras import layers
 
@@ -219,18 +223,35 @@ def _normalize(images, mean: tuple[float, ...], std: tuple[float, ...]):
     if images.shape[channel_axis()] != len(mean):
         # Gray or multispectral images have no statistics of their own: use those of gray.
         mean, std = (sum(mean) / len(mean),), (sum(std) / len(std),)
-    scale = [1 / (255 * s) for s in std]
-    offset = [-m / s for m, s in zip(mean, std, strict=True)]
-    return layers.Rescaling(scale, offset, name="preprocessing")(images)
+    # Not `Rescaling`: with channels_first it takes one offset for all channels only.
+    mean, variance = [255 * m for m in mean], [(255 * s) ** 2 for s in std]
+    return layers.Normalization(axis=channel_axis(), mean=mean, variance=variance, name="preprocessing")(images)
 
 
 def _load_weights(model: keras.Model, path):
     path = existing_path(path)
     try:
-        model.load_weights(path)
-    except (ValueError, OSError, KeyError) as error:
-        reason = " ".join(str(error).split())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of each layer that does not fit, before the error that says so
+            model.load_weights(path)
+        # Keras passes over what is in the file and not in the model.
+        found, needed = _count_weights(path), len(model.weights)
+        if found != needed:
+            raise ValueError(f"The file has {found} arrays, the model {needed}.")
+    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split()).partition(" List of objects")[0]
         raise ValueError(
-            f"The weights in {path} do not fit {model.name} with output shape {model.output_shape}: they must come from the "
-            f"same architecture with the same classes, attention and reduction. {reason}"
+            f"The weights in {path} do not fit {model.name} with output shape {model.output_shape}: they must come from a "
+            f".weights.h5 or .keras file of the same architecture with the same classes, attention and reduction. {reason}"
         ) from error
+
+
+def _count_weights(path: str) -> int:
+    """The number of a model's arrays in a file, the states of its optimizer and random generators left out."""
+    names = []
+    with contextlib.ExitStack() as stack:
+        if path.endswith(".keras"):
+            path = stack.enter_context(stack.enter_context(zipfile.ZipFile(path)).open("model.weights.h5"))
+        file = stack.enter_context(h5py.File(path))
+        file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+    return sum(not name.startswith("optimizer/") and "/seed_generator/" not in name for name in names)

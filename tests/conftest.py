@@ -1,0 +1,71 @@
+"""Models and data that several tests share, built once."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import pytest
+
+import keras_senet
+
+ROOT = pathlib.Path(__file__).parent.parent
+DEMO = ROOT / "saved_models" / "seresnet20_digits"
+
+
+@pytest.fixture(scope="session")
+def model():
+    """Function from a constructor's name to its network with random weights."""
+    built = {}
+
+    def build(name: str) -> keras.Model:
+        if name not in built:
+            built[name] = getattr(keras_senet, name)(weights=None)
+        return built[name]
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory):
+    return str(tmp_path_factory.mktemp("tensorflow_datasets"))
+
+
+@pytest.fixture(scope="session")
+def digits(data_dir):
+    """Function from a split to the digits."""
+    return lambda split: keras_senet.data.load("digits", split, data_dir)
+
+
+@pytest.fixture
+def image_folder(tmp_path):
+    """A folder with ten JPEG images in each of two classes: dark and bright ones."""
+    import tensorflow as tf
+
+    random = np.random.default_rng(0)
+    for name, low in (("dark", 0), ("bright", 128)):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for index in range(10):
+            pixels = random.integers(low, low + 128, (40 + index, 50, 3), np.uint8)
+            (tmp_path / "images" / name / f"{index}.jpg").write_bytes(tf.io.encode_jpeg(pixels).numpy())
+    return tmp_path / "images"
+
+
+@pytest.fixture(scope="session")
+def python():
+    """Runs Python code in a new process."""
+
+    def run(code: str, *arguments, **environment) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, "-c", code, *map(str, arguments)],
+            env={**os.environ, "PYTHONPATH": str(ROOT / "tests"), **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run

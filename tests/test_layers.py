@@ -1,0 +1,176 @@
+"""The layers against numpy, Keras' own layers and their serialization."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_senet.layers import GroupedConv2D, SqueezeExcite
+
+
+def random(*shape):
+    return np.random.default_rng(0).standard_normal(shape).astype("float32")
+
+
+def as_numpy(x):
+    return ops.convert_to_numpy(ops.cast(x, "float32"))
+
+
+def test_squeeze_excite_is_equations_2_to_4_of_the_paper():
+    x = random(2, 5, 6, 32)
+    layer = SqueezeExcite(reduction=8)
+    y = as_numpy(layer(x))
+    w1, b1, w2, b2 = (as_numpy(weight) for weight in layer.weights)
+    assert w1.shape == (32, 4)
+    z = x.mean(axis=(1, 2))
+    s = 1 / (1 + np.exp(-(np.maximum(z @ w1 + b1, 0) @ w2 + b2)))
+    np.testing.assert_allclose(y, x * s[:, None, None], atol=1e-5)
+    np.testing.assert_allclose(as_numpy(layer.gates(x)), s, atol=1e-6)
+
+
+def test_max_squeeze_takes_the_largest_value():
+    x = random(2, 5, 6, 16)
+    layer = SqueezeExcite(hidden_units=4, squeeze="max", gate="linear", activation="linear", use_bias=False)
+    w1, w2 = (as_numpy(weight) for weight in (layer(x), layer.weights)[1])
+    np.testing.assert_allclose(as_numpy(layer.gates(x)), x.max(axis=(1, 2)) @ w1 @ w2, atol=1e-5)
+
+
+def test_without_squeeze_the_layers_are_1x1_convolutions():
+    x = random(2, 5, 6, 16)
+    layer = SqueezeExcite(reduction=4, squeeze=None)
+    layer(x)
+    first, second = keras.layers.Conv2D(4, 1, activation="relu"), keras.layers.Conv2D(16, 1, activation="sigmoid")
+    second(first(x))
+    weights = [as_numpy(weight) for weight in layer.weights]
+    first.set_weights([weights[0][None, None], weights[1]])
+    second.set_weights([weights[2][None, None], weights[3]])
+    np.testing.assert_allclose(as_numpy(layer.gates(x)), as_numpy(second(first(x))), atol=1e-5)
+
+
+@pytest.mark.parametrize("squeeze", ["avg", "max", None])
+def test_both_data_formats_give_the_same(squeeze):
+    x = random(2, 5, 6, 16)
+    last = SqueezeExcite(reduction=4, squeeze=squeeze, data_format="channels_last")
+    first = SqueezeExcite(reduction=4, squeeze=squeeze, data_format="channels_first")
+    expected = as_numpy(last(x))
+    x = x.transpose(0, 3, 1, 2)
+    first(x)
+    first.set_weights(last.get_weights())
+    np.testing.assert_allclose(as_numpy(first(x)).transpose(0, 2, 3, 1), expected, atol=1e-6)
+    if squeeze is None:
+        assert first.gates(x).shape == (2, 16, 5, 6)
+
+
+@pytest.mark.parametrize(("policy", "dtype"), [("mixed_float16", "float16"), ("mixed_bfloat16", "bfloat16")])
+def test_the_mean_is_accumulated_in_float32(policy, dtype):
+    # In float16 the sum would overflow at 65,504; in bfloat16 it would stop growing at 256 times the first value.
+    x = np.full((1, 112, 112, 8), 100.0, "float32")
+    layer = SqueezeExcite(hidden_units=8, activation="linear", gate="linear", use_bias=False, dtype=policy)
+    layer.build(x.shape)
+    layer.set_weights([np.eye(8, dtype="float32")] * 2)
+    assert keras.backend.standardize_dtype(layer(x).dtype) == dtype
+    np.testing.assert_array_equal(as_numpy(layer.gates(x)), 100)
+
+
+def test_gates_can_be_read_from_inside_a_model(model):
+    network = model("SEResNet20")
+    blocks = [layer for layer in network.layers if isinstance(layer, SqueezeExcite)]
+    reader = keras.Model(network.inputs, [*[block.gates(block.input) for block in blocks], network.output])
+    *gates, output = reader(255 * abs(random(2, 32, 32, 3)))
+    assert [gate.shape for gate in gates] == [(2, 16)] * 3 + [(2, 32)] * 3 + [(2, 64)] * 3
+    assert output.shape == (2, 10)
+
+
+def test_squeeze_excite_survives_serialization(tmp_path):
+    inputs = keras.Input((8, 8, 16))
+    block = SqueezeExcite(hidden_units=3, squeeze="max", activation="swish", gate="tanh", use_bias=False, name="se")
+    network = keras.Model(inputs, block(inputs))
+    network.save(tmp_path / "se.keras")
+    loaded = keras.saving.load_model(tmp_path / "se.keras")
+    assert loaded.get_layer("se").get_config() == block.get_config()
+    x = random(2, 8, 8, 16)
+    np.testing.assert_array_equal(as_numpy(loaded(x)), as_numpy(network(x)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shape", "words"),
+    [
+        ({"reduction": 16}, (1, 4, 4, 8), "8 channels with reduction=16"),
+        ({"reduction": 0}, (1, 4, 4, 8), "at least 1"),
+        ({"squeeze": "mean"}, (1, 4, 4, 8), "'avg', 'max', None"),
+        ({"data_format": "NHWC"}, (1, 4, 4, 8), "channels_last"),
+        ({}, (1, 4, 32), "ndim=4"),
+    ],
+)
+def test_squeeze_excite_says_what_it_accepts(arguments, shape, words):
+    with pytest.raises(ValueError, match=words):
+        SqueezeExcite(**arguments)(random(*shape))
+
+
+GROUPED = [
+    # channels, filters, groups, kernel size, strides, padding, dilation
+    (128, 128, 32, 3, 1, "same", 1),
+    (128, 256, 64, 3, 1, "same", 1),
+    (64, 64, 32, 3, 2, "valid", 1),
+    (24, 36, 3, 3, 2, "same", 1),
+    (32, 64, 8, 1, 1, "valid", 1),
+    (16, 48, 4, 3, 1, "valid", 2),
+]
+
+
+@pytest.mark.parametrize(("channels", "filters", "groups", "size", "strides", "padding", "dilation"), GROUPED)
+def test_grouped_conv2d_equals_keras_forward_and_gradient(channels, filters, groups, size, strides, padding, dilation):
+    import tensorflow as tf
+
+    arguments = {"groups": groups, "strides": strides, "padding": padding, "dilation_rate": dilation, "activation": "relu"}
+    ours, theirs = GroupedConv2D(filters, size, **arguments), keras.layers.Conv2D(filters, size, **arguments)
+    x = tf.constant(random(2, 9, 9, channels))
+    theirs(x)
+    ours.build(x.shape)
+    ours.set_weights(theirs.get_weights())
+    upstream = random(*theirs(x).shape)
+
+    def forward_and_gradients(layer):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+        kernel, bias = layer.trainable_variables
+        return [y, *tape.gradient(y, [x, kernel.value, bias.value], output_gradients=tf.constant(upstream))]
+
+    expected = forward_and_gradients(theirs)
+    for run in (forward_and_gradients, tf.function(forward_and_gradients)):
+        for result, reference in zip(run(ours), expected, strict=True):
+            np.testing.assert_allclose(result, reference, atol=2e-5 * np.abs(reference).max())
+
+
+@pytest.mark.parametrize("onednn", "01")
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
+def test_grouped_conv2d_trains_on_every_cpu_build(policy, onednn, python):
+    # Without oneDNN, as on ARM, TensorFlow has no gradient of its own for a grouped convolution; for float16 nowhere.
+    code = """
+import sys, keras, numpy as np, keras_senet
+layer = keras_senet.layers.GroupedConv2D(16, 3, groups=4, dtype=sys.argv[1])
+network = keras.Sequential([keras.Input((8, 8, 8)), layer, keras.layers.GlobalAveragePooling2D()])
+before = None
+network.compile("sgd", "mse", jit_compile=False)
+before = network.get_weights()[0]
+network.fit(np.ones((4, 8, 8, 8)), np.ones((4, 16)), verbose=0)
+assert abs(network.get_weights()[0] - before).max() > 0
+"""
+    done = python(code, policy, TF_ENABLE_ONEDNN_OPTS=onednn)
+    assert done.returncode == 0, done.stderr
+
+
+def test_grouped_conv2d_channels_first_equals_channels_last():
+    x = random(2, 9, 9, 32)
+    last, first = (GroupedConv2D(32, 3, groups=8, data_format=f"channels_{end}") for end in ("last", "first"))
+    expected = as_numpy(last(x))
+    first.build((2, 32, 9, 9))
+    first.set_weights(last.get_weights())
+    try:
+        result = as_numpy(first(x.transpose(0, 3, 1, 2)))
+    except Exception as error:  # TensorFlow's own limit on CPUs without oneDNN
+        if "NHWC" not in str(error):
+            raise
+        pytest.skip("this TensorFlow convolves channels_last only")
+    np.testing.assert_allclose(result.transpose(0, 2, 3, 1), expected, atol=1e-5)
