@@ -10,7 +10,7 @@ from types import ModuleType
 def did_you_mean(received: str, accepted: Iterable[str]) -> str:
     """ " Did you mean 'a' or 'b'?" with the names nearest to `received`, or nothing where none is near."""
     by_folded = {name.casefold(): name for name in accepted}
-    nearest = difflib.get_close_matches(received.casefold(), by_folded, n=3, cutoff=0.5)
+    nearest = difflib.get_close_matches(received.casefold(), by_folded, n=3)
     return f" Did you mean {' or '.join(repr(by_folded[name]) for name in nearest)}?" if nearest else ""
 
 

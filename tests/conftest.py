@@ -69,3 +69,29 @@ def python():
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def recipe(data_dir):
+    """A recipe that trains in seconds: small digits, and few of them."""
+    return keras_senet.training.Recipe(
+        "SEResNet20",
+        "digits",
+        data_dir=data_dir,
+        train_split="train[:128]",
+        held_out_split="test[:60]",
+        image_size=8,
+        augmentation="shift",
+        flip=False,
+        epochs=2,
+        batch_size=32,
+        learning_rate=0.1,
+    )
+
+
+@pytest.fixture(scope="session")
+def run_folder(recipe, tmp_path_factory):
+    """The folder of a run by that recipe."""
+    folder = tmp_path_factory.mktemp("runs") / "first"
+    keras_senet.training.train(recipe, folder)
+    return folder

@@ -140,7 +140,9 @@ def _decode_window(encoded: tf.Tensor, window: Callable, image_size: int, antial
     """
 
     def from_jpeg():
-        return tf.io.decode_and_crop_jpeg(encoded, window(tf.io.extract_jpeg_shape(encoded)[:2]), channels=3)
+        crop = window(tf.io.extract_jpeg_shape(encoded)[:2])
+        # The default, faster transform makes images darker, by half a step of 255 on average.
+        return tf.io.decode_and_crop_jpeg(encoded, crop, channels=3, dct_method="INTEGER_ACCURATE")
 
     def from_other():
         image = tf.io.decode_image(encoded, channels=3, expand_animations=False)

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import sys
 import zlib
 from collections.abc import Callable
 
@@ -67,6 +68,8 @@ def load(dataset: str, split: str = "train", data_dir: str | None = None) -> Lab
 def _load_tfds(dataset: str, split: str, data_dir: str | None) -> LabelledImages:
     tfds = require("tensorflow_datasets", "train")
     require("keras_senet.data.digits", "train")  # registers "digits"
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
     known = tfds.list_builders(with_community_datasets=False)
     name = dataset.split("/")[0].split(":")[0]
     if name not in known:

@@ -1,0 +1,176 @@
+"""The command as a user types it."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from conftest import DEMO, ROOT
+
+from keras_senet import cli
+
+SAMPLES = ROOT / "examples" / "digits"
+
+
+@pytest.fixture
+def run(capsys):
+    """Runs the command within this process; returns status, output and errors."""
+
+    def run(*arguments) -> tuple[int, str, str]:
+        status = cli.main([str(argument) for argument in arguments])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def fails(run):
+    """Runs the command, which must end with status 2 and one line on stderr, and returns this line."""
+
+    def fails(*arguments) -> str:
+        status, output, errors = run(*arguments)
+        assert (status, output) == (2, "")
+        assert errors.startswith("keras-senet: error: ")
+        assert errors.count("\n") == 1
+        return errors
+
+    return fails
+
+
+def test_models_are_listed(run):
+    status, output, _ = run("models", "--json")
+    assert status == 0
+    assert {"SEResNet50", "SEResNeXt101", "SENet154", "SEResNet110"} <= json.loads(output).keys()
+    assert "SE-ResNeXt-50 (32x4d)" in run("models")[1]
+
+
+def test_info_prints_the_papers_numbers(run):
+    info = json.loads(run("info", "SEResNet50", "--json")[1])
+    assert info["parameters"] == 28_088_024
+    assert round(info["multiply_adds"] / 1e9, 3) == 3.860
+    assert "28,088,024" in run("info", "seresnet50")[1]
+    assert json.loads(run("info", "SEResNet50", "--attention", "none", "--json")[1])["parameters"] == 25_557_032
+
+
+def test_every_command_shows_an_example(run, capsys):
+    for command in ("models", "info", "train", "evaluate", "predict", "export"):
+        with pytest.raises(SystemExit) as exit_:
+            run(command, "--help")
+        assert exit_.value.code == 0
+        assert f"example:\n  keras-senet {command}" in capsys.readouterr().out
+
+
+def test_the_road_from_training_to_a_tflite_file(run, recipe, run_folder, tmp_path, data_dir):
+    folder = tmp_path / "run"
+    flags = [f"--{key.replace('_', '-')}={value}" for key, value in dataclasses.asdict(recipe).items() if value is not None]
+    status, output, _ = run("train", "--output", folder, "--no-flip", *[flag for flag in flags if "flip" not in flag])
+    assert status == 0
+    measured = json.loads((folder / "metrics.json").read_text())
+    assert f"top-1 accuracy {measured['last']['top1']:.2%}" in output
+    # The flags made the recipe of the fixture, so they made its network.
+    assert measured == json.loads((run_folder / "metrics.json").read_text())
+
+    for output in ("model.tflite", "saved_model"):
+        assert run("export", folder / "last.keras", folder / output)[0] == 0
+        arguments = ("--dataset", "digits", "--split", "test[:60]", "--data-dir", data_dir)
+        accuracy = json.loads(run("evaluate", folder / output, *arguments, "--json")[1])
+        assert accuracy["top1"] == measured["last"]["top1"]
+    assert "60" in run("evaluate", folder / "last.keras", *arguments)[1]
+
+
+def test_a_run_is_repeated_from_its_config(run, run_folder, tmp_path):
+    status, *_ = run("train", "--config", run_folder / "config.json", "--epochs", 1, "--output", tmp_path / "again")
+    assert status == 0
+    first, again = (json.loads((folder / "config.json").read_text()) for folder in (run_folder, tmp_path / "again"))
+    assert again["recipe"] == first["recipe"] | {"epochs": 1}
+
+
+def test_the_shipped_network_reads_the_sample_digits(run, tmp_path):
+    for network in ("model.keras", "model.tflite"):
+        status, output, _ = run("predict", DEMO / network, SAMPLES, "--json", "--picture", tmp_path / "picture.png")
+        assert status == 0
+        predictions = json.loads(output)
+        assert len(predictions) == 10
+        for prediction in predictions:
+            digit = os.path.basename(prediction["image"]).removesuffix(".png")
+            assert prediction["classes"][0]["class"] == digit
+            assert len(prediction["classes"]) == 3
+        assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+    table = run("predict", DEMO / "model.tflite", SAMPLES / "7.png", "--top", 2)[1]
+    assert "7.png" in table
+    assert "7 9" in table
+
+
+def test_the_shipped_network_is_as_accurate_as_its_card_says(run, data_dir):
+    card = (DEMO / "README.md").read_text()
+    for network in ("model.keras", "model.tflite"):
+        measured = json.loads(run("evaluate", DEMO / network, "--dataset", "digits", "--data-dir", data_dir, "--json")[1])
+        assert measured["images"] == 360
+        assert measured["top1"] >= 0.985
+        assert f"{measured['top1']:.2%}" in card
+    assert sum(file.stat().st_size for file in DEMO.glob("model.*")) < 3_000_000
+
+
+def test_misspelt_names_get_suggestions(fails, tmp_path, data_dir):
+    assert "'SEResNeXt50'" in fails("info", "SEResNext5")
+    assert "'digits'" in fails("evaluate", DEMO / "model.keras", "--dataset", "digit", "--data-dir", data_dir)
+    assert "'model.keras'" in fails("info", DEMO / "model.kera.keras")
+    assert "'model.tflite'" in fails("predict", DEMO / "modle.tflite", SAMPLES)
+    assert "'train'" in fails("trian", "--output", tmp_path)
+    assert "--output" in fails("train", "--model", "SEResNet20", "--dataset", "digits")
+    assert "--model and --dataset" in fails("train", "--output", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_bad_files_are_named(fails, tmp_path):
+    text = tmp_path / "text.png"
+    text.write_text("no image")
+    assert f"{text} is damaged" in fails("predict", DEMO / "model.tflite", SAMPLES / "1.png", text)
+    truncated = tmp_path / "cut.png"
+    truncated.write_bytes((SAMPLES / "1.png").read_bytes()[:60])
+    assert f"{truncated} is damaged" in fails("predict", DEMO / "model.tflite", truncated)
+    (tmp_path / "empty").mkdir()
+    assert "holds no image" in fails("predict", DEMO / "model.tflite", tmp_path / "empty")
+    assert "config.json of a run" in fails("train", "--config", SAMPLES / ".." / ".." / "README.md", "--output", tmp_path / "x")
+
+
+def test_mismatches_are_said(fails, tmp_path, image_folder, data_dir):
+    weights = ("--weights", DEMO / "model.keras", "--model", "SEResNet20", "--output", tmp_path / "run", "--data-dir", data_dir)
+    assert "same classes" in fails("train", "--dataset", image_folder, *weights, "--batch-size", 4)
+    assert "10 classes, but the data has 2" in fails("evaluate", DEMO / "model.keras", "--dataset", image_folder)
+    assert "at least 8 x 8" in fails("train", "--dataset", "digits", *weights, "--image-size", 4)
+    assert "not empty" in fails("train", "--dataset", "digits", *weights[:-4], "--output", DEMO, "--data-dir", data_dir)
+    assert "batch" in fails("train", "--dataset", image_folder, *weights[2:])
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_full_disk_leaves_nothing_half_written(tmp_path):
+    # A limit on the size of files does what a full disk does, to this process alone.
+    code = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
+import keras_senet_command
+sys.argv[1:] = sys.argv[1:]
+keras_senet_command.main()
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, "export", str(DEMO / "model.keras"), str(tmp_path / "model.tflite")],
+        env=environment | {"TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert not list(tmp_path.rglob("*"))
+
+
+def test_the_installed_command_puts_one_line_on_stderr():
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    command = os.path.join(os.path.dirname(sys.executable), "keras-senet")
+    done = subprocess.run([command, "predict", "a.tflite", "b"], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "keras-senet: error: There is no file or folder a.tflite.\n")

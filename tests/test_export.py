@@ -1,0 +1,161 @@
+"""Exports against the network they came from; exports that must fail; files that are whole or not there."""
+
+import collections
+import os
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+
+import keras_senet
+from keras_senet import data, export, training
+from keras_senet.files import replacing
+
+CLASSES = [f"kind {index}" for index in range(10)]
+
+
+@pytest.fixture(scope="module")
+def network(run_folder):
+    return keras.saving.load_model(run_folder / "last.keras")
+
+
+@pytest.fixture(scope="module")
+def exported(network, tmp_path_factory):
+    """A folder with the network as TFLite file and as SavedModel."""
+    folder = tmp_path_factory.mktemp("exported")
+    export.tflite(network, folder / "model.tflite", CLASSES)
+    export.saved_model(network, folder / "saved_model", CLASSES)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["model.tflite", "saved_model"])
+def test_an_export_classifies_real_images_as_the_network_does(name, exported, run_folder, data_dir):
+    images = data.load("digits", "test[:60]", data_dir)
+    original, copy = (export.open_classifier(path) for path in (run_folder / "last.keras", exported / name))
+    pixels = next(iter(data.evaluation_batches(images, 8, 60)))[0].numpy()
+    np.testing.assert_allclose(copy.probabilities(pixels), original.probabilities(pixels), atol=1e-4)
+    assert training.evaluate(copy, images)["top1"] == training.evaluate(original, images)["top1"]
+    assert copy.class_names == CLASSES
+    assert original.class_names == [str(digit) for digit in range(10)]
+
+
+def test_a_saved_model_takes_encoded_images_of_any_size(exported, network, image_folder):
+    loaded = tf.saved_model.load(str(exported / "saved_model"))
+    assert set(loaded.signatures) == {"serving_default", "serve", "serve_encoded"}
+    files = sorted(image_folder.glob("*/*.jpg"))[:5]
+    encoded = tf.constant([file.read_bytes() for file in files])
+    probabilities = loaded.signatures["serve_encoded"](image_bytes=encoded)["probabilities"]
+    expected = network(np.stack([data.read_image(file, 8) for file in files]))
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
+
+
+def test_a_grouped_convolution_stays_one_operator(tmp_path):
+    images = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(32, 3)(images)
+    x = keras_senet.layers.GroupedConv2D(64, 3, groups=8)(x)
+    x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
+    x = keras.layers.Dense(10, "softmax")(keras.layers.GlobalAveragePooling2D()(x))
+    export.tflite(keras.Model(images, x), tmp_path / "grouped.tflite")
+    interpreter = Interpreter(str(tmp_path / "grouped.tflite"))
+    operators = collections.Counter(operator["op_name"] for operator in interpreter._get_ops_details())
+    assert operators["CONV_2D"] == 2
+    assert not operators["SPLIT"] + operators["CONCATENATION"]
+
+
+class Drifting(keras.layers.Layer):
+    """Computes something else each time that it is traced, as an export gone wrong would."""
+
+    traces = 0
+
+    def call(self, inputs):
+        self.traces += 1
+        return inputs * self.traces
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+@pytest.mark.parametrize(("write", "name"), [(export.tflite, "wrong.tflite"), (export.saved_model, "wrong")])
+def test_an_export_that_computes_something_else_leaves_nothing_behind(write, name, network, tmp_path):
+    probabilities = keras.layers.Softmax()(Drifting()(network.get_layer("avg_pool").output))
+    with pytest.raises(ValueError, match="does not compute what the model computes: the largest difference"):
+        write(keras.Model(network.inputs, probabilities), tmp_path / name, CLASSES)
+    assert not os.listdir(tmp_path)
+
+
+def test_an_export_replaces_an_older_one_but_nothing_else(network, exported, tmp_path):
+    for write, name in ((export.tflite, "model.tflite"), (export.saved_model, "saved_model")):
+        before = (exported / name).stat().st_ino
+        write(network, exported / name, CLASSES)
+        assert (exported / name).stat().st_ino != before
+    assert set(os.listdir(exported)) == {"labels.txt", "model.tflite", "saved_model"}
+    (tmp_path / "thesis").mkdir()
+    with pytest.raises(ValueError, match="is not a SavedModel"):
+        export.saved_model(network, tmp_path / "thesis")
+    with pytest.raises(ValueError, match="class names of another network"):
+        export.tflite(network, exported / "other.tflite", CLASSES[::-1])
+    assert not (exported / "other.tflite").exists()
+
+
+def test_what_cannot_be_exported_is_refused(network, tmp_path):
+    dynamic = keras_senet.SEResNet20(include_top=False, pooling="avg")
+    for write, name in ((export.tflite, "a.tflite"), (export.saved_model, "a")):
+        with pytest.raises(ValueError, match="one fixed square size"):
+            write(dynamic, tmp_path / name)
+        with pytest.raises(FileNotFoundError, match="no folder"):
+            write(network, tmp_path / "missing" / name)
+    with pytest.raises(ValueError, match="ends in .tflite"):
+        export.tflite(network, tmp_path / "a.lite")
+    assert not os.listdir(tmp_path)
+
+
+def test_what_cannot_be_opened_is_said(exported, run_folder, tmp_path):
+    (tmp_path / "labels.txt").write_text("one\ntwo\n")
+    for source, name in ((run_folder / "last.keras", "a.keras"), (exported / "model.tflite", "a.tflite")):
+        (tmp_path / name).write_bytes(source.read_bytes()[:5000])
+        with pytest.raises(ValueError, match="damaged"):
+            export.open_classifier(tmp_path / name)
+        (tmp_path / name).write_bytes(source.read_bytes())
+        with pytest.raises(ValueError, match="names 2 classes, but the network beside it has 10"):
+            export.open_classifier(tmp_path / name)
+    with pytest.raises(ValueError, match=r"neither a \.keras file"):
+        export.open_classifier(tmp_path)
+    with pytest.raises(FileNotFoundError, match="Did you mean 'a.keras'"):
+        export.open_classifier(tmp_path / "b.keras")
+
+
+@pytest.mark.parametrize("old", [None, "file", "folder"])
+def test_a_write_that_fails_leaves_what_was_there(old, tmp_path):
+    path = tmp_path / "result"
+    if old == "file":
+        path.write_text("old")
+    elif old == "folder":
+        path.mkdir()
+        (path / "inside").write_text("old")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(OSError, match="disk"), replacing(path) as partial:
+        partial.mkdir()
+        (partial / "half").write_text("written")
+        raise OSError("No space left on the disk")
+    assert sorted(tmp_path.rglob("*")) == before
+    with replacing(path) as partial:
+        partial.write_text("new")
+    assert path.read_text() == "new"
+    assert os.listdir(tmp_path) == ["result"]
+
+
+def test_export_asks_for_the_tensorflow_backend(run_folder, tmp_path, python):
+    code = """
+import sys, keras_senet
+try:
+    keras_senet.export.tflite(keras_senet.SEResNet20(), sys.argv[1])
+except ValueError as error:
+    assert "KERAS_BACKEND=tensorflow" in str(error)
+else:
+    raise AssertionError
+"""
+    done = python(code, tmp_path / "a.tflite", KERAS_BACKEND="jax")
+    assert done.returncode == 0, done.stderr
+    assert not os.listdir(tmp_path)

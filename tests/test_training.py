@@ -1,0 +1,167 @@
+"""Training runs: what they keep, that they can be repeated, and how they end when something goes wrong."""
+
+import csv
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from keras_senet import data, export, training
+from keras_senet.training.optimization import WarmUp, learning_rate, optimizer
+
+
+def weights(path):
+    return keras.saving.load_model(path).get_weights()
+
+
+def test_a_run_folder_holds_all_of_the_run(run_folder, recipe):
+    names = {file.name for file in run_folder.iterdir()}
+    assert names == {
+        *("config.json", "history.csv", "labels.txt", "learning_curve.png", "logs", "metrics.json"),
+        *("best.keras", "last.keras"),
+    }
+    config = json.loads((run_folder / "config.json").read_text())
+    assert training.Recipe(**config["recipe"]) == recipe
+    assert config["versions"]["keras"] == keras.__version__
+    rows = list(csv.DictReader((run_folder / "history.csv").open()))
+    measured = json.loads((run_folder / "metrics.json").read_text())
+    assert len(rows) == recipe.epochs
+    assert measured["last"]["top1"] == pytest.approx(float(rows[-1]["val_top1"]), abs=1e-6)
+    assert measured["best"]["top1"] == pytest.approx(max(float(row["val_top1"]) for row in rows), abs=1e-6)
+    assert (run_folder / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
+    assert list((run_folder / "logs").glob("*/events.out.tfevents*"))
+
+
+def test_the_same_recipe_gives_the_same_network(run_folder, recipe, tmp_path):
+    training.train(recipe, tmp_path / "again")
+    for one, again in zip(weights(run_folder / "last.keras"), weights(tmp_path / "again" / "last.keras"), strict=True):
+        np.testing.assert_array_equal(one, again)
+
+
+def test_training_can_start_from_weights(run_folder, recipe, tmp_path):
+    further = dataclasses.replace(recipe, weights=str(run_folder / "last.keras"), epochs=1, learning_rate=0.0)
+    measured = training.train(further, tmp_path / "further")
+    first = json.loads((run_folder / "metrics.json").read_text())["last"]
+    # With a learning rate of 0 only the moving statistics change.
+    trained, start = (keras.saving.load_model(folder / "last.keras") for folder in (tmp_path / "further", run_folder))
+    for one, other in zip(trained.trainable_weights, start.trainable_weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert measured["last"]["images"] == first["images"] == 60
+
+
+def test_the_metrics_are_those_of_numpy(run_folder, data_dir):
+    images = data.load("digits", "test[:60]", data_dir)
+    classifier = export.open_classifier(run_folder / "last.keras")
+    pixels, labels = next(iter(data.evaluation_batches(images, 8, 60)))
+    probabilities, truth = classifier.probabilities(pixels.numpy()), labels.numpy().argmax(axis=1)
+    ranks = (-probabilities).argsort(axis=1)
+    measured = training.evaluate(classifier, images, batch_size=16)
+    assert measured["top1"] == pytest.approx((ranks[:, 0] == truth).mean())
+    assert measured["top5"] == pytest.approx((ranks[:, :5] == truth[:, None]).any(axis=1).mean())
+    assert measured["loss"] == pytest.approx(-np.log(probabilities[np.arange(60), truth]).mean(), rel=1e-4)
+
+
+def test_the_step_schedule_is_the_papers():
+    # 0.6, divided by 10 every 30 of 100 epochs.
+    recipe = training.Recipe("SEResNet50", "imagenet2012")
+    schedule = learning_rate(recipe, steps_per_epoch=10)
+    rates = [float(schedule(10 * epoch + 5)) for epoch in (0, 29, 30, 59, 60, 89, 90, 99)]
+    assert rates == pytest.approx([0.6, 0.6, 0.06, 0.06, 0.006, 0.006, 0.0006, 0.0006])
+
+
+def test_the_cosine_schedule_warms_up_and_ends_at_zero():
+    recipe = training.Recipe("SEResNet50", "digits", epochs=10, schedule="cosine", warmup_epochs=2, learning_rate=1.0)
+    schedule = learning_rate(recipe, steps_per_epoch=10)
+    rates = np.array([float(schedule(step)) for step in range(101)])
+    assert rates[0] == pytest.approx(1 / 20)
+    assert (np.diff(rates[:18]) > 0).all()
+    assert (np.diff(rates[20:]) < 0).all()
+    np.testing.assert_allclose(rates[20:], (1 + np.cos(np.pi * np.arange(20, 101) / 100)) / 2, atol=1e-6)
+    copy = WarmUp.from_config(schedule.get_config())
+    assert float(copy(37)) == float(schedule(37))
+
+
+def test_weight_decay_shrinks_kernels_only_and_as_fast_as_the_papers():
+    recipe = training.Recipe("SEResNet20", "digits", epochs=10_000)
+    network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2), keras.layers.BatchNormalization()])
+    sgd = optimizer(recipe, steps_per_epoch=1000)
+    variables = network.trainable_variables
+    for variable in variables:
+        variable.assign(np.ones(variable.shape))
+    paper, velocity = 1.0, 0.0
+    for _ in range(500):
+        sgd.apply([np.zeros(variable.shape, "float32") for variable in variables], variables)
+        velocity = 0.9 * velocity - 0.6 * 1e-4 * paper
+        paper += velocity
+    kernel, *others = (keras.ops.convert_to_numpy(variable) for variable in variables)
+    assert np.log(kernel.mean()) == pytest.approx(np.log(paper), rel=0.05)
+    assert all((other == 1).all() for other in others)
+
+
+def test_label_smoothing_and_the_loss_are_compiled_in(recipe, tmp_path):
+    smooth = dataclasses.replace(recipe, epochs=1, label_smoothing=0.5, learning_rate=0.0)
+    training.train(smooth, tmp_path / "smooth")
+    row = next(csv.DictReader((tmp_path / "smooth" / "history.csv").open()))
+    # The cross-entropy with half of each label spread over ten classes is at least the entropy of such a label.
+    label = np.array([0.55] + [0.05] * 9)
+    assert float(row["loss"]) >= -(label * np.log(label)).sum()
+
+
+def test_a_folder_that_holds_a_run_is_left_alone(run_folder, recipe):
+    before = {file: file.stat().st_mtime_ns for file in run_folder.rglob("*")}
+    with pytest.raises(ValueError, match="not empty"):
+        training.train(recipe, run_folder)
+    assert {file: file.stat().st_mtime_ns for file in run_folder.rglob("*")} == before
+
+
+def test_a_mistake_in_the_recipe_leaves_no_folder(recipe, tmp_path):
+    for mistake in ({"model": "SEResNet21"}, {"dataset": "digitz"}, {"batch_size": 1000}, {"weights": "none.keras"}):
+        with pytest.raises((ValueError, FileNotFoundError)):
+            training.train(dataclasses.replace(recipe, **mistake), tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("mistake", [{"epochs": 0}, {"momentum": 1.0}, {"schedule": "linear"}, {"warmup_epochs": 101}])
+def test_a_recipe_says_what_it_accepts(mistake):
+    with pytest.raises(ValueError, match=f"`{next(iter(mistake))}` must be"):
+        training.Recipe("SEResNet20", "digits", **mistake)
+
+
+def test_a_loss_that_is_no_number_ends_the_run(recipe, tmp_path):
+    with pytest.raises(ValueError, match="lower the learning rate"):
+        training.train(dataclasses.replace(recipe, learning_rate=1e30), tmp_path / "nan")
+    assert not (tmp_path / "nan" / "last.keras").exists()
+
+
+def test_a_network_for_other_classes_is_refused(run_folder, image_folder):
+    with pytest.raises(ValueError, match="10 classes, but the data has 2"):
+        training.evaluate(export.open_classifier(run_folder / "last.keras"), data.load(str(image_folder)))
+
+
+def test_ctrl_c_leaves_the_last_finished_epoch(recipe, data_dir, tmp_path):
+    folder = tmp_path / "interrupted"
+    flags = [f"--{key.replace('_', '-')}={value}" for key, value in dataclasses.asdict(recipe).items() if value is not None]
+    flags = [flag for flag in flags if not flag.startswith(("--flip", "--epochs"))]
+    command = [sys.executable, "-c", "import keras_senet_command as c; c.main()", "train", *flags, "--no-flip", "--epochs=500"]
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    run = subprocess.Popen(
+        [*command, f"--output={folder}"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    until = time.monotonic() + 120
+    while not (folder / "last.keras").exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    run.send_signal(signal.SIGINT)
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 130, errors
+    assert errors.count("\n") == 1
+    assert f"is {folder / 'last.keras'}" in errors
+    assert keras.saving.load_model(folder / "last.keras").output_shape == (None, 10)
+    assert (folder / "learning_curve.png").exists()
+    assert not [name for name in os.listdir(folder) if "partial" in name]
