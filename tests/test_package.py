@@ -1,4 +1,9 @@
-"""What importing the package does."""
+"""What importing the package does, and what its README says."""
+
+from conftest import ROOT
+
+import keras_senet
+from keras_senet import analysis
 
 
 def test_import_brings_no_heavy_package_but_keras(python):
@@ -24,3 +29,18 @@ assert keras_senet.SEResNet20().count_params() > 270_000
 """
     done = python(code, KERAS_BACKEND="jax")
     assert done.returncode == 0, done.stderr
+
+
+def test_the_table_in_the_readme_is_true(model):
+    table = [line.split("|")[1:-1] for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| `SE")]
+    assert [row[0].strip(" `") for row in table] == keras_senet.list_models()
+    for name, pixels, *numbers in table:
+        name = name.strip(" `")
+        plain = getattr(keras_senet, name)(weights=None, attention=None)
+        assert model(name).input_shape[1] == int(pixels)
+        expected = []
+        for network in (model(name), plain):
+            billions = analysis.multiply_adds(network) / 1e9
+            cost = f"{billions:.3f} G" if billions > 1 else f"{1000 * billions:.2f} M"
+            expected += [f"{analysis.parameters(network):,}", cost]
+        assert [number.strip() for number in numbers] == expected

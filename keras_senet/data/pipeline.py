@@ -134,7 +134,13 @@ def list_images(paths: Sequence[str | os.PathLike]) -> list[pathlib.Path]:
 
 
 def _decode_window(encoded: tf.Tensor, window: Callable, image_size: int, antialias: bool = False) -> tf.Tensor:
-    """A window of an image, resized. `window` takes (height, width) to (top, left, height, width), int32 tensors.
+    """A window of an image, resized."""
+    image = tf.image.resize(_decode(encoded, window), (image_size, image_size), antialias=antialias)
+    return tf.ensure_shape(image, (image_size, image_size, 3))
+
+
+def _decode(encoded: tf.Tensor, window: Callable) -> tf.Tensor:
+    """A window of an image. `window` takes (height, width) to (top, left, height, width), int32 tensors.
 
     Of a JPEG image only the window is decoded.
     """
@@ -149,9 +155,7 @@ def _decode_window(encoded: tf.Tensor, window: Callable, image_size: int, antial
         top, left, height, width = tf.unstack(window(tf.shape(image)[:2]), num=4)
         return image[top : top + height, left : left + width]
 
-    image = tf.cond(tf.io.is_jpeg(encoded), from_jpeg, from_other)
-    image = tf.image.resize(image, (image_size, image_size), antialias=antialias)
-    return tf.ensure_shape(image, (image_size, image_size, 3))
+    return tf.cond(tf.io.is_jpeg(encoded), from_jpeg, from_other)
 
 
 def _random_window(shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

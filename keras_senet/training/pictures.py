@@ -47,7 +47,7 @@ def draw_predictions(images: Sequence[np.ndarray], captions: Sequence[str], path
     columns = math.ceil(math.sqrt(2 * len(images)))
     rows = math.ceil(len(images) / columns)
     figure = _figure(1.5 * columns, 1.8 * rows)
-    grid = figure.subplots(rows, columns, squeeze=False).flat
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid:
         axes.axis("off")
     for axes, image, caption in zip(grid, images, captions, strict=False):
