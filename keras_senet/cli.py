@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import pathlib
+import re
 import sys
 import types
 import typing
@@ -35,7 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if not _is_expected(error):
             raise
-        print(f"keras-senet: error: {' '.join(str(error).split())}", file=sys.stderr)
+        # TensorFlow puts the names of its nodes, {{node ...}}, into its messages.
+        message = re.sub(r"\[?\{\{.*?\}\}\]?", "", str(error))
+        print(f"keras-senet: error: {' '.join(message.split())}", file=sys.stderr)
         return 2
     return 0
 

@@ -21,6 +21,7 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
     Raises:
         FileNotFoundError: if the folder of `path` does not exist.
+        OSError: if writing fails, as on a full disk; the message names `path`.
     """
     path = pathlib.Path(path)
     if not path.parent.is_dir():
@@ -35,7 +36,15 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
             shutil.rmtree(old)
         else:
             partial.replace(path)
+    except OSError as error:
+        raise OSError(f"{path} could not be written: {error.strerror or error}") from error
     finally:
         if partial.is_dir():
             shutil.rmtree(partial)
         partial.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Writes a small file, whole or not at all."""
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")

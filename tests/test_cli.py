@@ -12,6 +12,8 @@ from conftest import DEMO, ROOT
 
 from keras_senet import cli
 
+# With it set, as the tests do, TensorFlow's own messages are let through.
+WITHOUT_LOG_LEVEL = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
 SAMPLES = ROOT / "examples" / "digits"
 
 
@@ -148,31 +150,41 @@ def test_mismatches_are_said(fails, tmp_path, image_folder, data_dir):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_full_disk_leaves_nothing_half_written(tmp_path):
-    # A limit on the size of files does what a full disk does, to this process alone.
+def with_a_full_disk(limit: int, *arguments) -> str:
+    """Runs the command with a limit on the size of files, which does what a full disk does; returns its line on stderr."""
     code = """
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
+limit = int(sys.argv.pop(1))
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 import keras_senet_command
-sys.argv[1:] = sys.argv[1:]
 keras_senet_command.main()
 """
-    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
-    done = subprocess.run(
-        [sys.executable, "-c", code, "export", str(DEMO / "model.keras"), str(tmp_path / "model.tflite")],
-        env=environment | {"TMPDIR": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
+    command = [sys.executable, "-c", code, str(limit), *map(str, arguments)]
+    done = subprocess.run(command, env=WITHOUT_LOG_LEVEL, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
-    assert not list(tmp_path.rglob("*"))
+    return done.stderr
+
+
+@pytest.mark.parametrize("name", ["model.tflite", "saved_model"])
+def test_a_full_disk_leaves_no_half_of_an_export(name, tmp_path):
+    assert name in with_a_full_disk(500_000, "export", DEMO / "model.keras", tmp_path / name)
+    assert not os.listdir(tmp_path)
+
+
+def test_a_full_disk_in_training_leaves_no_half_of_a_network(tmp_path, recipe, digits):
+    folder = tmp_path / "run"
+    flags = [f"--{name.replace('_', '-')}={getattr(recipe, name)}" for name in ("model", "dataset", "data_dir", "image_size")]
+    digits("train")
+    errors = with_a_full_disk(1_000_000, "train", *flags, "--batch-size=600", "--epochs=1", "--output", folder)
+    assert f"{folder / 'last.keras'} could not be written" in errors
+    assert not {name for name in os.listdir(folder) if "partial" in name or name.endswith(".keras")}
 
 
 def test_the_installed_command_puts_one_line_on_stderr():
-    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     command = os.path.join(os.path.dirname(sys.executable), "keras-senet")
-    done = subprocess.run([command, "predict", "a.tflite", "b"], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [command, "predict", "a.tflite", "b"], env=WITHOUT_LOG_LEVEL, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stderr) == (2, "keras-senet: error: There is no file or folder a.tflite.\n")

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_senet.data import evaluation_image
 from keras_senet.export.classifier import LABELS_FILE, open_saved_model, open_tflite, run_keras, square_size
-from keras_senet.files import replacing
+from keras_senet.files import replacing, write_text
 from keras_senet.layers.grouped_conv2d import one_operator
 
 TOLERANCE = 1e-4  # largest difference in probability between a network and its export
@@ -124,7 +124,10 @@ def _checked(model: keras.Model, path: pathlib.Path, class_names: Sequence[str] 
     if text and labels.is_file() and labels.read_text(encoding="utf-8") != text:
         raise ValueError(f"{labels} holds the class names of another network: choose another folder for {path.name}.")
     with replacing(path) as partial:
-        yield partial
+        try:
+            yield partial
+        except tf.errors.OpError as error:  # how TensorFlow says that a disk is full
+            raise OSError(error.message) from error
         size = model.input_shape[1]
         images = np.random.default_rng(0).integers(0, 256, (_CHECKED_IMAGES, size, size, 3)).astype("float32")
         run = run_keras(model)
@@ -136,5 +139,4 @@ def _checked(model: keras.Model, path: pathlib.Path, class_names: Sequence[str] 
                     f"probability is {difference:.2g}, and {TOLERANCE:g} is accepted. Nothing was written."
                 )
         if text:
-            with replacing(labels) as partial_labels:
-                partial_labels.write_text(text, encoding="utf-8")
+            write_text(labels, text)

@@ -17,7 +17,7 @@ import tensorflow as tf
 from keras_senet import data
 from keras_senet.analysis import parameters
 from keras_senet.export.classifier import LABELS_FILE, open_classifier
-from keras_senet.files import replacing
+from keras_senet.files import replacing, write_text
 from keras_senet.models import find_model
 from keras_senet.training.evaluate import evaluate, metrics
 from keras_senet.training.optimization import optimizer
@@ -73,8 +73,8 @@ def train(recipe: Recipe, output: str | os.PathLike) -> dict[str, dict[str, floa
 
     folder.mkdir(parents=True, exist_ok=True)
     config = {"recipe": dataclasses.asdict(recipe), "parameters": parameters(model), "versions": _versions()}
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    (folder / LABELS_FILE).write_text("".join(f"{name}\n" for name in training_images.class_names), encoding="utf-8")
+    write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
+    write_text(folder / LABELS_FILE, "".join(f"{name}\n" for name in training_images.class_names))
 
     # Compiled is a second model on the same layers, so that the one that is saved carries no optimizer.
     trainer = keras.Model(model.inputs, model.outputs)
@@ -111,7 +111,7 @@ def train(recipe: Recipe, output: str | os.PathLike) -> dict[str, dict[str, floa
         name: evaluate(open_classifier(folder / f"{name}.keras"), held_out_images) | {"epoch": epoch}
         for name, epoch in (("last", keep.last_epoch), ("best", keep.best_epoch))
     }
-    (folder / "metrics.json").write_text(json.dumps(measured, indent=2) + "\n")
+    write_text(folder / "metrics.json", json.dumps(measured, indent=2) + "\n")
     return measured
 
 
