@@ -90,8 +90,9 @@ def recipe(data_dir):
 
 
 @pytest.fixture(scope="session")
-def run_folder(recipe, tmp_path_factory):
-    """The folder of a run by that recipe."""
+def run_folder(recipe, digits, tmp_path_factory):
+    """The folder of a run by that recipe, on data that had been prepared before."""
+    digits("train")
     folder = tmp_path_factory.mktemp("runs") / "first"
     keras_senet.training.train(recipe, folder)
     return folder

@@ -56,9 +56,10 @@ def train(recipe: Recipe, output: str | os.PathLike) -> dict[str, dict[str, floa
     folder = pathlib.Path(output)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} is not empty: it may hold another run. Choose another output folder, or remove it.")
-    keras.utils.set_random_seed(recipe.seed)
     training_images = data.load(recipe.dataset, recipe.train_split, recipe.data_dir)
     held_out_images = data.load(recipe.dataset, recipe.held_out_split, recipe.data_dir)
+    # Not before: where the data is still to be prepared, that draws random numbers too.
+    keras.utils.set_random_seed(recipe.seed)
     model = _build(recipe, len(training_images.class_names))
     recipe = dataclasses.replace(recipe, image_size=model.input_shape[-2])
     training_batches = data.training_batches(
