@@ -236,6 +236,8 @@ def _predict(options) -> None:
     from keras_senet import data, export
     from keras_senet.training.pictures import draw_predictions
 
+    if options.top < 1:
+        raise ValueError(f"--top must be at least 1. Received: {options.top}")
     classifier = export.open_classifier(options.network)
     files = data.list_images(options.images)
     images = [data.read_image(file, classifier.image_size, options.crop_ratio).numpy() for file in files]

@@ -137,6 +137,8 @@ def test_bad_files_are_named(fails, tmp_path):
     assert f"{truncated} is damaged" in fails("predict", DEMO / "model.tflite", truncated)
     (tmp_path / "empty").mkdir()
     assert "holds no image" in fails("predict", DEMO / "model.tflite", tmp_path / "empty")
+    assert "crop_ratio=1.5" in fails("predict", DEMO / "model.tflite", SAMPLES, "--crop-ratio", 1.5)
+    assert "--top" in fails("predict", DEMO / "model.tflite", SAMPLES, "--top", 0)
     assert "config.json of a run" in fails("train", "--config", SAMPLES / ".." / ".." / "README.md", "--output", tmp_path / "x")
 
 

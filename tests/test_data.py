@@ -125,19 +125,6 @@ def test_reading_one_image_says_what_is_wrong(image_folder):
         data.read_image(image_folder / "dark" / "5.jpeg", 16)
 
 
-def test_channels_first_batches(digits, python, data_dir):
-    code = """
-import sys, keras
-keras.config.set_image_data_format("channels_first")
-from keras_senet import data
-images = data.load("digits", "train", sys.argv[1])
-assert next(iter(data.training_batches(images, 32, 4)))[0].shape == (4, 3, 32, 32)
-"""
-    digits("train")
-    done = python(code, data_dir)
-    assert done.returncode == 0, done.stderr
-
-
 def test_what_is_not_there_is_named(image_folder, data_dir):
     with pytest.raises(ValueError, match="Did you mean 'digits'"):
         data.load("digts", "train", data_dir)

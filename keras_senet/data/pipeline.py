@@ -5,7 +5,6 @@ import pathlib
 import warnings
 from collections.abc import Callable, Sequence
 
-import keras
 import tensorflow as tf
 
 from keras_senet.data.sources import IMAGE_SUFFIXES, LabelledImages
@@ -36,8 +35,8 @@ def training_batches(
 
     Returns:
         A `tf.data.Dataset` of batches `(images, labels)`: float32 RGB pixels in [0, 255] of shape
-        `(batch_size, image_size, image_size, 3)` (`(batch_size, 3, ...)` with the `"channels_first"` image data format), and
-        float32 one-hot labels. An image that cannot be decoded is skipped, with a warning that names it.
+        `(batch_size, image_size, image_size, 3)`, and float32 one-hot labels. An image that cannot be decoded is skipped, with
+        a warning that names it.
 
     Raises:
         ValueError: if `augmentation` is unknown, or a batch needs more images than there are.
@@ -94,11 +93,17 @@ def evaluation_image(encoded: tf.Tensor, image_size: int, crop_ratio: float | No
 
     Returns:
         Float32 RGB pixels in [0, 255] of shape `(image_size, image_size, 3)`.
+
+    Raises:
+        ValueError: if `crop_ratio` is out of its range.
     """
     ratio = default_crop_ratio(image_size) if crop_ratio is None else crop_ratio
+    if not 0 < ratio <= 1:
+        raise ValueError(f"`crop_ratio` must be over 0 and at most 1. Received: crop_ratio={crop_ratio}")
 
     def center(shape):
         side = tf.cast(tf.round(tf.cast(tf.reduce_min(shape), tf.float32) * ratio), tf.int32)
+        side = tf.maximum(side, 1)
         return tf.concat([(shape - side) // 2, [side, side]], 0)
 
     return _decode_window(encoded, center, image_size, antialias=True)
@@ -199,7 +204,4 @@ def _batches(
         return one.map(lambda image: (image, tf.one_hot(label, len(images.class_names))))
 
     decoded = examples.enumerate().interleave(one_or_none, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    batches = decoded.batch(batch_size, drop_remainder=drop_remainder)
-    if keras.config.image_data_format() == "channels_first":
-        batches = batches.map(lambda image, label: (tf.transpose(image, (0, 3, 1, 2)), label))
-    return batches.prefetch(tf.data.AUTOTUNE)
+    return decoded.batch(batch_size, drop_remainder=drop_remainder).prefetch(tf.data.AUTOTUNE)

@@ -1,6 +1,7 @@
 """A trained network in any of its forms, opened to be run: a .keras file, a SavedModel, a TFLite file."""
 
 import dataclasses
+import functools
 import os
 import pathlib
 import zipfile
@@ -107,9 +108,11 @@ def load_keras_model(path: str | os.PathLike) -> keras.Model:
 
 
 def run_keras(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
-    """`model` as a function from images to probabilities, without XLA, which is slower than plain TensorFlow on a CPU."""
-    forward = tf.function(lambda images: model(images, training=False), reduce_retracing=True)
-    return lambda images: forward(tf.convert_to_tensor(images, tf.float32)).numpy()
+    """`model` as a function from images to probabilities; not by `predict`, which uses XLA, on a CPU slower than TensorFlow."""
+    forward = functools.partial(model, training=False)
+    if keras.backend.backend() == "tensorflow":
+        forward = tf.function(forward, reduce_retracing=True)
+    return lambda images: keras.ops.convert_to_numpy(forward(keras.ops.convert_to_tensor(images, "float32")))
 
 
 def open_saved_model(path: str | os.PathLike, signature: str = "serving_default") -> tuple[Callable, list[int | None], int]:

@@ -3,6 +3,7 @@
 import csv
 import math
 import os
+import pathlib
 import textwrap
 from collections.abc import Sequence
 
@@ -16,11 +17,11 @@ def draw_learning_curve(history: str | os.PathLike, path: str | os.PathLike) -> 
     """Draws loss and top-1 error by epoch, of the training and the held-out part.
 
     Args:
-        history: the history.csv of a run; without a finished epoch nothing is drawn.
+        history: the history.csv of a run; where it has no finished epoch, nothing is drawn.
         path: the picture, a `.png` file.
     """
-    with open(history, newline="") as file:
-        rows = list(csv.DictReader(file))
+    history = pathlib.Path(history)
+    rows = list(csv.DictReader(history.read_text().splitlines())) if history.exists() else []
     if not rows:
         return
     figure = _figure(9, 3.5)

@@ -53,6 +53,8 @@ def train(recipe: Recipe, output: str | os.PathLike) -> dict[str, dict[str, floa
     >>> sorted(keras_senet.training.train(recipe, "runs/example"))
     ['best', 'last']
     """
+    if keras.config.image_data_format() != "channels_last":
+        raise ValueError('Training takes the "channels_last" image data format: call keras.config.set_image_data_format.')
     folder = pathlib.Path(output)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} is not empty: it may hold another run. Choose another output folder, or remove it.")
@@ -149,10 +151,9 @@ class _KeepModels(keras.callbacks.Callback):
 
 def _build(recipe: Recipe, classes: int) -> keras.Model:
     size = recipe.image_size
-    shape = (size, size, 3) if keras.config.image_data_format() == "channels_last" else (3, size, size)
     return find_model(recipe.model)(
         weights=recipe.weights,
-        input_shape=None if size is None else shape,
+        input_shape=None if size is None else (size, size, 3),
         classes=classes,
         attention=recipe.attention,
         reduction=recipe.reduction,
