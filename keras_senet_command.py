@@ -13,7 +13,7 @@ def main() -> None:
     if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
         python_stderr = os.dup(2)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        sys.stderr = os.fdopen(python_stderr, "w", buffering=1)
+        sys.stderr = os.fdopen(python_stderr, "w", buffering=1, errors="backslashreplace")
     from keras_senet import cli
 
     sys.exit(cli.main())

@@ -78,8 +78,8 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = add(_info, "SEResNet50")
     sub.add_argument("model", metavar="MODEL", help="name of a network, or a .keras file")
-    sub.add_argument("--attention", default="se", help="se, or none for the plain network (default: se)")
-    sub.add_argument("--reduction", type=int, default=16, help="channels for each hidden unit of the excitation (default: 16)")
+    sub.add_argument("--attention", default="se", help="of a name: se, or none for the plain network (default: se)")
+    sub.add_argument("--reduction", type=int, default=16, help="of a name: channels for each hidden unit (default: 16)")
     _add_json(sub)
 
     sub = add(_train, "--model SEResNet20 --dataset digits --epochs 2 --batch-size 64 --learning-rate 0.1 --output runs/digits")
@@ -128,11 +128,18 @@ def _add_recipe(sub: argparse.ArgumentParser) -> None:
         if field.type is bool:
             options["action"] = argparse.BooleanOptionalAction
         elif isinstance(field.type, types.UnionType):
-            base = typing.get_args(field.type)[0]
-            options["type"] = lambda text, base=base: None if text == "none" else base(text)
+            options["type"] = _or_none(typing.get_args(field.type)[0])
         else:
             options["type"] = field.type
         sub.add_argument(f"--{field.name.replace('_', '-')}", **options)
+
+
+def _or_none(kind: type):
+    def convert(text: str):
+        return None if text == "none" else kind(text)
+
+    convert.__name__ = kind.__name__  # for argparse's message
+    return convert
 
 
 def _as_text(value) -> str:
@@ -151,7 +158,8 @@ def _print_table(columns: list[str], rows: list[list[str]]) -> None:
     for row in rows:
         table.add_row(*row)
     # A pipe has no width: lines are as long as they are.
-    Console(width=None if sys.stdout.isatty() else 10_000, highlight=False).print(table)
+    width = None if sys.stdout.isatty() else 10_000
+    Console(width=width, highlight=False, markup=False, emoji=False).print(table)
 
 
 def _models(options) -> None:
@@ -240,16 +248,18 @@ def _predict(options) -> None:
         raise ValueError(f"--top must be at least 1. Received: {options.top}")
     classifier = export.open_classifier(options.network)
     files = data.list_images(options.images)
-    images = [data.read_image(file, classifier.image_size, options.crop_ratio).numpy() for file in files]
-    predictions = []
-    for file, image in zip(files, images, strict=True):
+    predictions, pictured = [], []
+    for file in files:
+        image = data.read_image(file, classifier.image_size, options.crop_ratio).numpy()
+        if options.picture:
+            pictured.append(image)
         (probabilities,) = classifier.probabilities(image[np.newaxis])
         best = np.argsort(-probabilities, kind="stable")[: options.top]
         classes = [{"class": classifier.class_names[index], "probability": float(probabilities[index])} for index in best]
         predictions.append({"image": str(file), "classes": classes})
     described = [[f"{one['class']} {one['probability']:.1%}" for one in row["classes"]] for row in predictions]
     if options.picture:
-        draw_predictions(images, [names[0] for names in described], options.picture)
+        draw_predictions(pictured, [names[0] for names in described], options.picture)
     if options.json:
         _print_json(predictions)
     else:

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """A temporary name for what shall become the file or folder `path`.
 
-    When the block ends well, what it wrote takes the place of `path`; when it raises, that is removed and `path` is as it was.
+    When the block ends well, what it wrote takes the place of `path`: a file that of a file, a folder that of a folder. When it
+    raises, that is removed and `path` is as it was.
 
     Args:
         path: where the result goes; its folder must exist.
@@ -29,13 +30,13 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
     try:
         yield partial
-        if path.is_dir():  # a folder cannot be replaced by renaming
+        if partial.is_dir() and path.is_dir():  # a folder cannot be replaced in one step
             old = path.with_name(f".old-{os.getpid()}-{path.name}")
             path.rename(old)
             partial.rename(path)
             shutil.rmtree(old)
         else:
-            partial.replace(path)
+            partial.replace(path)  # which refuses to put a file in the place of a folder
     except OSError as error:
         raise OSError(f"{path} could not be written: {error.strerror or error}") from error
     finally:

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from conftest import DEMO, ROOT
 
+import keras_senet
 from keras_senet import cli
 
 # With it set, as the tests do, TensorFlow's own messages are let through.
@@ -140,6 +141,34 @@ def test_bad_files_are_named(fails, tmp_path):
     assert "crop_ratio=1.5" in fails("predict", DEMO / "model.tflite", SAMPLES, "--crop-ratio", 1.5)
     assert "--top" in fails("predict", DEMO / "model.tflite", SAMPLES, "--top", 0)
     assert "config.json of a run" in fails("train", "--config", SAMPLES / ".." / ".." / "README.md", "--output", tmp_path / "x")
+
+
+@pytest.mark.filterwarnings("ignore:Skipped")
+def test_a_folder_of_damaged_images_is_one_line(run, fails, image_folder, tmp_path):
+    for file in image_folder.glob("*/*.jpg"):
+        file.write_bytes(b"nothing")
+    flags = ("--model", "SEResNet20", "--image-size", 8, "--batch-size", 4, "--output", tmp_path / "run")
+    status, _, errors = run("train", "--dataset", image_folder, *flags)
+    assert (status, errors) == (2, "keras-senet: error: None of the 16 images could be decoded.\n")
+    classifier = keras_senet.SEResNet20(classes=2)
+    classifier.save(tmp_path / "two.keras")
+    assert "error: None of the 4 images" in fails("evaluate", tmp_path / "two.keras", "--dataset", image_folder)
+
+
+def test_odd_file_names_are_printed_as_they_are(run, tmp_path):
+    odd = tmp_path / "seven[" / "b]:smile:[b].png"
+    odd.parent.mkdir()
+    odd.write_bytes((SAMPLES / "7.png").read_bytes())
+    assert str(odd) in run("predict", DEMO / "model.tflite", odd)[1]
+
+
+def test_a_picture_never_takes_the_place_of_a_folder(fails, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "holiday.txt").write_text("")
+    assert "pictures could not be written" in fails(
+        "predict", DEMO / "model.tflite", SAMPLES / "7.png", "--picture", tmp_path / "pictures"
+    )
+    assert [file.name for file in tmp_path.rglob("*")] == ["pictures", "holiday.txt"]
 
 
 def test_mismatches_are_said(fails, tmp_path, image_folder, data_dir):

@@ -8,6 +8,7 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 
 from keras_senet import data
+from keras_senet.data import pipeline
 
 
 def arrays(batches) -> tuple[np.ndarray, np.ndarray]:
@@ -66,6 +67,18 @@ def test_a_random_crop_keeps_to_the_papers_range(image_folder):
     np.testing.assert_array_equal(pixels.mean(axis=(1, 2, 3)) < 128, labels[:, images.class_names.index("dark")] == 1)
 
 
+def test_random_windows_are_those_of_the_paper():
+    height, width = 375, 500
+    windows = np.array([pipeline._random_window(tf.constant([height, width]), tf.constant([0, seed])) for seed in range(500)])
+    top, left, rows, columns = windows.T
+    assert ((top >= 0) & (left >= 0) & (top + rows <= height) & (left + columns <= width)).all()
+    area, aspect = rows * columns / (height * width), columns / rows
+    assert 0.07 < area.min() < 0.15
+    assert 0.85 < area.max() <= 1
+    assert 0.74 < aspect.min() < 0.8
+    assert 1.25 < aspect.max() < 1.35
+
+
 def test_a_folder_without_parts_holds_out_a_fifth_of_each_class(image_folder):
     train, held_out = (data.load(str(image_folder), part) for part in ("train", "held-out"))
     assert (train.size, held_out.size) == (16, 4)
@@ -77,6 +90,10 @@ def test_a_folder_may_have_its_parts_apart(image_folder, tmp_path):
     for part in ("train", "val"):
         shutil.copytree(image_folder, tmp_path / "apart" / part)
     assert [data.load(str(tmp_path / "apart"), part).size for part in ("train", "held-out")] == [20, 20]
+    (tmp_path / "empty" / "val").mkdir(parents=True)
+    shutil.copytree(image_folder, tmp_path / "empty" / "train")
+    with pytest.raises(ValueError, match="holds no images"):
+        data.load(str(tmp_path / "empty"), "held-out")
     (tmp_path / "apart" / "val" / "dark").rename(tmp_path / "apart" / "val" / "dim")
     with pytest.raises(ValueError, match="classes that .*train has not: .'dim'"):
         data.load(str(tmp_path / "apart"), "held-out")
@@ -113,7 +130,11 @@ def test_a_folder_of_damaged_images_only_ends_the_training(image_folder):
     for file in image_folder.glob("*/*.jpg"):
         file.write_bytes(b"nothing")
     images = data.load(str(image_folder), "train")
-    with pytest.warns(UserWarning, match="Skipped"), pytest.raises(tf.errors.OpError, match="None of the 16 images"):
+    with (
+        pytest.warns(UserWarning, match="Skipped"),
+        pytest.raises(ValueError, match="^None of the 16 images"),
+        data.plain_errors(),
+    ):
         next(iter(data.training_batches(images, 16, 4)))
 
 
@@ -125,11 +146,20 @@ def test_reading_one_image_says_what_is_wrong(image_folder):
         data.read_image(image_folder / "dark" / "5.jpeg", 16)
 
 
-def test_what_is_not_there_is_named(image_folder, data_dir):
+def test_what_is_not_there_is_named(image_folder, data_dir, monkeypatch):
     with pytest.raises(ValueError, match="Did you mean 'digits'"):
         data.load("digts", "train", data_dir)
     with pytest.raises(FileNotFoundError, match="Did you mean 'images'"):
         data.load(str(image_folder.with_name("imges")))
+    monkeypatch.chdir(image_folder.parent)
+    with pytest.raises(ValueError, match="Did you mean 'images'"):
+        data.load("imgaes")
+    with pytest.raises(FileNotFoundError, match="Did you mean 'dark'"):
+        data.load("images/drak")
+    (image_folder.parent / "digits").mkdir()
+    assert data.load("digits", "test[:10]", data_dir).size == 10
+    with pytest.raises(ValueError, match="holds no images"):
+        data.load("digits", "test[:0]", data_dir)
     with pytest.raises(ValueError, match="no split 'validation'.*'train'"):
         data.load("digits", "validation", data_dir)
     shutil.rmtree(image_folder / "dark")

@@ -43,7 +43,7 @@ def test_an_export_classifies_real_images_as_the_network_does(name, exported, ru
 
 def test_a_saved_model_takes_encoded_images_of_any_size(exported, network, image_folder):
     loaded = tf.saved_model.load(str(exported / "saved_model"))
-    assert set(loaded.signatures) == {"serving_default", "serve", "serve_encoded"}
+    assert set(loaded.signatures) == {"serving_default", "serve_encoded"}
     files = sorted(image_folder.glob("*/*.jpg"))[:5]
     encoded = tf.constant([file.read_bytes() for file in files])
     probabilities = loaded.signatures["serve_encoded"](image_bytes=encoded)["probabilities"]
@@ -81,7 +81,7 @@ class Drifting(keras.layers.Layer):
 def test_an_export_that_computes_something_else_leaves_nothing_behind(write, name, network, tmp_path):
     probabilities = keras.layers.Softmax()(Drifting()(network.get_layer("avg_pool").output))
     with pytest.raises(ValueError, match="does not compute what the model computes: the largest difference"):
-        write(keras.Model(network.inputs, probabilities), tmp_path / name, CLASSES)
+        write(keras.Model(network.inputs, probabilities), tmp_path / name)
     assert not os.listdir(tmp_path)
 
 
@@ -101,7 +101,12 @@ def test_an_export_replaces_an_older_one_but_nothing_else(network, exported, tmp
 
 def test_what_cannot_be_exported_is_refused(network, tmp_path):
     dynamic = keras_senet.SEResNet20(include_top=False, pooling="avg")
+    headless = keras_senet.SEResNet20(include_top=False, input_shape=(32, 32, 3))
     for write, name in ((export.tflite, "a.tflite"), (export.saved_model, "a")):
+        with pytest.raises(ValueError, match="one probability a class"):
+            write(headless, tmp_path / name)
+        with pytest.raises(ValueError, match="has 2 names, but .* has 10 classes"):
+            write(network, tmp_path / name, ["a", "b"])
         with pytest.raises(ValueError, match="one fixed square size"):
             write(dynamic, tmp_path / name)
         with pytest.raises(FileNotFoundError, match="no folder"):
@@ -120,6 +125,9 @@ def test_what_cannot_be_opened_is_said(exported, run_folder, tmp_path):
         (tmp_path / name).write_bytes(source.read_bytes())
         with pytest.raises(ValueError, match="names 2 classes, but the network beside it has 10"):
             export.open_classifier(tmp_path / name)
+    keras_senet.SEResNet20(include_top=False, input_shape=(32, 32, 3)).save(tmp_path / "headless.keras")
+    with pytest.raises(ValueError, match="one probability a class"):
+        export.open_classifier(tmp_path / "headless.keras")
     with pytest.raises(ValueError, match=r"neither a \.keras file"):
         export.open_classifier(tmp_path)
     with pytest.raises(FileNotFoundError, match="Did you mean 'a.keras'"):
@@ -140,10 +148,30 @@ def test_a_write_that_fails_leaves_what_was_there(old, tmp_path):
         (partial / "half").write_text("written")
         raise OSError("No space left on the disk")
     assert sorted(tmp_path.rglob("*")) == before
-    with replacing(path) as partial:
-        partial.write_text("new")
-    assert path.read_text() == "new"
-    assert os.listdir(tmp_path) == ["result"]
+
+
+def test_a_file_replaces_a_file_and_a_folder_a_folder_but_not_one_the_other(tmp_path):
+    def write(path, kind):
+        if kind == "folder":
+            path.mkdir()
+            (path / "inside").write_text("new")
+        else:
+            path.write_text("new")
+
+    for old in ("file", "folder"):
+        for new in ("file", "folder"):
+            path = tmp_path / f"{old}-{new}"
+            write(path, old)
+            before = path.stat().st_ino
+            if old == new:
+                with replacing(path) as partial:
+                    write(partial, new)
+                assert path.stat().st_ino != before
+            else:
+                with pytest.raises(OSError, match="could not be written"), replacing(path) as partial:
+                    write(partial, new)
+                assert path.stat().st_ino == before
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_export_asks_for_the_tensorflow_backend(run_folder, tmp_path, python):

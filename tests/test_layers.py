@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from keras_senet.layers import GroupedConv2D, SqueezeExcite
+from keras_senet.layers.grouped_conv2d import one_operator
 
 
 def random(*shape):
@@ -159,6 +160,23 @@ assert abs(network.get_weights()[0] - before).max() > 0
 """
     done = python(code, policy, TF_ENABLE_ONEDNN_OPTS=onednn)
     assert done.returncode == 0, done.stderr
+
+
+def test_grouped_conv2d_is_several_plain_convolutions_on_a_cpu_and_one_in_a_tflite_file():
+    import tensorflow as tf
+
+    layer = GroupedConv2D(64, 3, groups=32)
+    layer.build((None, 8, 8, 64))
+
+    def operators():
+        graph = tf.function(layer).get_concrete_function(tf.TensorSpec((1, 8, 8, 64))).graph
+        return [operation.type for operation in graph.get_operations()]
+
+    # Two channels a group: eight groups together fill the sixteen channels that a convolution computes well.
+    assert operators().count("Conv2D") == 4
+    assert not [name for name in operators() if "Call" in name]  # as of Keras' XLA program
+    with one_operator():
+        assert operators().count("Conv2D") == 1
 
 
 def test_grouped_conv2d_channels_first_equals_channels_last():

@@ -2,25 +2,23 @@
 
 from keras_senet.data.pipeline import (
     AUGMENTATIONS,
-    default_crop_ratio,
     evaluation_batches,
     evaluation_image,
     list_images,
+    plain_errors,
     read_image,
     training_batches,
 )
-from keras_senet.data.sources import HELD_OUT, IMAGE_SUFFIXES, LabelledImages, load
+from keras_senet.data.sources import LabelledImages, load
 
 __all__ = [
     "AUGMENTATIONS",
-    "HELD_OUT",
-    "IMAGE_SUFFIXES",
     "LabelledImages",
-    "default_crop_ratio",
     "evaluation_batches",
     "evaluation_image",
     "list_images",
     "load",
+    "plain_errors",
     "read_image",
     "training_batches",
 ]

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow_datasets as tfds
 
-HELD_OUT = 360
+TEST_SIZE = 360
 
 
 class Digits(tfds.core.GeneratorBasedBuilder):
@@ -35,7 +35,7 @@ class Digits(tfds.core.GeneratorBasedBuilder):
 
         digits = datasets.load_digits()
         indices = np.arange(len(digits.target))
-        train, test = model_selection.train_test_split(indices, test_size=HELD_OUT, stratify=digits.target, random_state=0)
+        train, test = model_selection.train_test_split(indices, test_size=TEST_SIZE, stratify=digits.target, random_state=0)
         # Ink is counted from 0 to 16.
         images = np.round(digits.images * (255 / 16)).astype(np.uint8)[..., np.newaxis]
         return {

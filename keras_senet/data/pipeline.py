@@ -1,15 +1,18 @@
 """From encoded images to batches of pixels: decode only what is needed, augment, skip what is damaged."""
 
+import contextlib
 import os
 import pathlib
+import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
 
 from keras_senet.data.sources import IMAGE_SUFFIXES, LabelledImages
 from keras_senet.errors import existing_path
 
+_NOTHING_DECODED = "None of the {} images could be decoded."
 AUGMENTATIONS = ("crop", "shift", "none")
 
 
@@ -28,8 +31,8 @@ def training_batches(
         image_size: height and width of the batches, pixels.
         batch_size: number of images in a batch.
         augmentation: "crop", a window of 8 to 100 % of the area with aspect 3/4 to 4/3, resized (paper, section 6.1; only this
-            window of a JPEG image is decoded); "shift", the whole image moved by up to an eighth of its size over black
-            (as for CIFAR); or "none".
+            window of a JPEG image is decoded); "shift", the centre square moved by up to an eighth of its size over black
+            (as for CIFAR); or "none", the centre square.
         flip: whether half of the images are mirrored left to right.
         seed: of the order and of the augmentation.
 
@@ -138,6 +141,18 @@ def list_images(paths: Sequence[str | os.PathLike]) -> list[pathlib.Path]:
     return files
 
 
+@contextlib.contextmanager
+def plain_errors() -> Iterator[None]:
+    """Around the use of batches: turns TensorFlow's report of a Python error in a pipeline into this error alone."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        said = re.search(_NOTHING_DECODED.replace("{}", r"\d+"), str(error))
+        if said is None:
+            raise
+        raise ValueError(said[0]) from error
+
+
 def _decode_window(encoded: tf.Tensor, window: Callable, image_size: int, antialias: bool = False) -> tf.Tensor:
     """A window of an image, resized."""
     image = tf.image.resize(_decode(encoded, window), (image_size, image_size), antialias=antialias)
@@ -188,7 +203,7 @@ def _batches(
         warnings.warn(f"Skipped {name}: damaged, or not a JPEG, PNG, GIF or BMP image.", stacklevel=1)
         skipped.add(name)
         if len(skipped) == images.size:
-            raise ValueError(f"None of the {images.size} images could be decoded.")
+            raise ValueError(_NOTHING_DECODED.format(images.size))
         return 0.0
 
     def warn(name):

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import re
 import sys
 import zlib
 from collections.abc import Callable
@@ -42,7 +43,7 @@ def load(dataset: str, split: str = "train", data_dir: str | None = None) -> Lab
         dataset: "digits", 1,797 handwritten digits that need no download; any classification dataset of tensorflow-datasets,
             such as "cifar10"; or the path of a folder: `<folder>/<class>/<image>`, or with the parts apart
             `<folder>/train/<class>/<image>` and `<folder>/validation/...` (or `val`, `test`). Where they are not apart, about a
-            fifth of each class, chosen by the file names, is held out.
+            fifth of each class, chosen by the file names, is held out. Write "./digits" for a folder with a dataset's name.
         split: "train"; "held-out", which is the validation part, or the test part of a dataset without one; for
             tensorflow-datasets also any split that it understands, such as "train[:10%]".
         data_dir: where tensorflow-datasets keeps its data, by default `~/tensorflow_datasets`.
@@ -52,7 +53,7 @@ def load(dataset: str, split: str = "train", data_dir: str | None = None) -> Lab
 
     Raises:
         FileNotFoundError: if the folder does not exist.
-        ValueError: if the dataset or the split does not exist, or a folder has less than two classes.
+        ValueError: if the dataset or the split does not exist or has no images, or a folder has less than two classes.
         ImportError: if tensorflow-datasets is needed and not installed.
 
     Example:
@@ -60,21 +61,29 @@ def load(dataset: str, split: str = "train", data_dir: str | None = None) -> Lab
     >>> keras_senet.data.load("digits", "held-out").size
     360
     """
-    if os.path.isdir(dataset) or "." in dataset or dataset.startswith(("/", "~")):
+    images = _load(dataset, split, data_dir)
+    if not images.size:
+        raise ValueError(f"The part {split!r} of {dataset} holds no images.")
+    return images
+
+
+def _load(dataset: str, split: str, data_dir: str | None) -> LabelledImages:
+    if dataset.startswith((".", "~", os.sep)):
         return _load_folder(pathlib.Path(existing_path(os.path.expanduser(dataset))), split)
-    return _load_tfds(dataset, split, data_dir)
-
-
-def _load_tfds(dataset: str, split: str, data_dir: str | None) -> LabelledImages:
     tfds = require("tensorflow_datasets", "train")
     require("keras_senet.data.digits", "train")  # registers "digits"
+    known = tfds.list_builders(with_community_datasets=False)
+    if re.split("[/:]", dataset)[0] in known:
+        return _load_tfds(tfds, dataset, split, data_dir)
+    if os.path.isdir(dataset) or os.sep in dataset:
+        return _load_folder(pathlib.Path(existing_path(dataset)), split)
+    near = did_you_mean(dataset, [*known, *(entry.name for entry in os.scandir() if entry.is_dir())])
+    raise ValueError(f"There is neither a tensorflow-datasets name nor a folder {dataset!r}.{near}")
+
+
+def _load_tfds(tfds, dataset: str, split: str, data_dir: str | None) -> LabelledImages:
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
-    known = tfds.list_builders(with_community_datasets=False)
-    name = dataset.split("/")[0].split(":")[0]
-    if name not in known:
-        near = did_you_mean(name, known)
-        raise ValueError(f"There is neither a folder nor a tensorflow-datasets name {dataset!r}.{near}")
     try:
         builder = tfds.builder(dataset, data_dir=data_dir)
         if {"image", "label"} <= set(builder.info.features or ()):

@@ -58,29 +58,36 @@ def open_classifier(path: str | os.PathLike) -> Classifier:
     path = pathlib.Path(existing_path(path))
     if path.suffix == ".keras":
         model = load_keras_model(path)
-        run, input_shape, classes = run_keras(model), model.input_shape, model.output_shape[-1]
+        run, input_shape, output_shape = run_keras(model), model.input_shape, model.output_shape
     elif path.suffix == ".tflite":
-        run, input_shape, classes = open_tflite(path)
+        run, input_shape, output_shape = open_tflite(path)
     elif (path / "saved_model.pb").is_file():
-        run, input_shape, classes = open_saved_model(path)
+        run, input_shape, output_shape = open_saved_model(path)
     else:
         raise ValueError(f"{path} is neither a .keras file, nor a .tflite file, nor the folder of a SavedModel.")
+    image_size, classes = classifier_sizes(input_shape, output_shape, path)
     class_names = read_labels(path, classes) or [f"class {index}" for index in range(classes)]
-    return Classifier(run, square_size(input_shape, path), classes, class_names)
+    return Classifier(run, image_size, classes, class_names)
 
 
-def square_size(input_shape: Sequence[int | None], owner: object) -> int:
-    """The H and W of the images that `owner` takes.
+def classifier_sizes(input_shape: Sequence, output_shape: Sequence, owner: object) -> tuple[int, int]:
+    """The H and W of the images that `owner` takes, and the number of its classes.
 
     Raises:
-        ValueError: if it takes anything else than RGB images of one fixed square size.
+        ValueError: if it takes anything else than RGB images of one fixed square size, or gives anything else than one number
+            a class.
     """
-    if len(input_shape) != 4 or input_shape[1] is None or input_shape[1] != input_shape[2] or input_shape[3] != 3:
+    if len(input_shape) != 4 or not isinstance(input_shape[1], int) or tuple(input_shape[2:]) != (input_shape[1], 3):
         raise ValueError(
             f"{owner} must take RGB images of one fixed square size, shape (N, size, size, 3); build it with such an "
             f"`input_shape`. It takes {tuple(input_shape)}."
         )
-    return input_shape[1]
+    if len(output_shape) != 2 or not isinstance(output_shape[1], int):
+        raise ValueError(
+            f"{owner} must give one probability a class, shape (N, classes); build it with `include_top=True`. "
+            f"It gives {tuple(output_shape)}."
+        )
+    return input_shape[1], output_shape[1]
 
 
 def read_labels(path: pathlib.Path, classes: int) -> list[str]:
@@ -115,8 +122,8 @@ def run_keras(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
     return lambda images: keras.ops.convert_to_numpy(forward(keras.ops.convert_to_tensor(images, "float32")))
 
 
-def open_saved_model(path: str | os.PathLike, signature: str = "serving_default") -> tuple[Callable, list[int | None], int]:
-    """One signature of a SavedModel: a function of one array, the shape that this has, the number of classes."""
+def open_saved_model(path: str | os.PathLike, signature: str = "serving_default") -> tuple[Callable, list, list]:
+    """One signature of a SavedModel: a function of one array, the shape that this has, the shape of the result."""
     try:
         loaded = tf.saved_model.load(os.fspath(path))
         forward = loaded.signatures[signature]
@@ -128,12 +135,12 @@ def open_saved_model(path: str | os.PathLike, signature: str = "serving_default"
     return (
         lambda inputs, keep=loaded: forward(**{argument: tf.convert_to_tensor(inputs)})[output].numpy(),
         source.shape.as_list(),
-        result.shape[-1],
+        result.shape.as_list(),
     )
 
 
-def open_tflite(path: str | os.PathLike) -> tuple[Callable, list[int | None], int]:
-    """A TFLite file: a function of a batch of any size, the shape of one image's batch, the number of classes."""
+def open_tflite(path: str | os.PathLike) -> tuple[Callable, list, list]:
+    """A TFLite file: a function of a batch of any size, the shapes of one image's batch and of its result."""
     litert = require("ai_edge_litert.interpreter", "mobile")
     try:
         interpreter = litert.Interpreter(model_path=os.fspath(path), num_threads=os.cpu_count())
@@ -150,5 +157,5 @@ def open_tflite(path: str | os.PathLike) -> tuple[Callable, list[int | None], in
     return (
         lambda images: np.concatenate([run_one(image) for image in images]),
         source["shape"].tolist(),
-        int(result["shape"][-1]),
+        result["shape"].tolist(),
     )

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_senet.data import evaluation_image
-from keras_senet.export.classifier import LABELS_FILE, open_saved_model, open_tflite, run_keras, square_size
+from keras_senet.export.classifier import LABELS_FILE, classifier_sizes, open_saved_model, open_tflite, read_labels, run_keras
 from keras_senet.files import replacing, write_text
 from keras_senet.layers.grouped_conv2d import one_operator
 
@@ -42,7 +42,7 @@ def saved_model(model: keras.Model, path: str | os.PathLike, class_names: Sequen
     >>> model = keras_senet.SEResNet20(weights="saved_models/seresnet20_digits/model.keras")
     >>> keras_senet.export.saved_model(model, "digits")
     """
-    image_size = square_size(model.input_shape, model.name)
+    image_size, _ = classifier_sizes(model.input_shape, model.output_shape, model.name)
     path = pathlib.Path(path)
     if path.exists() and not (path / "saved_model.pb").is_file():
         raise ValueError(f"{path} exists and is not a SavedModel: choose another folder.")
@@ -87,7 +87,7 @@ def tflite(model: keras.Model, path: str | os.PathLike, class_names: Sequence[st
     >>> model = keras_senet.SEResNet20(weights="saved_models/seresnet20_digits/model.keras")
     >>> keras_senet.export.tflite(model, "digits.tflite")
     """
-    image_size = square_size(model.input_shape, model.name)
+    image_size, _ = classifier_sizes(model.input_shape, model.output_shape, model.name)
     path = pathlib.Path(path)
     if path.suffix != ".tflite":
         raise ValueError(f"The name of a TFLite file ends in .tflite. Received: {path}")
@@ -104,7 +104,7 @@ def tflite(model: keras.Model, path: str | os.PathLike, class_names: Sequence[st
 def _archive(model: keras.Model, images: tf.TensorSpec) -> keras.export.ExportArchive:
     archive = keras.export.ExportArchive()
     archive.track(model)
-    archive.add_endpoint("serve", lambda images: {"probabilities": model(images, training=False)}, [images])
+    archive.add_endpoint("serving_default", lambda images: {"probabilities": model(images, training=False)}, [images])
     return archive
 
 
@@ -119,9 +119,11 @@ def _checked(model: keras.Model, path: pathlib.Path, class_names: Sequence[str] 
             f"Export runs on the TensorFlow backend, and Keras uses {keras.backend.backend()}: set KERAS_BACKEND=tensorflow. "
             "A .keras file that was saved on another backend loads there."
         )
+    classes = model.output_shape[-1]
+    if class_names and len(class_names) != classes:
+        raise ValueError(f"`class_names` has {len(class_names)} names, but {model.name} has {classes} classes.")
     labels = path.with_name(LABELS_FILE)
-    text = "".join(f"{name}\n" for name in class_names or ())
-    if text and labels.is_file() and labels.read_text(encoding="utf-8") != text:
+    if labels.is_file() and read_labels(path, classes) != list(class_names or read_labels(path, classes)):
         raise ValueError(f"{labels} holds the class names of another network: choose another folder for {path.name}.")
     with replacing(path) as partial:
         try:
@@ -138,5 +140,5 @@ def _checked(model: keras.Model, path: pathlib.Path, class_names: Sequence[str] 
                     f"The export of {model.name} does not compute what the model computes: the largest difference in "
                     f"probability is {difference:.2g}, and {TOLERANCE:g} is accepted. Nothing was written."
                 )
-        if text:
-            write_text(labels, text)
+    if class_names:
+        write_text(labels, "".join(f"{name}\n" for name in class_names))

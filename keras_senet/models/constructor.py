@@ -106,7 +106,7 @@ def constructor(name: str, architecture, features: Callable, summary: str) -> Ca
         return model
 
     construct.__name__ = construct.__qualname__ = name
-    construct.__module__ = features.__module__
+    construct.__module__ = "keras_senet"
     construct.__doc__ = f"{summary}\n\n" + inspect.cleandoc(
         _DOCUMENTATION.format(name=name, size=architecture.input_size, min_size=architecture.min_size, stages=architecture.stages)
     )
@@ -195,8 +195,9 @@ def _attention_layer(attention, reduction) -> Attention | None:
 def _input(input_tensor, input_shape, architecture, include_top):
     """The tensor of images, of a shape that the network can take."""
     if input_tensor is not None:
-        tensor = input_tensor if keras.backend.is_keras_tensor(input_tensor) else layers.Input(tensor=input_tensor)
-        shape = tensor.shape[1:]
+        if not keras.backend.is_keras_tensor(input_tensor):
+            raise ValueError(f"`input_tensor` must be a Keras tensor, such as keras.Input(...). Received: {type(input_tensor)}")
+        shape = input_tensor.shape[1:]
     elif input_shape is not None:
         shape = tuple(input_shape)
     else:
@@ -204,13 +205,13 @@ def _input(input_tensor, input_shape, architecture, include_top):
         shape = (size, size, 3) if channel_axis() == -1 else (3, size, size)
     accepted = "(H, W, C)" if channel_axis() == -1 else "(C, H, W)"
     smallest = architecture.min_size
-    if len(shape) != 3 or shape[channel_axis() % 3 if channel_axis() == -1 else 0] is None:
+    if len(shape) != 3 or shape[2 if channel_axis() == -1 else 0] is None:
         raise ValueError(f"`input_shape` must be {accepted} with a known number of channels. Received: {shape}")
     sides = shape[:2] if channel_axis() == -1 else shape[1:]
     if any(side is not None and side < smallest for side in sides):
         raise ValueError(f"Images must be at least {smallest} x {smallest}. Received: input_shape={shape}")
     if input_tensor is not None:
-        return tensor
+        return input_tensor
     if include_top and None in sides:
         raise ValueError(
             f"With `include_top=True` the height and width in `input_shape` must be known. Received: input_shape={shape}"

@@ -67,6 +67,8 @@ def _stem(x, net: ResNet):
 
 
 def _basic(width: int, strides: int) -> tuple[Conv, ...]:
+    # The authors released no network of basic blocks; SE stands as in their bottlenecks, right after the last normalization.
+    # timm's legacy_seresnet18 and 34 have one more ReLU between the two: their weights do not fit here.
     return Conv(width, 3, strides), Conv(width, 3)
 
 

@@ -1,9 +1,8 @@
 """How often a network is right."""
 
 import keras
-import tensorflow as tf
 
-from keras_senet.data import LabelledImages, evaluation_batches
+from keras_senet.data import LabelledImages, evaluation_batches, plain_errors
 from keras_senet.export import Classifier
 
 
@@ -41,9 +40,10 @@ def evaluate(
         raise ValueError(f"The network has {classifier.classes} classes, but the data has {len(images.class_names)}.")
     measured = [*metrics(classifier.classes), keras.metrics.CategoricalCrossentropy(name="loss")]
     count = 0
-    for pixels, labels in evaluation_batches(images, classifier.image_size, batch_size, crop_ratio=crop_ratio):
-        probabilities = classifier.probabilities(pixels.numpy())
-        for metric in measured:
-            metric.update_state(labels, tf.convert_to_tensor(probabilities))
-        count += len(probabilities)
+    with plain_errors():
+        for pixels, labels in evaluation_batches(images, classifier.image_size, batch_size, crop_ratio=crop_ratio):
+            probabilities = classifier.probabilities(pixels.numpy())
+            for metric in measured:
+                metric.update_state(labels.numpy(), probabilities)
+            count += len(probabilities)
     return {metric.name: float(metric.result()) for metric in measured} | {"images": count}

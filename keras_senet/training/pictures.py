@@ -64,4 +64,4 @@ def _figure(width: float, height: float):
 
 def _save(figure, path: str | os.PathLike) -> None:
     with replacing(path) as partial:
-        figure.savefig(partial, dpi=120)
+        figure.savefig(partial, format="png", dpi=120)

@@ -34,7 +34,7 @@ class Recipe:
     train_split: str = _flag("train", "part to train on")
     held_out_split: str = _flag("held-out", "part to evaluate on after each epoch")
     image_size: int | None = _flag(None, "height and width of the images, pixels; by default those of the network")
-    augmentation: str = _flag("crop", "random window of the image, shift of the whole image, or none", AUGMENTATIONS)
+    augmentation: str = _flag("crop", "random window of the image, shift of its centre square, or none", AUGMENTATIONS)
     flip: bool = _flag(True, "mirror half of the training images")
     epochs: int = _flag(100, "passes over the training part")
     batch_size: int = _flag(1024, "images in a step")
@@ -49,6 +49,12 @@ class Recipe:
     seed: int = _flag(0, "of the initial weights, the order of the images and their augmentation")
 
     def __post_init__(self):
+        for field in dataclasses.fields(self):
+            if not isinstance(getattr(self, field.name), (field.type, int) if field.type is float else field.type):
+                raise ValueError(f"`{field.name}` has a value of the wrong type. Received: {getattr(self, field.name)!r}")
+            choices = field.metadata["choices"]
+            if choices and getattr(self, field.name) not in choices:
+                raise ValueError(f"`{field.name}` must be one of {choices}. Received: {field.name}={getattr(self, field.name)!r}")
         ranges = {
             "reduction": (1, None),
             "epochs": (1, None),
@@ -65,7 +71,3 @@ class Recipe:
             if not least <= value <= (float("inf") if most is None else most):
                 accepted = f"at least {least}" if most is None else f"from {least} to {most}"
                 raise ValueError(f"`{name}` must be {accepted}. Received: {name}={value}")
-        for field in dataclasses.fields(self):
-            choices = field.metadata["choices"]
-            if choices and getattr(self, field.name) not in choices:
-                raise ValueError(f"`{field.name}` must be one of {choices}. Received: {field.name}={getattr(self, field.name)!r}")

@@ -1,5 +1,6 @@
 """One training run, from a recipe to a folder that holds all of it."""
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import json
@@ -16,6 +17,7 @@ import tensorflow as tf
 
 from keras_senet import data
 from keras_senet.analysis import parameters
+from keras_senet.errors import require
 from keras_senet.export.classifier import LABELS_FILE, open_classifier
 from keras_senet.files import replacing, write_text
 from keras_senet.models import find_model
@@ -74,6 +76,7 @@ def train(recipe: Recipe, output: str | os.PathLike) -> dict[str, dict[str, floa
     )
     steps_per_epoch = training_images.size // recipe.batch_size
 
+    require("matplotlib", "train")  # now, not after hours
     folder.mkdir(parents=True, exist_ok=True)
     config = {"recipe": dataclasses.asdict(recipe), "parameters": parameters(model), "versions": _versions()}
     write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
@@ -90,7 +93,7 @@ def train(recipe: Recipe, output: str | os.PathLike) -> dict[str, dict[str, floa
     )
     keep = _KeepModels(model, folder)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), data.plain_errors():
             # How many held-out images there are is known only when all are decoded; Keras warns when they end.
             warnings.filterwarnings("ignore", "Your input ran out of data")
             trainer.fit(
@@ -106,14 +109,17 @@ def train(recipe: Recipe, output: str | os.PathLike) -> dict[str, dict[str, floa
                 shuffle=False,  # done already
                 verbose=1 if sys.stdout.isatty() else 2,
             )
+        measured = {
+            name: evaluate(open_classifier(folder / f"{name}.keras"), held_out_images) | {"epoch": epoch}
+            for name, epoch in (("last", keep.last_epoch), ("best", keep.best_epoch))
+        }
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"Stopped. {keep.where()}") from None
+    except OSError as error:
+        raise OSError(f"{error}. {keep.where()}") from error
     finally:
-        draw_learning_curve(folder / "history.csv", folder / "learning_curve.png")
-    measured = {
-        name: evaluate(open_classifier(folder / f"{name}.keras"), held_out_images) | {"epoch": epoch}
-        for name, epoch in (("last", keep.last_epoch), ("best", keep.best_epoch))
-    }
+        with contextlib.suppress(OSError):  # a disk that is full was said to be so above
+            draw_learning_curve(folder / "history.csv", folder / "learning_curve.png")
     write_text(folder / "metrics.json", json.dumps(measured, indent=2) + "\n")
     return measured
 
