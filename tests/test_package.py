@@ -1,15 +1,18 @@
 """What importing the package does, and what its README says."""
 
+import pytest
 from conftest import ROOT
 
 import keras_senet
 from keras_senet import analysis
+from keras_senet.errors import require
 
 
 def test_import_brings_no_heavy_package_but_keras(python):
     code = """
 import sys, keras
 before = set(sys.modules)
+import pytest
 import keras_senet
 heavy = {"tensorflow_datasets", "keras_cv", "matplotlib", "sklearn", "huggingface_hub", "ai_edge_litert", "PIL", "jax"}
 assert not heavy & (set(sys.modules) - before)
@@ -24,6 +27,7 @@ def test_on_jax_the_networks_need_no_tensorflow(python):
     code = """
 import sys
 sys.modules["tensorflow"] = None
+import pytest
 import keras_senet
 assert keras_senet.SEResNet20().count_params() > 270_000
 """
@@ -44,3 +48,8 @@ def test_the_table_in_the_readme_is_true(model):
             cost = f"{billions:.3f} G" if billions > 1 else f"{1000 * billions:.2f} M"
             expected += [f"{analysis.parameters(network):,}", cost]
         assert [number.strip() for number in numbers] == expected
+
+
+def test_a_missing_package_is_named_with_its_extra():
+    with pytest.raises(ImportError, match=r"not_there, which is not installed. .*'keras-senet\[mobile\]'"):
+        require("not_there", "mobile")

@@ -98,7 +98,11 @@ def tflite(model: keras.Model, path: str | os.PathLike, class_names: Sequence[st
     with _checked(model, path, class_names, outputs) as partial, tempfile.TemporaryDirectory() as folder, one_operator():
         archive = _archive(model, tf.TensorSpec((1, image_size, image_size, 3), tf.float32, name="images"))
         archive.write_out(folder, verbose=False)
-        partial.write_bytes(tf.lite.TFLiteConverter.from_saved_model(folder).convert())
+        try:
+            converted = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
+        except Exception as error:  # the converter's own error class is not public
+            raise ValueError(f"{model.name} cannot be converted to TFLite: {error}") from error
+        partial.write_bytes(converted)
 
 
 def _archive(model: keras.Model, images: tf.TensorSpec) -> keras.export.ExportArchive:
@@ -123,7 +127,8 @@ def _checked(model: keras.Model, path: pathlib.Path, class_names: Sequence[str] 
     if class_names and len(class_names) != classes:
         raise ValueError(f"`class_names` has {len(class_names)} names, but {model.name} has {classes} classes.")
     labels = path.with_name(LABELS_FILE)
-    if labels.is_file() and read_labels(path, classes) != list(class_names or read_labels(path, classes)):
+    beside = read_labels(path, classes)
+    if beside and class_names and beside != list(class_names):
         raise ValueError(f"{labels} holds the class names of another network: choose another folder for {path.name}.")
     with replacing(path) as partial:
         try:
