@@ -97,7 +97,10 @@ def read_labels(path: pathlib.Path, classes: int) -> list[str]:
         return []
     names = labels.read_text(encoding="utf-8").splitlines()
     if len(names) != classes:
-        raise ValueError(f"{labels} names {len(names)} classes, but the network beside it has {classes}.")
+        raise ValueError(
+            f"{labels} names {len(names)} classes, but the network beside it has {classes}: correct it, or choose "
+            "another folder for the network."
+        )
     return names
 
 
