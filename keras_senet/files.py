@@ -33,7 +33,11 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         if partial.is_dir() and path.is_dir():  # a folder cannot be replaced in one step
             old = path.with_name(f".old-{os.getpid()}-{path.name}")
             path.rename(old)
-            partial.rename(path)
+            try:
+                partial.rename(path)
+            except OSError:
+                old.rename(path)
+                raise
             shutil.rmtree(old)
         else:
             partial.replace(path)  # which refuses to put a file in the place of a folder

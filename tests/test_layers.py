@@ -152,7 +152,6 @@ def test_grouped_conv2d_trains_on_every_cpu_build(policy, onednn, python):
 import sys, keras, numpy as np, keras_senet
 layer = keras_senet.layers.GroupedConv2D(16, 3, groups=4, dtype=sys.argv[1])
 network = keras.Sequential([keras.Input((8, 8, 8)), layer, keras.layers.GlobalAveragePooling2D()])
-before = None
 network.compile("sgd", "mse", jit_compile=False)
 before = network.get_weights()[0]
 network.fit(np.ones((4, 8, 8, 8)), np.ones((4, 16)), verbose=0)

@@ -16,8 +16,8 @@ class GroupedConv2D(keras.layers.Conv2D):
     Keras sends every grouped convolution on TensorFlow through a small XLA program of its own, whose gradient on a CPU is tens
     of times slower than the arithmetic needs. TensorFlow's own grouped convolution is fast there with oneDNN, but without it,
     and for float16, neither its gradient nor its fusion with a bias or a normalization exists. So on a CPU the groups are
-    computed by separate convolutions, narrow groups a few at a time; `benchmarks/` has the measurements. On a GPU, and inside
-    `one_operator`, TensorFlow's own is used. On JAX and PyTorch this is `Conv2D` itself.
+    computed by separate convolutions, narrow groups a few at a time; `benchmarks/grouped_conv.py` measures what this gains. On a
+    GPU, and inside `one_operator`, TensorFlow's own is used. On JAX and PyTorch this is `Conv2D` itself.
 
     Args:
         *args: those of `keras.layers.Conv2D`.
@@ -78,7 +78,7 @@ def one_operator() -> Iterator[None]:
         _as_one_operator.reset(token)
 
 
-# A CPU convolution with fewer output channels than this leaves vector lanes idle (measured with AVX-512, in `benchmarks/`).
+# A CPU convolution with fewer output channels than this leaves vector lanes idle (measured with AVX-512).
 _EFFICIENT_CHANNELS = 16
 
 
