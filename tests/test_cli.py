@@ -66,6 +66,7 @@ def test_every_command_shows_an_example(run, capsys):
         assert f"example:\n  keras-senet {command}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_road_from_training_to_a_tflite_file(run, recipe, run_folder, tmp_path, data_dir):
     folder = tmp_path / "run"
     flags = [f"--{key.replace('_', '-')}={value}" for key, value in dataclasses.asdict(recipe).items() if value is not None]

@@ -89,6 +89,7 @@ keras_senet.SEResNet18(weights=sys.argv[1], classifier_activation=None, include_
         assert np.abs(logits - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
+@pytest.mark.slow
 def test_jax_computes_both_data_formats_and_grouped_convolutions_alike(python):
     code = """
 import keras, numpy as np, keras_senet

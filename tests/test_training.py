@@ -107,6 +107,7 @@ def test_weight_decay_shrinks_kernels_only_and_as_fast_as_the_papers():
     assert all((other == 1).all() for other in others)
 
 
+@pytest.mark.slow
 def test_label_smoothing_spreads_each_label(recipe, tmp_path):
     smooth = {"weights": str(DEMO / "model.keras"), "image_size": 32, "epochs": 1, "learning_rate": 0.0}
     losses = []
