@@ -17,7 +17,7 @@ demo: .venv/installed
 	$(BIN)/keras-senet predict $(RUN)/model.tflite $(SAMPLES) --picture $(RUN)/predictions.png
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 lint: .venv/installed
 	$(BIN)/ruff check .
