@@ -2,8 +2,13 @@
 
 import importlib
 
-from keras_senet import analysis, layers
+from keras_senet import analysis, checkpoints, layers
 from keras_senet.models import (
+    SEVGG16,
+    SEBNInception,
+    SEInceptionResNetV2,
+    SEInceptionV3,
+    SEMobileNet,
     SENet154,
     SEResNet18,
     SEResNet20,
@@ -15,14 +20,23 @@ from keras_senet.models import (
     SEResNet101,
     SEResNet110,
     SEResNet152,
+    SEResNet164,
     SEResNeXt50,
     SEResNeXt101,
+    SEShakeShake26_2x96d,
+    SEShuffleNet,
+    SEWideResNet,
+    SEWideResNet16_8,
     list_models,
 )
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "SEBNInception",
+    "SEInceptionResNetV2",
+    "SEInceptionV3",
+    "SEMobileNet",
     "SENet154",
     "SEResNeXt50",
     "SEResNeXt101",
@@ -36,7 +50,14 @@ __all__ = [
     "SEResNet101",
     "SEResNet110",
     "SEResNet152",
+    "SEResNet164",
+    "SEShakeShake26_2x96d",
+    "SEShuffleNet",
+    "SEVGG16",
+    "SEWideResNet",
+    "SEWideResNet16_8",
     "analysis",
+    "checkpoints",
     "data",
     "export",
     "layers",

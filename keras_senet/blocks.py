@@ -9,18 +9,35 @@ from collections.abc import Callable
 import keras
 from keras import layers
 
-from keras_senet.layers import GroupedConv2D
+from keras_senet.layers import GroupedConv2D, ShakeShake
 
 # Where attention stands in a residual unit (arXiv 1709.01507, section 6.5, figure 5): on the residual branch before the
 # addition; before the unit; after the addition; on the identity branch; after the first 3x3 convolution.
 ATTENTION_POSITIONS = ("standard", "pre", "post", "identity", "3x3")
 
-Attention = Callable[..., keras.layers.Layer]
+
+@dataclasses.dataclass(frozen=True)
+class Attention:
+    """Which layer attends, where in a block, and in which stages."""
+
+    layer: Callable[..., keras.layers.Layer] | None  # makes a layer of a name; None for a plain network
+    position: str
+    stages: tuple[int, ...]
+
+    def in_block(self, stage: int, block: str) -> Callable:
+        """The function `attend(x, here)` for one block: `x` with attention where that belongs `here`, else `x` itself."""
+
+        def attend(x, here: str = "standard"):
+            if self.layer is None or here != self.position or stage not in self.stages:
+                return x
+            return self.layer(name=f"{block}_se")(x)
+
+        return attend
 
 
 @dataclasses.dataclass(frozen=True)
 class Conv:
-    """One convolution of a block; batch normalization follows it."""
+    """One convolution of a block."""
 
     filters: int
     kernel_size: int
@@ -32,8 +49,8 @@ def channel_axis() -> int:
     return -1 if keras.config.image_data_format() == "channels_last" else 1
 
 
-def conv_bn(x, conv: Conv, prefix: str, index: int | str = ""):
-    """Convolution without bias, then batch normalization.
+def convolve(x, conv: Conv, prefix: str, index: int | str = ""):
+    """A convolution without bias; with as many groups as the map has channels, a depthwise one.
 
     The map is padded by `kernel_size // 2` on each side. Where the convolution strides, this differs from Keras' `"same"`, which
     pads an even map on the right only; the published networks pad both sides.
@@ -42,29 +59,50 @@ def conv_bn(x, conv: Conv, prefix: str, index: int | str = ""):
     if conv.strides > 1 and conv.kernel_size > 1:
         x = layers.ZeroPadding2D(conv.kernel_size // 2, name=f"{prefix}_pad{index}")(x)
         padding = "valid"
-    layer, grouped = (layers.Conv2D, {}) if conv.groups == 1 else (GroupedConv2D, {"groups": conv.groups})
-    x = layer(
-        conv.filters,
-        conv.kernel_size,
-        strides=conv.strides,
-        padding=padding,
-        use_bias=False,
-        kernel_initializer="he_normal",
-        name=f"{prefix}_conv{index}",
-        **grouped,
-    )(x)
+    common = {"strides": conv.strides, "padding": padding, "use_bias": False, "name": f"{prefix}_conv{index}"}
+    channels = x.shape[channel_axis()]
+    if 1 < conv.groups == channels == conv.filters:
+        return layers.DepthwiseConv2D(conv.kernel_size, depthwise_initializer="he_normal", **common)(x)
+    common["kernel_initializer"] = "he_normal"
+    if conv.groups == 1:
+        return layers.Conv2D(conv.filters, conv.kernel_size, **common)(x)
+    if channels % conv.groups or conv.filters % conv.groups:
+        raise ValueError(
+            f"The number of groups must divide the channels before and after a grouped convolution. Received: {conv.groups} "
+            f"groups in {prefix}_conv{index}, which takes {channels} channels to {conv.filters}. Choose other groups or widths."
+        )
+    return GroupedConv2D(conv.filters, conv.kernel_size, groups=conv.groups, **common)(x)
+
+
+def normalize(x, prefix: str, index: int | str = ""):
+    """Batch normalization."""
     return layers.BatchNormalization(axis=channel_axis(), momentum=0.9, epsilon=1e-5, name=f"{prefix}_bn{index}")(x)
 
 
-def residual(x, convs: tuple[Conv, ...], shortcut: Callable, attention: Attention | None, position: str, name: str):
+def conv_bn(x, conv: Conv, prefix: str, index: int | str = ""):
+    """Convolution and batch normalization."""
+    return normalize(convolve(x, conv, prefix, index), prefix, index)
+
+
+def conv_bn_relu(x, conv: Conv, prefix: str, index: int | str = ""):
+    """Convolution, batch normalization and ReLU."""
+    return layers.ReLU(name=f"{prefix}_relu{index}")(conv_bn(x, conv, prefix, index))
+
+
+def max_pool(x, name: str, padding: int = 1):
+    """Max pooling of a map after ReLU, 3x3 with stride 2, as Caffe has it: the last window may be partial."""
+    x = layers.ZeroPadding2D(((0, padding), (0, padding)), name=f"{name}_pad")(x)  # after ReLU a zero never wins
+    return layers.MaxPooling2D(3, strides=2, name=name)(x)
+
+
+def residual(x, convs: tuple[Conv, ...], shortcut: Callable | None, attend: Callable, name: str):
     """A residual unit: the branch of `convs`, added to the shortcut, then ReLU.
 
     Args:
         x: feature map `(N, H, W, C)` or `(N, C, H, W)`, a Keras tensor.
         convs: the convolutions of the residual branch, with ReLU between them.
-        shortcut: function from `x` to the other branch.
-        attention: function from a layer's name to an attention layer, or None for a plain unit.
-        position: one of `ATTENTION_POSITIONS`.
+        shortcut: function from `x` to the other branch; None for `x` itself.
+        attend: what `Attention.in_block` returns for this unit.
         name: prefix of the names of all its layers.
 
     Returns:
@@ -72,26 +110,68 @@ def residual(x, convs: tuple[Conv, ...], shortcut: Callable, attention: Attentio
 
     Source: He et al., arXiv 1512.03385, section 3; Hu et al., arXiv 1709.01507, section 3.2 and 6.5.
     """
-
-    def attend(x, here: str):
-        return attention(name=f"{name}_se")(x) if attention is not None and here == position else x
-
-    y = attend(x, "pre")
-    first_3x3 = [conv.kernel_size for conv in convs].index(3)
-    for index, conv in enumerate(convs):
-        y = conv_bn(y, conv, name, index + 1)
-        if index < len(convs) - 1:
-            y = layers.ReLU(name=f"{name}_relu{index + 1}")(y)
-        if index == first_3x3:
-            y = attend(y, "3x3")
-    y = attend(y, "standard")
-    y = layers.Add(name=f"{name}_add")([y, attend(shortcut(x), "identity")])
+    y = attend(_branch(attend(x, "pre"), convs, attend, name))
+    y = layers.Add(name=f"{name}_add")([y, attend(x if shortcut is None else shortcut(x), "identity")])
     return attend(layers.ReLU(name=f"{name}_out")(y), "post")
 
 
-def project(x, conv: Conv, name: str):
-    """The shortcut of a residual unit that changes the shape: a convolution with batch normalization."""
-    return conv_bn(x, conv, f"{name}_proj")
+def _branch(x, convs: tuple[Conv, ...], attend: Callable, prefix: str):
+    for index, conv in enumerate(convs, start=1):
+        x = conv_bn(x, conv, prefix, index) if index == len(convs) else conv_bn_relu(x, conv, prefix, index)
+        if index == _first_3x3(convs):
+            x = attend(x, "3x3")
+    return x
+
+
+def _first_3x3(convs: tuple[Conv, ...]) -> int:
+    return [conv.kernel_size for conv in convs].index(3) + 1
+
+
+def preactivated_residual(x, convs: tuple[Conv, ...], shortcut: Callable | None, attend: Callable, name: str):
+    """A residual unit with batch normalization and ReLU before each convolution and nothing after the addition.
+
+    A shortcut that changes the shape starts from the first activation, which both branches share. The arguments are those of
+    `residual`.
+
+    Source: He et al., arXiv 1603.05027, figure 1 (b); Zagoruyko and Komodakis, arXiv 1605.07146, section 2.
+    """
+    y = attend(x, "pre")
+    for index, conv in enumerate(convs, start=1):
+        y = layers.ReLU(name=f"{name}_relu{index}")(normalize(y, name, index))
+        if index == 1 and shortcut is not None:
+            x = shortcut(y)
+        y = convolve(y, conv, name, index)
+        if index == _first_3x3(convs):
+            y = attend(y, "3x3")
+    return attend(layers.Add(name=f"{name}_add")([attend(y), attend(x, "identity")]), "post")
+
+
+def shake_shake_residual(x, convs: tuple[Conv, ...], shortcut: Callable | None, attend: Callable, name: str):
+    """A residual unit of two branches that are mixed at random in training, with ReLU before them.
+
+    Attention acts on the mixture, just before the addition. The arguments are those of `residual`.
+
+    Source: Gastaldi, arXiv 1705.07485, section 2 and figure 1.
+    """
+    y = layers.ReLU(name=f"{name}_relu")(attend(x, "pre"))
+    if shortcut is not None:
+        x = shortcut(y)
+    branches = [_branch(y, convs, attend, f"{name}_branch{branch}") for branch in (1, 2)]
+    y = attend(ShakeShake(name=f"{name}_shake")(branches))
+    return attend(layers.Add(name=f"{name}_add")([y, attend(x, "identity")]), "post")
+
+
+def shifted_projection(x, filters: int, strides: int, name: str):
+    """The shortcut of a shake-shake unit: half of its channels come from a map shifted by one pixel right and down.
+
+    So the two halves see different pixels where the unit strides. Source: Gastaldi, arXiv 1705.07485, section 2.1.
+    """
+    shifted = layers.Cropping2D(((0, 1), (0, 1)), name=f"{name}_proj_crop")(x)
+    shifted = layers.ZeroPadding2D(((1, 0), (1, 0)), name=f"{name}_proj_shift")(shifted)
+    halves = [
+        convolve(half, Conv(filters // 2, 1, strides), f"{name}_proj", index) for index, half in enumerate((x, shifted), start=1)
+    ]
+    return normalize(layers.Concatenate(channel_axis(), name=f"{name}_proj_concat")(halves), f"{name}_proj")
 
 
 def pad_channels(x, filters: int, strides: int, name: str):

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import inspect
+import itertools
 import json
 import logging
 import os
@@ -76,10 +77,11 @@ def _parser() -> argparse.ArgumentParser:
     sub = add(_models, "--json")
     _add_json(sub)
 
-    sub = add(_info, "SEResNet50")
-    sub.add_argument("model", metavar="MODEL", help="name of a network, or a .keras file")
-    sub.add_argument("--attention", default="se", help="of a name: se, or none for the plain network (default: se)")
-    sub.add_argument("--reduction", type=int, default=16, help="of a name: channels for each hidden unit (default: 16)")
+    sub = add(_info, "SEResNet50 --reduction 8")
+    sub.add_argument("model", nargs="?", metavar="MODEL", help="name of a network, or a .keras file")
+    sub.add_argument("--paper", action="store_true", help="compare every table of the paper with our networks instead")
+    sub.add_argument("--image-size", type=int, help="height and width of the image, pixels (default: the network's)")
+    _add_recipe(sub, only_of_the_network=True)
     _add_json(sub)
 
     sub = add(_train, "--model SEResNet20 --dataset digits --epochs 2 --batch-size 64 --learning-rate 0.1 --output runs/digits")
@@ -117,16 +119,20 @@ def _add_network(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--crop-ratio", type=float, help="share of the image's shorter side to look at (default: by image size)")
 
 
-def _add_recipe(sub: argparse.ArgumentParser) -> None:
-    """One flag for each field of the recipe."""
-    from keras_senet.training import Recipe
+def _add_recipe(sub: argparse.ArgumentParser, only_of_the_network: bool = False) -> None:
+    """One flag for each field of the recipe, or for those that the network's constructor takes."""
+    from keras_senet.training import EXCITATION, Recipe
 
     for field in dataclasses.fields(Recipe):
+        if only_of_the_network and field.name not in EXCITATION:
+            continue
         required = field.default is dataclasses.MISSING
         text = field.metadata["help"] + (" (required)" if required else f" (default: {_as_text(field.default)})")
         options = {"default": argparse.SUPPRESS, "help": text.replace("%", "%%"), "choices": field.metadata["choices"]}
         if field.type is bool:
             options["action"] = argparse.BooleanOptionalAction
+        elif field.type == tuple[int, ...] | None:
+            options |= {"type": int, "nargs": "+"}
         elif isinstance(field.type, types.UnionType):
             options["type"] = _or_none(typing.get_args(field.type)[0])
         else:
@@ -174,29 +180,89 @@ def _models(options) -> None:
 
 
 def _info(options) -> None:
-    """Show what a network costs: parameters, and multiply-adds for one image."""
-    from keras_senet import analysis
-    from keras_senet.export.classifier import load_keras_model
-    from keras_senet.models import find_model
+    """Show what a network costs for one image, layer by layer: parameters, multiply-adds, activations and memory."""
+    import keras
 
-    if options.model.endswith(".keras"):
+    from keras_senet.analysis import profile
+    from keras_senet.export.classifier import load_keras_model
+    from keras_senet.models import find_model, image_shape
+    from keras_senet.training import EXCITATION
+
+    if options.paper == bool(options.model):
+        raise ValueError("Give the name of a network or a .keras file, or --paper. See: keras-senet info --help")
+    shape = None if options.image_size is None else image_shape(options.image_size)
+    chosen = {name: value for name, value in vars(options).items() if name in EXCITATION}
+    file = bool(options.model) and options.model.endswith(".keras")
+    if (chosen and (file or options.paper)) or (shape and options.paper):
+        flags = [f"--{name.replace('_', '-')}" for name in chosen] + ["--image-size"] * bool(shape and options.paper)
+        raise ValueError(f"{' and '.join(flags)}: only for the name of a network. Received: {options.model or '--paper'}")
+    if file:
         model = load_keras_model(options.model)
-    else:
-        attention = None if options.attention == "none" else options.attention
-        model = find_model(options.model)(weights=None, attention=attention, reduction=options.reduction)
-    info = {
-        "name": model.name,
-        "parameters": analysis.parameters(model),
-        "multiply_adds": analysis.multiply_adds(model),
-        "input_shape": list(model.input_shape[1:]),
-        "output_shape": list(model.output_shape[1:]),
-        "se_blocks": sum(layer.name.endswith("_se") for layer in model.layers),
-    }
-    if options.json:
+        _show_cost(model, profile(model, shape), options.json)
+        return
+    # Shapes are all that is needed of a network that is built for this: its weights never get values.
+    with keras.StatelessScope(initialize_variables=False):
+        if options.paper:
+            _compare_with_paper(options.json)
+        else:
+            model = find_model(options.model)(weights=None, input_shape=shape, **chosen)
+            _show_cost(model, profile(model), options.json)
+    keras.utils.clear_session()  # else Keras would give them values at the next opportunity
+
+
+def _show_cost(model, cost, as_json: bool) -> None:
+    blocks = sum(layer.name.endswith("_se") for layer in cost.layers)
+    if as_json:
+        info = {
+            "name": model.name,
+            **dataclasses.asdict(cost.total),
+            "input_shape": list(model.input_shape[1:]),
+            "output_shape": list(model.output_shape[1:]),
+            "se_blocks": blocks,
+            "se": dataclasses.asdict(cost.attention),
+            "layers": [dataclasses.asdict(layer) for layer in cost.layers],
+        }
         _print_json(info)
-    else:
-        rows = [[key.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value)] for key, value in info.items()]
-        _print_table(["", ""], rows)
+        return
+
+    def cells(cost, *shares: str) -> list[str]:
+        texts = [f"{number:,}" for number in (cost.parameters, cost.multiply_adds, cost.activations)]
+        texts.append(f"{cost.memory / 2**20:,.1f} MiB")
+        return [" ".join(pair) for pair in zip(texts, shares, strict=True)] if shares else texts
+
+    rows = []
+    for layer in cost.layers:
+        output = " x ".join(map(str, layer.output_shape[1:]))
+        rows.append([layer.name, layer.kind, output, *cells(layer), "" if layer.counted else "multiply-adds not known"])
+    costs = zip(dataclasses.astuple(cost.attention), dataclasses.astuple(cost.total), strict=True)
+    shares = [f"({part / max(1, whole):.2%})" for part, whole in costs]
+    rows.append([f"{model.name}, in total", "", "", *cells(cost.total), ""])
+    rows.append([f"of that in {blocks} SE blocks", "", "", *cells(cost.attention, *shares), ""])
+    _print_table(["layer", "", "output", "parameters", "multiply-adds", "activations", "memory", ""], rows)
+
+
+def _compare_with_paper(as_json: bool) -> None:
+    from rich.console import Console
+    from rich.progress import track
+
+    from keras_senet.analysis.paper import ROWS, compare
+
+    comparisons = [compare(row) for row in track(ROWS, "Counting", console=Console(stderr=True), transient=True)]
+    if as_json:
+        _print_json([dataclasses.asdict(comparison) for comparison in comparisons])
+        return
+    marks = {None: "", True: "equal", False: "not equal"}
+    for table, group in itertools.groupby(comparisons, lambda comparison: comparison.row.table):
+        rows = []
+        for one in group:
+            row = one.row
+            mega = row.multiply_adds.endswith("M")
+            ours = (f"{one.parameters:,}", f"{one.multiply_adds / 1e6:,.1f} M" if mega else f"{one.multiply_adds / 1e9:,.3f} G")
+            theirs = (row.parameters, row.multiply_adds)
+            mark = ", ".join(filter(None, (marks[one.equal], one.reading, row.remark)))
+            rows.append([row.network, row.published, ours[0], theirs[0], ours[1], theirs[1], mark])
+        _print_table([table, "", "parameters", "paper", "multiply-adds", "paper", ""], rows)
+        print()
 
 
 def _train(options) -> None:

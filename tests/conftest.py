@@ -30,6 +30,14 @@ def model():
     return build
 
 
+@pytest.fixture
+def without_weights():
+    """Networks that a test builds get no values for their weights, which is much faster where only shapes matter."""
+    with keras.StatelessScope(initialize_variables=False):
+        yield
+    keras.utils.clear_session()
+
+
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory):
     return str(tmp_path_factory.mktemp("tensorflow_datasets"))

@@ -54,8 +54,27 @@ def test_info_prints_the_papers_numbers(run):
     info = json.loads(run("info", "SEResNet50", "--json")[1])
     assert info["parameters"] == 28_088_024
     assert round(info["multiply_adds"] / 1e9, 3) == 3.860
-    assert "28,088,024" in run("info", "seresnet50")[1]
+    assert info["se"]["parameters"] == 28_088_024 - 25_557_032
+    assert info["layers"][0]["name"] == "preprocessing"
+    assert sum(layer["activations"] for layer in info["layers"]) == info["activations"]
     assert json.loads(run("info", "SEResNet50", "--attention", "none", "--json")[1])["parameters"] == 25_557_032
+
+
+def test_info_shows_each_layer_and_the_share_of_se(run):
+    lines = run("info", "seresnet50")[1].splitlines()
+    (conv,) = (line.split() for line in lines if line.startswith("stage2_block1_conv2 "))
+    assert conv[1:8] == ["Conv2D", "56", "x", "56", "x", "64", "36,864"]
+    assert lines[-2].split()[:6] == ["seresnet50,", "in", "total", "28,088,024", "3,860,488,192", "42,625,044"]
+    assert "2,530,992 (9.01%)" in lines[-1]
+
+
+def test_info_takes_the_ablations_of_the_paper(run):
+    ablated = ("--reduction", 8, "--squeeze", "none", "--gate", "tanh", "--attention-position", "pre", "--attention-stages", 3, 4)
+    info = json.loads(run("info", "SEResNet20", *ablated, "--image-size", 64, "--json")[1])
+    attending = [layer["name"] for layer in info["layers"] if layer["kind"] == "SqueezeExcite"]
+    assert attending == [f"stage{stage}_block{block}_se" for stage in (3, 4) for block in (1, 2, 3)]
+    # Before the unit the first of stage 3 sees 16 channels of 64 x 64: two hidden units at each position.
+    assert info["se"]["multiply_adds"] == 2 * (64 * 64 * 16 * 2 + (2 + 1) * 32 * 32 * 32 * 4 + 2 * 16 * 16 * 64 * 8)
 
 
 def test_every_command_shows_an_example(run, capsys):
@@ -121,6 +140,14 @@ def test_the_shipped_network_is_as_accurate_as_its_card_says(run, data_dir):
 
 def test_misspelt_names_get_suggestions(fails, tmp_path, data_dir):
     assert "'SEResNeXt50'" in fails("info", "SEResNext5")
+    assert "or --paper" in fails("info")
+    assert "or --paper" in fails("info", "SEResNet50", "--paper")
+    assert "--gate and --image-size: only for the name" in fails("info", "--paper", "--gate", "tanh", "--image-size", 64)
+    assert "--reduction: only for the name" in fails("info", DEMO / "model.keras", "--reduction", 8)
+    assert "(2, 3, 4)" in fails("info", "SEResNet20", "--attention-stages", 7)
+    assert "reduction of at most 16" in fails("info", "SEResNet20", "--reduction", 17)
+    assert "at least 32 x 32" in fails("info", "SEResNet50", "--image-size", 16)
+    assert "takes images of shape (32, 32, 3)" in fails("info", DEMO / "model.keras", "--image-size", 64)
     assert "'digits'" in fails("evaluate", DEMO / "model.keras", "--dataset", "digit", "--data-dir", data_dir)
     assert "'model.keras'" in fails("info", DEMO / "model.kera.keras")
     assert "'model.tflite'" in fails("predict", DEMO / "modle.tflite", SAMPLES)

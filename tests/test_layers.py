@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_senet.layers import GroupedConv2D, SqueezeExcite
+from keras_senet.layers import ChannelShuffle, GroupedConv2D, ShakeShake, SqueezeExcite
 from keras_senet.layers.grouped_conv2d import one_operator
 
 
@@ -191,3 +191,56 @@ def test_grouped_conv2d_channels_first_equals_channels_last():
             raise
         pytest.skip("this TensorFlow convolves channels_last only")
     np.testing.assert_allclose(result.transpose(0, 2, 3, 1), expected, atol=1e-5)
+
+
+def test_channel_shuffle_is_a_transposition():
+    """Zhang et al., arXiv 1707.01083, section 3.1: reshape to (groups, n), transpose, flatten."""
+    x = random(2, 3, 4, 12)
+    y = as_numpy(ChannelShuffle(3)(x))
+    np.testing.assert_array_equal(y, x.reshape(2, 3, 4, 3, 4).swapaxes(3, 4).reshape(x.shape))
+    first = as_numpy(ChannelShuffle(3, data_format="channels_first")(x.transpose(0, 3, 1, 2)))
+    np.testing.assert_array_equal(first.transpose(0, 2, 3, 1), y)
+    with pytest.raises(ValueError, match="groups=5, 12 channels"):
+        ChannelShuffle(5)(x)
+    with pytest.raises(ValueError, match="at least 1"):
+        ChannelShuffle(0)
+    with pytest.raises(ValueError, match="channels_last"):
+        ChannelShuffle(3, data_format="foo")
+
+
+def test_shake_shake_is_the_mean_outside_of_training():
+    first, second = random(4, 3, 3, 2), random(4, 3, 3, 2) ** 2
+    np.testing.assert_allclose(as_numpy(ShakeShake()([first, second])), (first + second) / 2, atol=1e-6)
+    with pytest.raises(ValueError, match="two maps of one shape"):
+        ShakeShake()([first, second[:, 1:]])
+
+
+def test_shake_shake_draws_a_share_for_each_image_and_another_for_its_gradient():
+    import tensorflow as tf
+
+    zeros, ones = np.zeros((1000, 2, 2, 3), "float32"), np.ones((1000, 2, 2, 3), "float32")
+    first, second = tf.Variable(zeros), tf.Variable(ones)
+    layer = ShakeShake(seed=0)
+    with tf.GradientTape() as tape:
+        mixed = layer([first, second], training=True)
+    share = 1 - mixed.numpy()
+    assert (share == share[:, :1, :1, :1]).all()
+    share = share[:, 0, 0, 0]
+    to_first, to_second = (gradient.numpy() for gradient in tape.gradient(mixed, [first, second]))
+    assert (to_first == to_first[:, :1, :1, :1]).all()
+    to_first = to_first[:, 0, 0, 0]
+    np.testing.assert_allclose(to_first + to_second[:, 0, 0, 0], 1, atol=1e-6)
+    for one in (share, to_first):  # evenly from 0 to 1
+        assert 0 <= one.min() < 0.01 < 0.99 < one.max() <= 1
+        assert abs(one.mean() - 0.5) < 0.03
+    assert abs(np.corrcoef(share, to_first)[0, 1]) < 0.1
+    assert not np.array_equal(share, 1 - layer([first, second], training=True).numpy()[:, 0, 0, 0])
+
+
+@pytest.mark.parametrize(
+    "layer", [ChannelShuffle(3, data_format="channels_first", name="shuffle"), ShakeShake(seed=7, name="shake")]
+)
+def test_layers_come_back_from_their_configuration(layer):
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    assert type(again) is type(layer)
+    assert again.get_config() == layer.get_config()

@@ -4,7 +4,7 @@ import pytest
 from conftest import ROOT
 
 import keras_senet
-from keras_senet import analysis
+from keras_senet.analysis import profile
 from keras_senet.errors import require
 
 
@@ -35,21 +35,29 @@ assert keras_senet.SEResNet20().count_params() > 270_000
     assert done.returncode == 0, done.stderr
 
 
-def test_the_table_in_the_readme_is_true(model):
+@pytest.mark.usefixtures("without_weights")
+def test_the_table_in_the_readme_is_true():
     table = [line.split("|")[1:-1] for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| `SE")]
     assert [row[0].strip(" `") for row in table] == keras_senet.list_models()
     for name, pixels, *numbers in table:
         name = name.strip(" `")
-        plain = getattr(keras_senet, name)(weights=None, attention=None)
-        assert model(name).input_shape[1] == int(pixels)
         expected = []
-        for network in (model(name), plain):
-            billions = analysis.multiply_adds(network) / 1e9
-            cost = f"{billions:.3f} G" if billions > 1 else f"{1000 * billions:.2f} M"
-            expected += [f"{analysis.parameters(network):,}", cost]
+        for attention in ("se", None):
+            network = getattr(keras_senet, name)(weights=None, attention=attention)
+            assert network.input_shape[1] == int(pixels)
+            cost = profile(network).total
+            billions = cost.multiply_adds / 1e9
+            multiply_adds = f"{billions:.3f} G" if billions > 1 else f"{1000 * billions:.2f} M"
+            expected += [f"{cost.parameters:,}", multiply_adds]
         assert [number.strip() for number in numbers] == expected
 
 
 def test_a_missing_package_is_named_with_its_extra():
     with pytest.raises(ImportError, match=r"not_there, which is not installed. .*'keras-senet\[mobile\]'"):
         require("not_there", "mobile")
+
+
+def test_no_architecture_needs_more_than_200_lines():
+    files = set((ROOT / "keras_senet" / "models").glob("*.py")) - {ROOT / "keras_senet" / "models" / "constructor.py"}
+    assert len(files) > 6
+    assert max(len(file.read_text().splitlines()) for file in files) <= 200

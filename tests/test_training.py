@@ -47,6 +47,17 @@ def test_the_same_recipe_gives_the_same_network(run_folder, recipe, tmp_path):
         np.testing.assert_array_equal(one, again)
 
 
+def test_a_recipe_takes_the_ablations_of_the_paper(recipe, tmp_path):
+    ablated = {"reduction": 4, "squeeze": "max", "gate": "tanh", "attention_position": "3x3", "attention_stages": (4,)}
+    training.train(dataclasses.replace(recipe, epochs=1, **ablated), tmp_path / "run")
+    network = keras.saving.load_model(tmp_path / "run" / "last.keras")
+    attending = [layer for layer in network.layers if layer.name.endswith("_se")]
+    assert [layer.name for layer in attending] == [f"stage4_block{block}_se" for block in (1, 2, 3)]
+    assert {(layer.reduction, layer.squeeze, layer.gate) for layer in attending} == {(4, "max", keras.activations.tanh)}
+    again = training.Recipe(**json.loads((tmp_path / "run" / "config.json").read_text())["recipe"])
+    assert {name: getattr(again, name) for name in ablated} == ablated
+
+
 def test_training_can_start_from_weights(run_folder, recipe, tmp_path):
     further = dataclasses.replace(recipe, weights=str(run_folder / "last.keras"), epochs=1, learning_rate=0.0)
     measured = training.train(further, tmp_path / "further")

@@ -1,5 +1,5 @@
 """What a network costs, and what it does inside."""
 
-from keras_senet.analysis.profile import multiply_adds, parameters
+from keras_senet.analysis.cost import Cost, LayerCost, Profile, profile
 
-__all__ = ["multiply_adds", "parameters"]
+__all__ = ["Cost", "LayerCost", "Profile", "profile"]

@@ -1,6 +1,8 @@
 """Keras layers of SE networks."""
 
+from keras_senet.layers.channel_shuffle import ChannelShuffle
 from keras_senet.layers.grouped_conv2d import GroupedConv2D
+from keras_senet.layers.shake_shake import ShakeShake
 from keras_senet.layers.squeeze_excite import SqueezeExcite
 
-__all__ = ["GroupedConv2D", "SqueezeExcite"]
+__all__ = ["ChannelShuffle", "GroupedConv2D", "ShakeShake", "SqueezeExcite"]

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
+from keras_senet.layers.data_format import standardize_data_format
+
 SQUEEZES = ("avg", "max", None)
 
 
@@ -62,17 +64,15 @@ class SqueezeExcite(keras.layers.Layer):
         super().__init__(**kwargs)
         if squeeze not in SQUEEZES:
             raise ValueError(f"`squeeze` must be one of {SQUEEZES}. Received: squeeze={squeeze!r}")
-        if reduction < 1:
-            raise ValueError(f"`reduction` must be at least 1. Received: reduction={reduction}")
+        if not isinstance(reduction, int) or reduction < 1:
+            raise ValueError(f"`reduction` must be an integer of at least 1. Received: reduction={reduction}")
         self.reduction = reduction
         self.hidden_units = hidden_units
         self.squeeze = squeeze
         self.activation = keras.activations.get(activation)
         self.gate = keras.activations.get(gate)
         self.use_bias = use_bias
-        self.data_format = keras.config.image_data_format() if data_format is None else data_format
-        if self.data_format not in ("channels_last", "channels_first"):
-            raise ValueError(f'`data_format` must be "channels_last" or "channels_first". Received: data_format={data_format!r}')
+        self.data_format = standardize_data_format(data_format)
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     @property

@@ -1,7 +1,8 @@
 """Networks: one file for each family, and the contract that all their constructors keep."""
 
-from keras_senet.models.cifar import SEResNet20, SEResNet32, SEResNet44, SEResNet56, SEResNet110
-from keras_senet.models.constructor import find_model, list_models
+# In the order in which they are listed.
+# isort: off
+from keras_senet.models.constructor import find_model, image_shape, list_models
 from keras_senet.models.resnet import (
     SENet154,
     SEResNet18,
@@ -12,8 +13,28 @@ from keras_senet.models.resnet import (
     SEResNeXt50,
     SEResNeXt101,
 )
+from keras_senet.models.inception import SEBNInception
+from keras_senet.models.vgg import SEVGG16
+from keras_senet.models.shufflenet import SEShuffleNet
+from keras_senet.models.applications import SEInceptionResNetV2, SEInceptionV3, SEMobileNet
+from keras_senet.models.cifar import (
+    SEResNet20,
+    SEResNet32,
+    SEResNet44,
+    SEResNet56,
+    SEResNet110,
+    SEResNet164,
+    SEShakeShake26_2x96d,
+    SEWideResNet,
+    SEWideResNet16_8,
+)
+# isort: on
 
 __all__ = [
+    "SEBNInception",
+    "SEInceptionResNetV2",
+    "SEInceptionV3",
+    "SEMobileNet",
     "SENet154",
     "SEResNeXt50",
     "SEResNeXt101",
@@ -27,6 +48,13 @@ __all__ = [
     "SEResNet101",
     "SEResNet110",
     "SEResNet152",
+    "SEResNet164",
+    "SEShakeShake26_2x96d",
+    "SEShuffleNet",
+    "SEVGG16",
+    "SEWideResNet",
+    "SEWideResNet16_8",
     "find_model",
+    "image_shape",
     "list_models",
 ]

@@ -1,25 +1,80 @@
-"""SE-ResNets for 32 x 32 images: three stages of basic blocks, after He et al., arXiv 1512.03385, section 4.2."""
+"""SE networks for 32 x 32 images: a stem of one 3x3 convolution and three stages, with the units of four papers."""
 
+from keras_senet.blocks import ATTENTION_POSITIONS, preactivated_residual, shake_shake_residual
 from keras_senet.models.constructor import constructor
 from keras_senet.models.resnet import ResNet, features
 
 
-def _network(depth: int):
-    architecture = ResNet(
-        depths=((depth - 2) // 6,) * 3,
-        bottleneck=False,
-        widths=(16, 32, 64),
-        projection="padded",
-        stem_kernel_size=3,
-        stem_widths=(16,),
-        stem_downsamples=False,
-        mean=(0.4914, 0.4822, 0.4465),
-        std=(0.2470, 0.2435, 0.2616),
-        classes=10,
-        input_size=32,
-        min_size=8,
-    )
-    return constructor(f"SEResNet{depth}", architecture, features, f"SE-ResNet-{depth} for images of CIFAR's size.")
+def _architecture(depths: int, **fields) -> ResNet:
+    common = {
+        "depths": (depths,) * 3,
+        "stages": (2, 3, 4),
+        "bottleneck": False,
+        "widths": (16, 32, 64),
+        "stem_kernel_size": 3,
+        "stem_widths": (16,),
+        "stem_downsamples": False,
+        "mean": (0.4914, 0.4822, 0.4465),
+        "std": (0.2470, 0.2435, 0.2616),
+        "classes": 10,
+        "input_size": 32,
+        "min_size": 8,
+    }
+    return ResNet(**common | fields)
 
 
-SEResNet20, SEResNet32, SEResNet44, SEResNet56, SEResNet110 = (_network(depth) for depth in (20, 32, 44, 56, 110))
+def _network(name: str, architecture, description: str, **options: str):
+    return constructor(name, architecture, features, f"{description} for images of CIFAR's size.", **options)
+
+
+def _basic(depth: int):
+    # He et al., arXiv 1512.03385, section 4.2.
+    return _network(f"SEResNet{depth}", _architecture((depth - 2) // 6, projection="padded"), f"SE-ResNet-{depth}")
+
+
+SEResNet20, SEResNet32, SEResNet44, SEResNet56, SEResNet110 = (_basic(depth) for depth in (20, 32, 44, 56, 110))
+
+# He et al., arXiv 1603.05027, section 5.
+SEResNet164 = _network(
+    "SEResNet164",
+    _architecture(18, unit=preactivated_residual, bottleneck=True, projection="linear"),
+    "SE-ResNet-164 with pre-activation",
+)
+
+
+def wide_resnet(depth: int = 16, width: int = 8) -> ResNet:
+    """The description of a wide residual network.
+
+    Raises:
+        ValueError: if there is none of this depth or width.
+
+    Source: Zagoruyko and Komodakis, arXiv 1605.07146, section 3 and table 1.
+    """
+    if not (isinstance(depth, int) and isinstance(width, int)) or depth < 10 or (depth - 4) % 6 or width < 1:
+        raise ValueError(
+            "A wide residual network has a `depth` of 10, 16, 22, 28, ... (4 more than a multiple of 6) and a `width` of 1, 2, "
+            f"3, ... Received: depth={depth}, width={width}"
+        )
+    widths = (16 * width, 32 * width, 64 * width)
+    return _architecture((depth - 4) // 6, unit=preactivated_residual, widths=widths, projection="linear")
+
+
+SEWideResNet = _network(
+    "SEWideResNet",
+    wide_resnet,
+    "SE-WRN, a wide residual network with SE of any depth and width,",
+    depth="number of convolutions in its longest path: 10, 16, 22, 28, ...",
+    width="how many times wider than a ResNet its stages are.",
+)
+SEWideResNet16_8 = _network("SEWideResNet16_8", wide_resnet(16, 8), "SE-WRN-16-8, a wide residual network with SE,")
+
+# Gastaldi, arXiv 1705.07485, section 2.1.
+SHAKE_SHAKE = _architecture(
+    4,
+    unit=shake_shake_residual,
+    widths=(96, 192, 384),
+    projection="shifted",
+    # The first 3x3 convolution is two, one in each branch.
+    positions=tuple(position for position in ATTENTION_POSITIONS if position != "3x3"),
+)
+SEShakeShake26_2x96d = _network("SEShakeShake26_2x96d", SHAKE_SHAKE, "SE-Shake-Shake-26 2x96d")

@@ -2,44 +2,51 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 from keras import layers
 
-from keras_senet.blocks import Conv, conv_bn, pad_channels, project, residual
+from keras_senet.blocks import (
+    ATTENTION_POSITIONS,
+    Attention,
+    Conv,
+    conv_bn,
+    conv_bn_relu,
+    convolve,
+    max_pool,
+    normalize,
+    pad_channels,
+    preactivated_residual,
+    residual,
+    shifted_projection,
+)
+from keras_senet.models.architecture import Architecture
 from keras_senet.models.constructor import constructor
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-
-@dataclasses.dataclass(frozen=True)
-class ResNet:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ResNet(Architecture):
     """What distinguishes the members of the family."""
 
     depths: tuple[int, ...]  # blocks in each stage
+    unit: Callable = residual  # how a block joins its convolutions and its shortcut, a function of blocks.py
     bottleneck: bool = True  # blocks of 1x1, 3x3 and 1x1 convolutions, or of two 3x3
     widths: tuple[int, ...] = (64, 128, 256, 512)  # channels of each stage's 3x3 convolutions, were it without groups
     groups: int = 1  # groups of a bottleneck's 3x3 convolution
     width_per_group: int = 64  # channels of a group for each 64 of the stage's width
     conv1_share: float = 1.0  # channels of a bottleneck's first 1x1 convolution, as a share of its 3x3's
     stride_in_3x3: bool = False  # a bottleneck strides in its 3x3 convolution, not in its first 1x1
-    projection: str = "1x1"  # shortcut where the shape changes: "1x1"; "3x3", in the first stage 1x1; "padded" with zeros
+    # The shortcut where the shape changes: "1x1"; "3x3", in the first stage 1x1; "linear", 1x1 without normalization;
+    # "shifted", two 1x1, one of them of the shifted map; "padded" with zeros.
+    projection: str = "1x1"
     stem_kernel_size: int = 7  # of each convolution in the stem
     stem_widths: tuple[int, ...] = (64,)  # channels of the stem's convolutions
     stem_downsamples: bool = True  # the stem halves the resolution twice: a stride in its first convolution, and max pooling
-    dropout: float = 0.0  # before the classifier
-    mean: tuple[float, ...] = IMAGENET_MEAN  # of the training images' RGB values on the scale [0, 1]
-    std: tuple[float, ...] = IMAGENET_STD  # their standard deviation
-    classes: int = 1000
-    input_size: int = 224  # pixels, of the images that it was trained on
-    min_size: int = 32  # pixels, of the smallest image that it takes
-
-    @property
-    def stages(self) -> tuple[int, ...]:
-        """The stages' numbers, counted as in the papers: the stem is 1."""
-        return tuple(range(2, 2 + len(self.depths)))
+    stages: tuple[int, ...] = (2, 3, 4, 5)  # as in the papers: the stem is 1
+    positions: tuple[str, ...] = ATTENTION_POSITIONS
 
 
-def features(x, net: ResNet, attention_of_stage, position: str):
+def features(x, net: ResNet, attention: Attention):
     """The layers of `net` from the normalized image to the last feature map."""
     x = _stem(x, net)
     for stage, depth, width in zip(net.stages, net.depths, net.widths, strict=True):
@@ -48,22 +55,21 @@ def features(x, net: ResNet, attention_of_stage, position: str):
             convs = _bottleneck(net, width, strides) if net.bottleneck else _basic(width, strides)
             changes_shape = block == 1 and (stage > 2 or net.stem_widths[-1] != convs[-1].filters)
             name = f"stage{stage}_block{block}"
-            shortcut = _shortcut(net, convs[-1].filters, strides, stage, name) if changes_shape else lambda x: x
-            x = residual(x, convs, shortcut, attention_of_stage(stage), position, name)
-    return x
+            shortcut = _shortcut(net, convs[-1].filters, strides, stage, name) if changes_shape else None
+            x = net.unit(x, convs, shortcut, attention.in_block(stage, name), name)
+    if net.unit is residual:
+        return x
+    # The other units leave their sum as it is, for the next one to activate.
+    return layers.ReLU(name="out_relu")(normalize(x, "out") if net.unit is preactivated_residual else x)
 
 
 def _stem(x, net: ResNet):
+    if net.unit is preactivated_residual:  # the first unit normalizes and activates
+        return convolve(x, Conv(net.stem_widths[0], net.stem_kernel_size), "stem")
     for index, width in enumerate(net.stem_widths, start=1):
         strides = 2 if net.stem_downsamples and index == 1 else 1
-        suffix = index if len(net.stem_widths) > 1 else ""
-        x = conv_bn(x, Conv(width, net.stem_kernel_size, strides), "stem", suffix)
-        x = layers.ReLU(name=f"stem_relu{suffix}")(x)
-    if net.stem_downsamples:
-        # Caffe's pooling: no padding on the left, and the last window may be partial. After ReLU a zero never wins.
-        x = layers.ZeroPadding2D(((0, 1), (0, 1)), name="stem_pool_pad")(x)
-        x = layers.MaxPooling2D(3, strides=2, name="stem_pool")(x)
-    return x
+        x = conv_bn_relu(x, Conv(width, net.stem_kernel_size, strides), "stem", index if len(net.stem_widths) > 1 else "")
+    return max_pool(x, "stem_pool") if net.stem_downsamples else x
 
 
 def _basic(width: int, strides: int) -> tuple[Conv, ...]:
@@ -78,11 +84,13 @@ def _bottleneck(net: ResNet, width: int, strides: int) -> tuple[Conv, ...]:
     return Conv(int(inner * net.conv1_share), 1, in_1x1), Conv(inner, 3, in_3x3, net.groups), Conv(4 * width, 1)
 
 
-def _shortcut(net: ResNet, filters: int, strides: int, stage: int, name: str):
-    if net.projection == "padded":
-        return functools.partial(pad_channels, filters=filters, strides=strides, name=name)
+def _shortcut(net: ResNet, filters: int, strides: int, stage: int, name: str) -> Callable:
+    if net.projection in ("padded", "shifted"):
+        project = pad_channels if net.projection == "padded" else shifted_projection
+        return functools.partial(project, filters=filters, strides=strides, name=name)
     kernel_size = 3 if net.projection == "3x3" and stage > 2 else 1
-    return functools.partial(project, conv=Conv(filters, kernel_size, strides), name=name)
+    project = convolve if net.projection == "linear" else conv_bn
+    return functools.partial(project, conv=Conv(filters, kernel_size, strides), prefix=f"{name}_proj")
 
 
 def _network(name: str, description: str, **architecture):

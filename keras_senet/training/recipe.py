@@ -2,9 +2,13 @@
 
 import dataclasses
 
+from keras_senet.blocks import ATTENTION_POSITIONS
 from keras_senet.data import AUGMENTATIONS
 
 SCHEDULES = ("step", "cosine")
+
+# The fields that are arguments of the network's constructor.
+EXCITATION = ("attention", "reduction", "squeeze", "gate", "attention_position", "attention_stages")
 
 
 def _flag(default, help: str, choices: tuple | None = None):
@@ -29,6 +33,10 @@ class Recipe:
     )
     attention: str | None = _flag("se", "attention of the network: se, or none for the plain network")
     reduction: int = _flag(16, "channels for each hidden unit of the excitation")
+    squeeze: str | None = _flag("avg", "how a channel is summarized: avg, max, or none for gates at each position")
+    gate: str = _flag("sigmoid", "activation that makes the gates")
+    attention_position: str = _flag("standard", "place of the attention in each block", ATTENTION_POSITIONS)
+    attention_stages: tuple[int, ...] | None = _flag(None, "stages that get attention; by default all")
     weights: str | None = _flag(None, "file of Keras weights to start from")
     data_dir: str | None = _flag(None, "folder of tensorflow-datasets")
     train_split: str = _flag("train", "part to train on")
@@ -49,8 +57,12 @@ class Recipe:
     seed: int = _flag(0, "of the initial weights, the order of the images and their augmentation")
 
     def __post_init__(self):
+        if isinstance(self.attention_stages, list):  # as JSON has it
+            object.__setattr__(self, "attention_stages", tuple(self.attention_stages))
         for field in dataclasses.fields(self):
-            if not isinstance(getattr(self, field.name), (field.type, int) if field.type is float else field.type):
+            accepted = (field.type, int) if field.type is float else field.type
+            accepted = tuple | None if accepted == tuple[int, ...] | None else accepted
+            if not isinstance(getattr(self, field.name), accepted):
                 raise ValueError(f"`{field.name}` has a value of the wrong type. Received: {getattr(self, field.name)!r}")
             choices = field.metadata["choices"]
             if choices and getattr(self, field.name) not in choices:

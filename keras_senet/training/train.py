@@ -9,22 +9,25 @@ import os
 import pathlib
 import platform
 import shutil
+import signal
 import sys
+import threading
 import warnings
+from collections.abc import Iterator
 
 import keras
 import tensorflow as tf
 
 from keras_senet import data
-from keras_senet.analysis import parameters
+from keras_senet.analysis import profile
 from keras_senet.errors import require
 from keras_senet.export.classifier import LABELS_FILE, open_classifier
 from keras_senet.files import replacing, write_text
-from keras_senet.models import find_model
+from keras_senet.models import find_model, image_shape
 from keras_senet.training.evaluate import evaluate, metrics
 from keras_senet.training.optimization import optimizer
 from keras_senet.training.pictures import draw_learning_curve
-from keras_senet.training.recipe import Recipe
+from keras_senet.training.recipe import EXCITATION, Recipe
 
 _PACKAGES = ("keras-senet", "keras", "tensorflow", "tensorflow-datasets", "numpy")
 
@@ -64,7 +67,7 @@ def train(recipe: Recipe, output: str | os.PathLike) -> dict[str, dict[str, floa
     held_out_images = data.load(recipe.dataset, recipe.held_out_split, recipe.data_dir)
     # Not before: where the data is still to be prepared, that draws random numbers too.
     keras.utils.set_random_seed(recipe.seed)
-    model = _build(recipe, len(training_images.class_names))
+    model = build(recipe, len(training_images.class_names))
     recipe = dataclasses.replace(recipe, image_size=model.input_shape[-2])
     training_batches = data.training_batches(
         training_images,
@@ -78,7 +81,7 @@ def train(recipe: Recipe, output: str | os.PathLike) -> dict[str, dict[str, floa
 
     require("matplotlib", "train")  # now, not after hours
     folder.mkdir(parents=True, exist_ok=True)
-    config = {"recipe": dataclasses.asdict(recipe), "parameters": parameters(model), "versions": _versions()}
+    config = {"recipe": dataclasses.asdict(recipe), "parameters": profile(model).total.parameters, "versions": _versions()}
     write_text(folder / "config.json", json.dumps(config, indent=2) + "\n")
     write_text(folder / LABELS_FILE, "".join(f"{name}\n" for name in training_images.class_names))
 
@@ -93,7 +96,7 @@ def train(recipe: Recipe, output: str | os.PathLike) -> dict[str, dict[str, floa
     )
     keep = _KeepModels(model, folder)
     try:
-        with warnings.catch_warnings(), data.plain_errors():
+        with warnings.catch_warnings(), data.plain_errors(), _interrupt_between_batches() as interrupt:
             # How many held-out images there are is known only when all are decoded; Keras warns when they end.
             warnings.filterwarnings("ignore", "Your input ran out of data")
             trainer.fit(
@@ -103,6 +106,7 @@ def train(recipe: Recipe, output: str | os.PathLike) -> dict[str, dict[str, floa
                 validation_data=data.evaluation_batches(held_out_images, recipe.image_size, recipe.batch_size),
                 callbacks=[
                     keep,
+                    interrupt,
                     keras.callbacks.CSVLogger(folder / "history.csv"),
                     keras.callbacks.TensorBoard(folder / "logs"),
                 ],
@@ -122,6 +126,40 @@ def train(recipe: Recipe, output: str | os.PathLike) -> dict[str, dict[str, floa
             draw_learning_curve(folder / "history.csv", folder / "learning_curve.png")
     write_text(folder / "metrics.json", json.dumps(measured, indent=2) + "\n")
     return measured
+
+
+class _Interrupt(keras.callbacks.Callback):
+    """Ends `fit` with KeyboardInterrupt after the batch in which `asked` was set."""
+
+    asked = False
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.asked:
+            raise KeyboardInterrupt
+
+    on_test_batch_end = on_train_batch_end
+
+
+@contextlib.contextmanager
+def _interrupt_between_batches() -> Iterator[_Interrupt]:
+    """Lets Ctrl-C act between batches, and a second one at once: where it falls into a library's code, that may swallow it."""
+    interrupt = _Interrupt()
+    python_handles_it = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # a job in the background ignores it
+    if threading.current_thread() is not threading.main_thread() or not python_handles_it:
+        yield interrupt
+        return
+
+    def ask(*_):
+        interrupt.asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield interrupt
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if interrupt.asked:  # after the last batch
+        raise KeyboardInterrupt
 
 
 class _KeepModels(keras.callbacks.Callback):
@@ -155,14 +193,29 @@ class _KeepModels(keras.callbacks.Callback):
         return f"The network after epoch {self.last_epoch} is {self.folder / 'last.keras'}."
 
 
-def _build(recipe: Recipe, classes: int) -> keras.Model:
-    size = recipe.image_size
+def build(recipe: Recipe, classes: int) -> keras.Model:
+    """The network of a recipe.
+
+    Args:
+        recipe: says which network, for images of which size.
+        classes: number of classes.
+
+    Returns:
+        The network, with the weights that the recipe names or random ones.
+
+    Raises:
+        ValueError: if the network cannot be as the recipe has it.
+
+    Example:
+
+    >>> keras_senet.training.build(keras_senet.training.Recipe("SEResNet20", "digits"), classes=10).name
+    'seresnet20'
+    """
     return find_model(recipe.model)(
         weights=recipe.weights,
-        input_shape=None if size is None else (size, size, 3),
+        input_shape=None if recipe.image_size is None else image_shape(recipe.image_size),
         classes=classes,
-        attention=recipe.attention,
-        reduction=recipe.reduction,
+        **{name: getattr(recipe, name) for name in EXCITATION},
     )
 
 

@@ -1,0 +1,87 @@
+"""SE in networks that keras.applications holds already: Inception-v3, Inception-ResNet-v2 and MobileNet."""
+
+import dataclasses
+
+import keras
+
+from keras_senet.blocks import Attention
+from keras_senet.models.architecture import Architecture
+from keras_senet.models.constructor import constructor
+from keras_senet.surgery import attend_after
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Application(Architecture):
+    """A network of keras.applications, and after which of its layers attention stands."""
+
+    build: str  # name of its constructor
+    arguments: dict = dataclasses.field(default_factory=dict)  # of that constructor
+    places: dict[str, tuple[int, str]]  # by the layer's name: the stage, and the block that the attention is named after
+    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+    std: tuple[float, ...] = (0.5, 0.5, 0.5)
+
+
+def features(x, net: Application, attention: Attention):
+    """The layers of `net` from the normalized image to the last feature map."""
+    build = getattr(keras.applications, net.build)
+    backbone = build(include_top=False, weights=None, input_shape=x.shape[1:], **net.arguments)
+    return attend_after(backbone, x, net.places, attention)
+
+
+def _places(layer: str, blocks: dict[int, range]) -> dict[str, tuple[int, str]]:
+    """The layers called `layer` with the number of a block in it, by stage."""
+    names = {layer.format(number): stage for stage, numbers in blocks.items() for number in numbers}
+    return {name: (stage, name.removesuffix("_conv").removesuffix("_relu")) for name, stage in names.items()}
+
+
+# Stages as in BN-Inception, by resolution: maps of 35 x 35, 17 x 17 and 8 x 8.
+_INCEPTION = {"stages": (3, 4, 5), "input_size": 299, "min_size": 75}
+
+SEInceptionV3 = constructor(
+    "SEInceptionV3",
+    Application(build="InceptionV3", places=_places("mixed{}", {3: range(4), 4: range(4, 9), 5: range(9, 11)}), **_INCEPTION),
+    features,
+    "SE-Inception-v3 for ImageNet, with SE after each concatenation.",
+)
+SEInceptionResNetV2 = constructor(
+    "SEInceptionResNetV2",
+    Application(
+        build="InceptionResNetV2",
+        places=_places("block35_{}_conv", {3: range(1, 11)})
+        | _places("block17_{}_conv", {4: range(1, 21)})
+        | _places("block8_{}_conv", {5: range(1, 11)}),
+        **_INCEPTION,
+    ),
+    features,
+    "SE-Inception-ResNet-v2 for ImageNet, with SE at the end of each residual branch.",
+)
+
+
+def mobilenet(width_multiplier: float = 1.0) -> Application:
+    """The description of a MobileNet, with attention after each pointwise convolution.
+
+    Raises:
+        ValueError: if too little width is left.
+
+    Source: Howard et al., arXiv 1704.04861, table 1 and section 3.3.
+    """
+    if int(32 * width_multiplier) < 1:
+        raise ValueError(f"`width_multiplier` must leave the 32 channels of the stem at least one. Received: {width_multiplier}")
+    # Stages by resolution as in a ResNet: the first has half the image's.
+    blocks = {1: range(1, 2), 2: range(2, 4), 3: range(4, 6), 4: range(6, 12), 5: range(12, 14)}
+    return Application(
+        build="MobileNet",
+        arguments={"alpha": width_multiplier},
+        places=_places("conv_pw_{}_relu", blocks),
+        stages=tuple(blocks),
+        dropout=0.001,
+    )
+
+
+SEMobileNet = constructor(
+    "SEMobileNet",
+    mobilenet,
+    features,
+    "SE-MobileNet for ImageNet, with SE after each pointwise convolution.",
+    width_multiplier="factor on the channels of every layer, such as 1, 0.75 or 0.5.",
+)

@@ -1,0 +1,71 @@
+"""SE-ShuffleNet: ShuffleNet (version 1) with SE at the end of each residual branch."""
+
+import dataclasses
+
+from keras import layers
+
+from keras_senet.blocks import ATTENTION_POSITIONS, Attention, Conv, channel_axis, conv_bn, conv_bn_relu, max_pool
+from keras_senet.layers import ChannelShuffle
+from keras_senet.models.architecture import Architecture
+from keras_senet.models.constructor import constructor
+
+# Channels of the first stage by the number of groups, chosen for equal cost; each further stage doubles them.
+_WIDTHS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ShuffleNet(Architecture):
+    """What distinguishes the members of the family.
+
+    Source: Zhang et al., arXiv 1707.01083, table 1.
+    """
+
+    groups: int = 3  # of the 1x1 convolutions
+    scale: float = 1.0  # factor on the channels
+    depths: tuple[int, ...] = (4, 8, 4)  # units in each stage
+    stages: tuple[int, ...] = (2, 3, 4)
+    positions: tuple[str, ...] = ATTENTION_POSITIONS
+
+    def __post_init__(self):
+        if self.groups not in _WIDTHS:
+            raise ValueError(f"`groups` must be one of {tuple(_WIDTHS)}. Received: groups={self.groups}")
+        if int(self.scale * 24) < 1:
+            raise ValueError(f"`scale` must leave the 24 channels of the stem at least one. Received: scale={self.scale}")
+
+
+def features(x, net: ShuffleNet, attention: Attention):
+    """The layers of `net` from the normalized image to the last feature map."""
+    x = max_pool(conv_bn_relu(x, Conv(int(24 * net.scale), 3, 2), "stem"), "stem_pool")
+    for stage, depth in zip(net.stages, net.depths, strict=True):
+        width = int(_WIDTHS[net.groups] * net.scale) * 2 ** (stage - 2)
+        for block in range(1, depth + 1):
+            name = f"stage{stage}_block{block}"
+            x = _unit(x, net.groups, width, block == 1, stage == 2 and block == 1, attention.in_block(stage, name), name)
+    return x
+
+
+def _unit(x, groups: int, width: int, strided: bool, first: bool, attend, name: str):
+    """A strided unit concatenates its branch to the pooled input, others add it. The first has too few channels to group."""
+    strides = 2 if strided else 1
+    inner = width // 4
+    y = conv_bn_relu(attend(x, "pre"), Conv(inner, 1, groups=1 if first else groups), name, 1)
+    if groups > 1:
+        y = ChannelShuffle(groups, name=f"{name}_shuffle")(y)
+    y = attend(conv_bn(y, Conv(inner, 3, strides, groups=inner), name, 2), "3x3")
+    y = conv_bn(y, Conv(width - x.shape[channel_axis()] if strided else width, 1, groups=groups), name, 3)
+    if strided:
+        x = layers.ZeroPadding2D(1, name=f"{name}_pool_pad")(x)
+        x = layers.AveragePooling2D(3, strides=2, name=f"{name}_pool")(x)
+    join = layers.Concatenate(channel_axis(), name=f"{name}_concat") if strided else layers.Add(name=f"{name}_add")
+    y = join([attend(x, "identity"), attend(y)])
+    return attend(layers.ReLU(name=f"{name}_out")(y), "post")
+
+
+SEShuffleNet = constructor(
+    "SEShuffleNet",
+    ShuffleNet,
+    features,
+    "SE-ShuffleNet for ImageNet.",
+    groups="groups of the 1x1 convolutions: 1, 2, 3, 4 or 8.",
+    scale="factor on the channels of every layer, such as 1 or 2; `groups` must divide what it leaves.",
+)

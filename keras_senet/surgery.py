@@ -1,0 +1,50 @@
+"""Attention inside functional Keras models that exist already."""
+
+import collections
+import re
+
+import keras
+
+from keras_senet.blocks import Attention
+
+
+def attend_after(model: keras.Model, x, places: dict[str, tuple[int, str]], attention: Attention):
+    """A copy of the layers of `model`, applied to `x`, with attention after some of them.
+
+    Args:
+        model: a functional Keras model with one input; it stays as it is.
+        x: feature map or image, a Keras tensor, in place of the model's input.
+        places: by the name of a layer, the stage and the block whose attention follows it.
+        attention: what to put there.
+
+    Returns:
+        The output, a Keras tensor. The copies have weights of their own, initialized anew.
+    """
+    names = _names_in_a_fresh_process(model)
+
+    def copy(layer):
+        return layer.__class__.from_config(layer.get_config() | {"name": names[layer.name]})
+
+    def call(layer, *args, **kwargs):
+        y = layer(*args, **kwargs)
+        return attention.in_block(*places[layer.name])(y) if layer.name in places else y
+
+    # What keras.models.clone_model does; but that ends in a model of its own, cut off from what comes before `x`.
+    return model._run_through_graph(x, operation_fn=copy, call_fn=call)
+
+
+def _names_in_a_fresh_process(model: keras.Model) -> dict[str, str]:
+    """From the names of its layers to those that do not depend on what was built before.
+
+    Keras numbers the layers of a class that were given no name through the whole process: conv2d, conv2d_1 and so on.
+    """
+    names = {layer.name: layer.name for layer in model.layers}
+    numbered = collections.defaultdict(list)
+    for layer in model.layers:
+        stem, number = re.fullmatch(r"(\w+?)(?:_(\d+))?", layer.name).groups()
+        if stem.replace("_", "") == type(layer).__name__.lower():
+            numbered[stem].append((int(number or 0), layer.name))
+    for stem, layers in numbered.items():
+        for index, (_, name) in enumerate(sorted(layers)):
+            names[name] = f"{stem}_{index}" if index else stem
+    return names
