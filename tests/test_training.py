@@ -171,7 +171,13 @@ def test_ctrl_c_leaves_the_last_finished_epoch(recipe, data_dir, tmp_path):
     command = [sys.executable, "-c", "import keras_senet_command as c; c.main()", "train", *flags, "--no-flip", "--epochs=500"]
     environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     run = subprocess.Popen(
-        [*command, f"--output={folder}"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command, f"--output={folder}"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Tests that run in the background of a shell hand on that Ctrl-C is to be ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     until = time.monotonic() + 120
     while not (folder / "last.keras").exists() and time.monotonic() < until:
