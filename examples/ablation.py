@@ -11,6 +11,7 @@ import argparse
 import csv
 import dataclasses
 import json
+import math
 import pathlib
 import statistics
 import sys
@@ -21,7 +22,7 @@ from rich.table import Table
 from keras_senet import data
 from keras_senet.analysis import profile
 from keras_senet.files import replacing
-from keras_senet.training import Recipe, build, train
+from keras_senet.training import DivergedError, Recipe, build, train
 
 # Study: variant: what differs from the SE network.
 STUDIES = {
@@ -40,8 +41,9 @@ class Result:
 
     study: str
     variant: str
-    error: float  # percent, mean over the seeds
+    error: float  # percent, mean over the seeds; no number where all diverged
     deviation: float  # its standard deviation
+    diverged: int  # runs whose loss became no number, as those with ReLU gates may; they are left out of the mean
     parameters: int
     multiply_adds: int
 
@@ -83,9 +85,12 @@ def main() -> None:
                 print(f"{study}, {variant}: left out, since the network cannot take it. {error}")
                 continue
             folder = options.output / study / variant.replace(" ", "")
-            errors = [run(dataclasses.replace(recipe, seed=seed), folder / f"seed{seed}") for seed in range(options.seeds)]
+            runs = [run(dataclasses.replace(recipe, seed=seed), folder / f"seed{seed}") for seed in range(options.seeds)]
+            errors = [error for error in runs if error is not None]
+            mean = statistics.mean(errors) if errors else math.nan
             deviation = statistics.stdev(errors) if len(errors) > 1 else 0.0
-            results.append(Result(study, variant, statistics.mean(errors), deviation, cost.parameters, cost.multiply_adds))
+            diverged = runs.count(None)
+            results.append(Result(study, variant, mean, deviation, diverged, cost.parameters, cost.multiply_adds))
             print(f"{study}, {variant}: error {results[-1].error:.2f} %", flush=True)
     if not results:
         raise ValueError(f"{options.model} can take none of these variants.")
@@ -94,12 +99,16 @@ def main() -> None:
     show(results)
 
 
-def run(recipe: Recipe, folder: pathlib.Path) -> float:
-    """The held-out error after the last epoch, in percent, of a run that is done once."""
+def run(recipe: Recipe, folder: pathlib.Path) -> float | None:
+    """The held-out error after the last epoch, in percent, of a run that is done once; None if it diverged."""
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(folder) as partial:
-            train(recipe, partial)
+        try:
+            with replacing(folder) as partial:
+                train(recipe, partial)
+        except DivergedError as error:
+            print(f"{folder}: {error}")
+            return None
     done = Recipe(**json.loads((folder / "config.json").read_text())["recipe"])
     if done != recipe:
         raise ValueError(f"{folder} holds a run of another recipe: choose another --output, or remove it.")
@@ -107,10 +116,12 @@ def run(recipe: Recipe, folder: pathlib.Path) -> float:
 
 
 def show(results: list[Result]) -> None:
-    table = Table("study", "variant", "error, %", "parameters", "multiply-adds", box=None)
+    table = Table("study", "variant", "error, %", "diverged", "parameters", "multiply-adds", box=None)
     for one in results:
         error = f"{one.error:.2f} ± {one.deviation:.2f}"
-        table.add_row(one.study, one.variant, error, f"{one.parameters:,}", f"{one.multiply_adds / 1e6:,.2f} M")
+        table.add_row(
+            one.study, one.variant, error, str(one.diverged or ""), f"{one.parameters:,}", f"{one.multiply_adds / 1e6:,.2f} M"
+        )
     Console().print(table)
 
 

@@ -43,6 +43,18 @@ def test_the_ablation_study_compares_variants_and_does_nothing_twice(tmp_path, d
     assert "holds a run of another recipe" in other.stderr
 
 
+@pytest.mark.slow
+def test_a_run_that_diverges_does_not_end_the_study(tmp_path, digits, data_dir):
+    digits("train")
+    command = [sys.executable, ROOT / "examples" / "ablation.py", "--output", tmp_path, "--data-dir", data_dir, "--seeds", "1"]
+    command += ["--train-split", "train[:128]", "--held-out-split", "test[:60]", "--image-size", "8", "--epochs", "1"]
+    command += ["--studies", "excitation", "--batch-size", "32", "--learning-rate", "1e30"]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    with open(tmp_path / "table.csv") as file:
+        assert [(row["error"], row["diverged"]) for row in csv.DictReader(file)] == [("nan", "1")] * 2
+
+
 def test_a_mistake_in_the_ablation_study_is_one_line(tmp_path, digits, data_dir):
     digits("train")
     command = [sys.executable, ROOT / "examples" / "ablation.py", "--output", tmp_path / "study", "--data-dir", data_dir]

@@ -32,6 +32,10 @@ from keras_senet.training.recipe import EXCITATION, Recipe
 _PACKAGES = ("keras-senet", "keras", "tensorflow", "tensorflow-datasets", "numpy")
 
 
+class DivergedError(ValueError):
+    """The loss of a run is no longer a number."""
+
+
 def train(recipe: Recipe, output: str | os.PathLike) -> dict[str, dict[str, float]]:
     """Trains a network and keeps all that the run made in one folder.
 
@@ -48,8 +52,8 @@ def train(recipe: Recipe, output: str | os.PathLike) -> dict[str, dict[str, floa
         best epoch is chosen by this same part, so its accuracy is a little too good; the last one's is not.
 
     Raises:
-        ValueError: if a name in the recipe is unknown, the data or the weights do not fit, `output` holds another run, or the
-            loss is no longer a number.
+        ValueError: if a name in the recipe is unknown, the data or the weights do not fit, or `output` holds another run.
+        DivergedError: a ValueError, if the loss is no longer a number.
         KeyboardInterrupt: on Ctrl-C; the message says where the network of the last finished epoch is.
 
     Example:
@@ -174,7 +178,7 @@ class _KeepModels(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs):
         if not math.isfinite(logs["loss"]):
-            raise ValueError(
+            raise DivergedError(
                 f"The loss became {logs['loss']} in epoch {epoch + 1}: lower the learning rate, or lengthen the warm-up. "
                 f"{self.where()}"
             )
