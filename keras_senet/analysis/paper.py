@@ -51,13 +51,13 @@ _ABLATION = "ablation on SE-ResNet-50, {}, top-1 / top-5 error"
 _PLAIN = {"attention": None}
 
 # The reference implementation, which keras.applications follows, is for 299 pixels.
-_298_PIXELS = "at 298 pixels, where maps of 17 x 17 become 16 x 16; at 299 it is {} G"
+_298_PIXELS = "at 298 pixels, where maps of 17 x 17 become 16 x 16; see keras-senet info SEInceptionResNetV2 for 299"
 
 
-def _pair(table, network, model, published, multiply_adds=("", ""), parameters=("", ""), size=None, remarks=("", "")):
+def _pair(table, network, model, published, multiply_adds=("", ""), parameters=("", ""), size=None, remark=""):
     """The rows of a backbone and of the same with SE."""
     for index, (name, options) in enumerate(((network, _PLAIN), (f"SE-{network}", {}))):
-        yield Row(table, name, published[index], model, options, size, parameters[index], multiply_adds[index], remarks[index])
+        yield Row(table, name, published[index], model, options, size, parameters[index], multiply_adds[index], remark)
 
 
 def _ablation(study: str, published: str, parameters: str = "", multiply_adds: str = "", label: str = "", **options) -> Row:
@@ -93,7 +93,7 @@ ROWS = (
         ("20.37 / 5.21", "19.80 / 4.79"),
         ("11.75 G", "11.76 G"),
         size=298,
-        remarks=(_298_PIXELS.format(13.156), _298_PIXELS.format(13.164)),
+        remark=_298_PIXELS,
     ),
     *_pair(_IMAGENET, "MobileNet", "SEMobileNet", ("28.4 / 9.4", "25.3 / 7.7"), ("569 M", "572 M"), ("4.2 M", "4.7 M")),
     *_pair(
