@@ -43,6 +43,8 @@ class Conv:
     kernel_size: int
     strides: int = 1
     groups: int = 1
+    pool: int = 1  # stride of the average pooling after its ReLU
+    relu: bool = False  # followed by ReLU also where it is the last of its branch
 
 
 def channel_axis() -> int:
@@ -85,13 +87,28 @@ def conv_bn(x, conv: Conv, prefix: str, index: int | str = ""):
 
 
 def conv_bn_relu(x, conv: Conv, prefix: str, index: int | str = ""):
-    """Convolution, batch normalization and ReLU."""
-    return layers.ReLU(name=f"{prefix}_relu{index}")(conv_bn(x, conv, prefix, index))
+    """Convolution, batch normalization, ReLU, and the pooling that `conv` asks for."""
+    x = layers.ReLU(name=f"{prefix}_relu{index}")(conv_bn(x, conv, prefix, index))
+    return average_pool(x, conv.pool, f"{prefix}_pool{index}")
 
 
-def max_pool(x, name: str, padding: int = 1):
-    """Max pooling of a map after ReLU, 3x3 with stride 2, as Caffe has it: the last window may be partial."""
-    x = layers.ZeroPadding2D(((0, padding), (0, padding)), name=f"{name}_pad")(x)  # after ReLU a zero never wins
+def average_pool(x, strides: int, name: str):
+    """The means of the windows of `strides` x `strides`, of which the last may be partial; with stride 1 `x` itself."""
+    return x if strides == 1 else layers.AveragePooling2D(strides, padding="same", name=name)(x)
+
+
+def max_pool(x, name: str, padding: tuple[int, int] = (0, 1)):
+    """Max pooling of a map after ReLU, 3x3 with stride 2.
+
+    Args:
+        x: feature map, a Keras tensor.
+        name: of the layer.
+        padding: pixels added on the left and top, and on the right and bottom. Without any on the left the windows are Caffe's,
+            the last of which may be partial.
+    """
+    # A file of weights has no more than the names of layers to tell one padding from the other.
+    pad = f"{name}_border" if padding[0] else f"{name}_pad"
+    x = layers.ZeroPadding2D((padding, padding), name=pad)(x)  # after ReLU a zero never wins
     return layers.MaxPooling2D(3, strides=2, name=name)(x)
 
 
@@ -117,7 +134,7 @@ def residual(x, convs: tuple[Conv, ...], shortcut: Callable | None, attend: Call
 
 def _branch(x, convs: tuple[Conv, ...], attend: Callable, prefix: str):
     for index, conv in enumerate(convs, start=1):
-        x = conv_bn(x, conv, prefix, index) if index == len(convs) else conv_bn_relu(x, conv, prefix, index)
+        x = (conv_bn_relu if index < len(convs) or conv.relu else conv_bn)(x, conv, prefix, index)
         if index == _first_3x3(convs):
             x = attend(x, "3x3")
     return x
@@ -159,6 +176,14 @@ def shake_shake_residual(x, convs: tuple[Conv, ...], shortcut: Callable | None, 
     branches = [_branch(y, convs, attend, f"{name}_branch{branch}") for branch in (1, 2)]
     y = attend(ShakeShake(name=f"{name}_shake")(branches))
     return attend(layers.Add(name=f"{name}_add")([y, attend(x, "identity")]), "post")
+
+
+def pooled_projection(x, filters: int, strides: int, name: str):
+    """The shortcut that loses no pixel: an average before a 1x1 convolution without stride.
+
+    Source: He et al., arXiv 1812.01187, figure 2 (c), ResNet-D.
+    """
+    return conv_bn(average_pool(x, strides, f"{name}_proj_pool"), Conv(filters, 1), f"{name}_proj")
 
 
 def shifted_projection(x, filters: int, strides: int, name: str):

@@ -49,7 +49,7 @@ def _inception(x, module: Module, name: str):
     branches.append(conv_bn_relu(y, Conv(module.double3x3[1], 3, strides), f"{name}_double3x3b"))
     if strides == 2:
         # An odd map gets one window more, as many as the convolutions have; on an even one Caffe's rule gives the same.
-        branches.append(max_pool(x, f"{name}_pool", padding=2))
+        branches.append(max_pool(x, f"{name}_pool", padding=(0, 2)))
     else:
         y = layers.ZeroPadding2D(1, name=f"{name}_pool_pad")(x)
         pool = layers.AveragePooling2D if module.pool == "avg" else layers.MaxPooling2D

@@ -1,4 +1,8 @@
-"""The ResNet family with SE for ImageNet: SE-ResNet, SE-ResNeXt and SENet-154, as the authors released them."""
+"""The ResNet family with SE for ImageNet: SE-ResNet, SE-ResNeXt and SENet-154 as the authors released them, and later variants.
+
+The later ones are those of timm: D has a deep stem and average-pooled shortcuts (arXiv 1812.01187), T a tiered stem, and AA
+strides by an average (arXiv 1904.11486).
+"""
 
 import dataclasses
 import functools
@@ -16,6 +20,7 @@ from keras_senet.blocks import (
     max_pool,
     normalize,
     pad_channels,
+    pooled_projection,
     preactivated_residual,
     residual,
     shifted_projection,
@@ -36,12 +41,15 @@ class ResNet(Architecture):
     width_per_group: int = 64  # channels of a group for each 64 of the stage's width
     conv1_share: float = 1.0  # channels of a bottleneck's first 1x1 convolution, as a share of its 3x3's
     stride_in_3x3: bool = False  # a bottleneck strides in its 3x3 convolution, not in its first 1x1
-    # The shortcut where the shape changes: "1x1"; "3x3", in the first stage 1x1; "linear", 1x1 without normalization;
-    # "shifted", two 1x1, one of them of the shifted map; "padded" with zeros.
+    antialiased: bool = False  # an average after the 3x3 convolution strides in its place, and one replaces the max pooling
+    relu_before_attention: bool = False  # a basic block ends in a ReLU before its attention
+    # The shortcut where the shape changes: "1x1"; "3x3", in the first stage 1x1; "pooled", an average and 1x1; "linear", 1x1
+    # without normalization; "shifted", two 1x1, one of them of the shifted map; "padded" with zeros.
     projection: str = "1x1"
     stem_kernel_size: int = 7  # of each convolution in the stem
-    stem_widths: tuple[int, ...] = (64,)  # channels of the stem's convolutions
-    stem_downsamples: bool = True  # the stem halves the resolution twice: a stride in its first convolution, and max pooling
+    stem_widths: tuple[int, ...] = (64,)  # channels of the stem's convolutions: one, three (deep), or three that grow (tiered)
+    stem_downsamples: bool = True  # the stem halves the resolution twice: a stride in its first convolution, and pooling
+    caffe_pooling: bool = True  # the stem's max pooling is Caffe's, whose last window may be partial
     stages: tuple[int, ...] = (2, 3, 4, 5)  # as in the papers: the stem is 1
     positions: tuple[str, ...] = ATTENTION_POSITIONS
 
@@ -52,7 +60,7 @@ def features(x, net: ResNet, attention: Attention):
     for stage, depth, width in zip(net.stages, net.depths, net.widths, strict=True):
         for block in range(1, depth + 1):
             strides = 2 if block == 1 and stage > 2 else 1
-            convs = _bottleneck(net, width, strides) if net.bottleneck else _basic(width, strides)
+            convs = _bottleneck(net, width, strides) if net.bottleneck else _basic(net, width, strides)
             changes_shape = block == 1 and (stage > 2 or net.stem_widths[-1] != convs[-1].filters)
             name = f"stage{stage}_block{block}"
             shortcut = _shortcut(net, convs[-1].filters, strides, stage, name) if changes_shape else None
@@ -69,24 +77,28 @@ def _stem(x, net: ResNet):
     for index, width in enumerate(net.stem_widths, start=1):
         strides = 2 if net.stem_downsamples and index == 1 else 1
         x = conv_bn_relu(x, Conv(width, net.stem_kernel_size, strides), "stem", index if len(net.stem_widths) > 1 else "")
-    return max_pool(x, "stem_pool") if net.stem_downsamples else x
+    if not net.stem_downsamples:
+        return x
+    if net.antialiased:
+        return layers.AveragePooling2D(2, name="stem_pool")(x)
+    return max_pool(x, "stem_pool", (0, 1) if net.caffe_pooling else (1, 1))
 
 
-def _basic(width: int, strides: int) -> tuple[Conv, ...]:
+def _basic(net: ResNet, width: int, strides: int) -> tuple[Conv, ...]:
     # The authors released no network of basic blocks; SE stands as in their bottlenecks, right after the last normalization.
-    # timm's legacy_seresnet18 and 34 have one more ReLU between the two: their weights do not fit here.
-    return Conv(width, 3, strides), Conv(width, 3)
+    return Conv(width, 3, strides), Conv(width, 3, relu=net.relu_before_attention)
 
 
 def _bottleneck(net: ResNet, width: int, strides: int) -> tuple[Conv, ...]:
     inner = width * net.width_per_group // 64 * net.groups
     in_1x1, in_3x3 = (1, strides) if net.stride_in_3x3 else (strides, 1)
-    return Conv(int(inner * net.conv1_share), 1, in_1x1), Conv(inner, 3, in_3x3, net.groups), Conv(4 * width, 1)
+    conv_3x3 = Conv(inner, 3, 1, net.groups, pool=in_3x3) if net.antialiased else Conv(inner, 3, in_3x3, net.groups)
+    return Conv(int(inner * net.conv1_share), 1, in_1x1), conv_3x3, Conv(4 * width, 1)
 
 
 def _shortcut(net: ResNet, filters: int, strides: int, stage: int, name: str) -> Callable:
-    if net.projection in ("padded", "shifted"):
-        project = pad_channels if net.projection == "padded" else shifted_projection
+    project = {"padded": pad_channels, "shifted": shifted_projection, "pooled": pooled_projection}.get(net.projection)
+    if project is not None:
         return functools.partial(project, filters=filters, strides=strides, name=name)
     kernel_size = 3 if net.projection == "3x3" and stage > 2 else 1
     project = convolve if net.projection == "linear" else conv_bn
@@ -98,14 +110,36 @@ def _network(name: str, description: str, **architecture):
 
 
 _RESNEXT = {"groups": 32, "width_per_group": 4, "stride_in_3x3": True}
+_32X8D = {"groups": 32, "width_per_group": 8, "depths": (3, 4, 23, 3)}
+# How timm's later networks differ from the authors'.
+_LATER = {"stride_in_3x3": True, "caffe_pooling": False}
+_D = {**_LATER, "stem_kernel_size": 3, "stem_widths": (32, 32, 64), "projection": "pooled"}
+_AA = {**_D, "antialiased": True}
 
 SEResNet18 = _network("SEResNet18", "SE-ResNet-18", depths=(2, 2, 2, 2), bottleneck=False)
 SEResNet34 = _network("SEResNet34", "SE-ResNet-34", depths=(3, 4, 6, 3), bottleneck=False)
 SEResNet50 = _network("SEResNet50", "SE-ResNet-50", depths=(3, 4, 6, 3))
 SEResNet101 = _network("SEResNet101", "SE-ResNet-101", depths=(3, 4, 23, 3))
 SEResNet152 = _network("SEResNet152", "SE-ResNet-152", depths=(3, 8, 36, 3))
+SEResNet152D = _network("SEResNet152D", "SE-ResNet-152-D", depths=(3, 8, 36, 3), **_D)
+SEResNeXt26 = _network("SEResNeXt26", "SE-ResNeXt-26 (32x4d)", depths=(2, 2, 2, 2), **_RESNEXT)
+SEResNeXt26D = _network("SEResNeXt26D", "SE-ResNeXt-26-D (32x4d)", depths=(2, 2, 2, 2), **_RESNEXT | _D)
+SEResNeXt26T = _network(
+    "SEResNeXt26T", "SE-ResNeXt-26-T (32x4d)", depths=(2, 2, 2, 2), **_RESNEXT | _D | {"stem_widths": (24, 32, 64)}
+)
 SEResNeXt50 = _network("SEResNeXt50", "SE-ResNeXt-50 (32x4d)", depths=(3, 4, 6, 3), **_RESNEXT)
 SEResNeXt101 = _network("SEResNeXt101", "SE-ResNeXt-101 (32x4d)", depths=(3, 4, 23, 3), **_RESNEXT)
+SEResNeXt101_64x4d = _network(
+    "SEResNeXt101_64x4d", "SE-ResNeXt-101 (64x4d)", depths=(3, 4, 23, 3), groups=64, width_per_group=4, **_LATER
+)
+SEResNeXt101_32x8d = _network("SEResNeXt101_32x8d", "SE-ResNeXt-101 (32x8d)", **_32X8D | _LATER)
+SEResNeXt101D_32x8d = _network("SEResNeXt101D_32x8d", "SE-ResNeXt-101-D (32x8d)", **_32X8D | _D)
+SEResNeXtAA101D_32x8d = _network("SEResNeXtAA101D_32x8d", "Anti-aliased SE-ResNeXt-101-D (32x8d)", **_32X8D | _AA)
+SEResNeXtAA201D_32x8d = _network(
+    "SEResNeXtAA201D_32x8d",
+    "Anti-aliased SE-ResNeXt-201-D (32x8d)",
+    **_32X8D | _AA | {"depths": (3, 24, 36, 4), "stem_widths": (64, 64, 128)},
+)
 SENet154 = _network(
     "SENet154",
     "SENet-154",
