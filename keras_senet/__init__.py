@@ -36,12 +36,15 @@ from keras_senet.models import (
     SEShuffleNet,
     SEWideResNet,
     SEWideResNet16_8,
+    list_checkpoints,
     list_models,
 )
+from keras_senet.preprocessing import Preprocessing, decode_predictions, preprocessing_for
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Preprocessing",
     "SEBNInception",
     "SEInceptionResNetV2",
     "SEInceptionV3",
@@ -76,10 +79,13 @@ __all__ = [
     "SEWideResNet16_8",
     "analysis",
     "checkpoints",
+    "decode_predictions",
     "data",
     "export",
     "layers",
+    "list_checkpoints",
     "list_models",
+    "preprocessing_for",
     "training",
 ]
 

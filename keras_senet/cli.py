@@ -14,6 +14,10 @@ import types
 import typing
 import warnings
 
+from keras_senet.checkpoints import SUFFIXES
+from keras_senet.errors import existing_path
+from keras_senet.preprocessing import INTERPOLATIONS
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command.
@@ -74,7 +78,8 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         return sub
 
-    sub = add(_models, "--json")
+    sub = add(_models, "--checkpoints")
+    sub.add_argument("--checkpoints", action="store_true", help="list published weights instead")
     _add_json(sub)
 
     sub = add(_info, "SEResNet50 --reduction 8")
@@ -107,6 +112,13 @@ def _parser() -> argparse.ArgumentParser:
     sub = add(_export, "runs/digits/last.keras digits.tflite")
     sub.add_argument("network", metavar="NETWORK", help="a .keras file")
     sub.add_argument("output", metavar="OUTPUT", help="a name that ends in .tflite, or the folder of a SavedModel")
+
+    sub = add(_convert, "se_resnet50-ce0d4300.pth se_resnet50.keras --model SEResNet50")
+    sub.add_argument("weights", metavar="WEIGHTS", help=f"a file that ends in one of {', '.join(SUFFIXES)}")
+    sub.add_argument("output", metavar="OUTPUT", help="the .keras file to write")
+    sub.add_argument("--model", required=True, help="name of the network that the weights are for (required)")
+    sub.add_argument("--classes", type=int, help="number of its classes (default: 1000, or 10 for the networks for CIFAR)")
+    sub.add_argument("--image-size", type=int, help="height and width of its images, pixels (default: the network's)")
     return parser
 
 
@@ -115,8 +127,17 @@ def _add_json(sub: argparse.ArgumentParser) -> None:
 
 
 def _add_network(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("network", metavar="NETWORK", help="a .keras file, a .tflite file or the folder of a SavedModel")
-    sub.add_argument("--crop-ratio", type=float, help="share of the image's shorter side to look at (default: by image size)")
+    sub.add_argument(
+        "network",
+        metavar="NETWORK",
+        help="a .keras file, a .tflite file, the folder of a SavedModel, or a name from keras-senet models --checkpoints",
+    )
+    sub.add_argument(
+        "--crop-ratio", type=float, help="share of the image's shorter side to look at (default: the network's, or by image size)"
+    )
+    sub.add_argument(
+        "--interpolation", choices=INTERPOLATIONS, help="how that square is resized (default: the network's, or bilinear)"
+    )
 
 
 def _add_recipe(sub: argparse.ArgumentParser, only_of_the_network: bool = False) -> None:
@@ -169,14 +190,34 @@ def _print_table(columns: list[str], rows: list[list[str]]) -> None:
 
 
 def _models(options) -> None:
-    """List the networks."""
+    """List the networks, or the published weights for them."""
     from keras_senet import models
 
+    if options.checkpoints:
+        _list_checkpoints(options.json)
+        return
     summaries = {name: inspect.getdoc(models.find_model(name)).splitlines()[0] for name in models.list_models()}
     if options.json:
         _print_json(summaries)
     else:
         _print_table(["network", ""], [list(row) for row in summaries.items()])
+
+
+def _list_checkpoints(as_json: bool) -> None:
+    from keras_senet.models import list_checkpoints
+
+    checkpoints = list_checkpoints()
+    if as_json:
+        _print_json([dataclasses.asdict(one) | {"url": one.url, "architecture": one.architecture} for one in checkpoints])
+        return
+    rows = []
+    for one in checkpoints:
+        accuracy = ["" if percent is None else f"{percent:.2f}" for percent in (one.top1, one.top5)]
+        image = [str(one.input_size), f"{one.crop_ratio:g}", one.interpolation]
+        rows.append([one.model, one.tag, one.name, *image, f"{one.classes:,}", *accuracy, one.license])
+    _print_table(
+        ["network", "tag", "name", "pixels", "crop ratio", "interpolation", "classes", "top-1 %", "top-5 %", "license"], rows
+    )
 
 
 def _info(options) -> None:
@@ -267,7 +308,6 @@ def _compare_with_paper(as_json: bool) -> None:
 
 def _train(options) -> None:
     """Train a network and keep all that the run made in one folder."""
-    from keras_senet.errors import existing_path
     from keras_senet.training import Recipe, train
 
     names = {field.name for field in dataclasses.fields(Recipe)}
@@ -291,11 +331,10 @@ def _train(options) -> None:
 
 def _evaluate(options) -> None:
     """Measure the accuracy of a network, trained or exported."""
-    from keras_senet import data, export, training
+    from keras_senet import data, training
 
     images = data.load(options.dataset, options.split, options.data_dir)
-    classifier = export.open_classifier(options.network)
-    measured = training.evaluate(classifier, images, options.batch_size, options.crop_ratio)
+    measured = training.evaluate(_open_classifier(options), images, options.batch_size)
     if options.json:
         _print_json(measured)
     else:
@@ -303,20 +342,29 @@ def _evaluate(options) -> None:
         _print_table(["images", "top-1", "top-5", "loss"], [[str(measured["images"]), *percents, f"{measured['loss']:.4f}"]])
 
 
+def _open_classifier(options):
+    """The network that the command names, looking at what the command says."""
+    from keras_senet import export
+
+    classifier = export.open_classifier(options.network)
+    chosen = {name: value for name in ("crop_ratio", "interpolation") if (value := getattr(options, name)) is not None}
+    return dataclasses.replace(classifier, preprocessing=dataclasses.replace(classifier.preprocessing, **chosen))
+
+
 def _predict(options) -> None:
     """Classify images: the most probable classes of each."""
     import numpy as np
 
-    from keras_senet import data, export
+    from keras_senet import data
     from keras_senet.training.pictures import draw_predictions
 
     if options.top < 1:
         raise ValueError(f"--top must be at least 1. Received: {options.top}")
-    classifier = export.open_classifier(options.network)
+    classifier = _open_classifier(options)
     files = data.list_images(options.images)
     predictions, pictured = [], []
     for file in files:
-        image = data.read_image(file, classifier.image_size, options.crop_ratio).numpy()
+        image = data.read_image(file, classifier.preprocessing).numpy()
         if options.picture:
             pictured.append(image)
         (probabilities,) = classifier.probabilities(image[np.newaxis])
@@ -343,3 +391,18 @@ def _export(options) -> None:
     write = export.tflite if options.output.endswith(".tflite") else export.saved_model
     write(model, options.output, class_names)
     print(f"{options.output} computes what {options.network} computes.")
+
+
+def _convert(options) -> None:
+    """Turn weights of PyTorch or Caffe, of a network as timm or the authors have it, into a .keras file."""
+    from keras_senet.files import replacing
+    from keras_senet.models import find_model, image_shape
+
+    if not options.output.endswith(".keras"):
+        raise ValueError(f"OUTPUT must end in .keras. Received: {options.output}")
+    shape = None if options.image_size is None else image_shape(options.image_size)
+    weights = existing_path(options.weights)
+    model = find_model(options.model)(weights=weights, classes=options.classes, input_shape=shape)
+    with replacing(options.output) as partial:
+        model.save(partial)
+    print(f"{options.output} is {model.name} with the weights of {options.weights}.")

@@ -1,62 +1,129 @@
-"""Networks with the weights of synthetic.py, under the names and in the layout of the networks that they must equal.
+"""Networks with the weights of synthetic.py, in the files of those that they must equal.
 
-The fixtures hold, for each, the names and shapes of its parameters and the logits that it gives: timm 1.0.31's legacy networks,
-and the authors' Caffe definitions.
+The fixtures hold, for each, the names and shapes of its parameters and the logits that it gives: timm 1.0.31's networks, and the
+authors' Caffe definitions.
 """
 
+import collections
+import io
 import json
 import pathlib
-import re
+import pickle
+import struct
+import zipfile
 
-import keras
 import numpy as np
 import synthetic
+from safetensors.numpy import save_file
 
 FIXTURES = pathlib.Path(__file__).parent / "fixtures"
-
-# Rules from the paths of our weights to the names in timm's legacy networks, applied in turn.
-TIMM_RULES = (
-    (r"^.*/(\w+_se)_(reduce|expand)/", lambda m: f"{m[1]}/{'fc1' if m[2] == 'reduce' else 'fc2'}/"),
-    (r"^predictions/", "last_linear/"),
-    (r"^stem_(\w+)/", r"layer0/\1/"),
-    (r"^layer0/(conv|bn)/", r"layer0/\g<1>1/"),
-    (r"^stage(\d)_block(\d+)_", lambda m: f"layer{int(m[1]) - 1}/{int(m[2]) - 1}/"),
-    (r"/se/", "/se_module/"),
-    (r"/proj_conv/", "/downsample/0/"),
-    (r"/proj_bn/", "/downsample/1/"),
-    (r"/(kernel|gamma)$", "/weight"),
-    (r"/beta$", "/bias"),
-    (r"/moving_mean$", "/running_mean"),
-    (r"/moving_variance$", "/running_var"),
-    (r"/", "."),
-)
-
-
-def timm_names(model: keras.Model) -> dict[str, str]:
-    """From timm's names to the paths of our weights."""
-
-    def name(path: str) -> str:
-        for pattern, replacement in TIMM_RULES:
-            path = re.sub(pattern, replacement, path)
-        return path
-
-    return {name(weight.path): weight.path for weight in model.weights}
 
 
 def logits(reference: str, size: int) -> np.ndarray:
     return np.load(FIXTURES / f"{reference}.npz")[f"logits_{size}"]
 
 
-def set_synthetic_weights(model: keras.Model, reference: str, names: dict[str, str]) -> None:
-    """Gives each weight of `model` its value, and fails unless `names` are the reference's, one for one and shape for shape."""
-    shapes = json.loads(str(np.load(FIXTURES / f"{reference}.npz")["parameters"]))
-    assert names.keys() == {name for name in shapes if not name.endswith("num_batches_tracked")}
-    weights = {weight.path: weight for weight in model.weights}
-    assert sorted(names.values()) == sorted(weights)
-    for name, path in names.items():
-        value = synthetic.weight(name, tuple(shapes[name]))
-        if len(weights[path].shape) == 4:
-            value = value.transpose(2, 3, 1, 0)
-        elif len(weights[path].shape) == 2:
-            value = value.reshape(value.shape[:2]).T
-        weights[path].assign(value)  # which checks the shape
+def shapes(reference: str) -> dict[str, tuple[int, ...]]:
+    """The shapes of its parameters, by their names."""
+    return {name: tuple(shape) for name, shape in json.loads(str(np.load(FIXTURES / f"{reference}.npz")["parameters"])).items()}
+
+
+def parameters(reference: str) -> dict[str, np.ndarray]:
+    return {name: synthetic.weight(name, shape) for name, shape in shapes(reference).items()}
+
+
+def write_safetensors(path: pathlib.Path, reference: str) -> pathlib.Path:
+    save_file(parameters(reference), path)
+    return path
+
+
+def write_zeros(path: pathlib.Path, reference: str) -> pathlib.Path:
+    """A .safetensors file in which all numbers are zero, and which takes no space for them."""
+    header, end = {}, 0
+    for name, shape in shapes(reference).items():
+        begin, end = end, end + 4 * int(np.prod(shape))
+        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [begin, end]}
+    encoded = json.dumps(header).encode()
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(encoded)) + encoded)
+        file.truncate(8 + len(encoded) + end)
+    return path
+
+
+class _Name:
+    """A function or class of PyTorch, which is not installed."""
+
+    def __init__(self, module: str, name: str):
+        self.module, self.name = module, name
+
+    def __call__(self):
+        raise AssertionError
+
+
+class _TorchPickler(pickle._Pickler):
+    """Pickles arrays as PyTorch pickles tensors."""
+
+    dispatch = pickle._Pickler.dispatch.copy()
+
+    def __init__(self, file):
+        super().__init__(file, protocol=2)
+        self.storages = {}
+
+    def persistent_id(self, obj):
+        if not isinstance(obj, memoryview):
+            return None
+        key = str(len(self.storages))
+        self.storages[key] = bytes(obj)
+        return "storage", _Name("torch", "FloatStorage"), key, "cpu", len(obj)
+
+    def _save_name(self, obj):
+        self.write(pickle.GLOBAL + f"{obj.module}\n{obj.name}\n".encode())
+
+    def _save_array(self, array):
+        strides = tuple(stride // array.itemsize for stride in array.strides)
+        arguments = (array.ravel().data, 0, array.shape, strides, False, collections.OrderedDict())
+        self.save_reduce(_Name("torch._utils", "_rebuild_tensor_v2"), arguments, obj=array)
+
+    dispatch[_Name] = _save_name
+    dispatch[np.ndarray] = _save_array
+
+
+def write_pth(path: pathlib.Path, reference: str) -> pathlib.Path:
+    pickled = io.BytesIO()
+    pickler = _TorchPickler(pickled)
+    pickler.dump({name: value.astype(np.float32) for name, value in parameters(reference).items()})
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", pickled.getvalue())
+        for key, numbers in pickler.storages.items():
+            archive.writestr(f"archive/data/{key}", numbers)
+    return path
+
+
+def write_caffemodel(path: pathlib.Path, reference: str) -> pathlib.Path:
+    """Written by hand, field by field, after https://protobuf.dev/programming-guides/encoding."""
+
+    def varint(number: int) -> bytes:
+        digits = [number >> shift & 127 for shift in range(0, max(number.bit_length(), 1), 7)]
+        return bytes([digit | 128 for digit in digits[:-1]] + digits[-1:])
+
+    def field(number: int, content: bytes) -> bytes:
+        return varint(number << 3 | 2) + varint(len(content)) + content
+
+    def blob(array: np.ndarray) -> bytes:
+        dims = field(1, b"".join(map(varint, array.shape)))
+        return field(7, field(7, dims) + field(5, array.astype("<f4").tobytes()))
+
+    by_layer = collections.defaultdict(dict)
+    for name, value in parameters(reference).items():
+        layer, _, kind = name.rpartition("/")
+        by_layer[layer][kind] = value
+    with open(path, "wb") as file:
+        for layer, values in by_layer.items():
+            if "running_mean" in values:  # Caffe keeps sums, and by what to divide them
+                kind, arrays = "BatchNorm", [8 * values["running_mean"], 8 * values["running_var"], np.array([8.0])]
+            else:
+                kind = "InnerProduct" if layer == "classifier" else "Scale" if layer.endswith("/scale") else "Convolution"
+                arrays = [values[name] for name in ("weight", "bias") if name in values]
+            content = field(1, layer.encode()) + field(2, kind.encode()) + b"".join(map(blob, arrays))
+            file.write(field(100, content))
+    return path

@@ -6,9 +6,12 @@ import os
 import subprocess
 import sys
 
+import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import DEMO, ROOT
+from reference import write_caffemodel, write_pth, write_safetensors
 
 import keras_senet
 from keras_senet import cli
@@ -50,6 +53,64 @@ def test_models_are_listed(run):
     assert "SE-ResNeXt-50 (32x4d)" in run("models")[1]
 
 
+def test_published_weights_are_listed(run):
+    status, output, _ = run("models", "--checkpoints", "--json")
+    assert status == 0
+    table = {one["name"]: one for one in json.loads(output)}
+    assert len(table) == 29
+    assert table["seresnet50.ra2_in1k"]["architecture"] == {"stride_in_3x3": True, "caffe_pooling": False}
+    assert table["legacy_senet154.in1k"]["url"].endswith("/v0.1-weights/legacy_senet154-e9eb9fe6.pth")
+    (line,) = (line for line in run("models", "--checkpoints")[1].splitlines() if "seresnet50.a1_in1k" in line)
+    image, accuracy = ["224", "0.95", "bicubic"], ["80.01", "94.70"]
+    assert line.split() == ["SEResNet50", "a1_in1k", "seresnet50.a1_in1k", *image, "1,000", *accuracy, "apache-2.0"]
+
+
+def test_weights_of_pytorch_and_caffe_become_keras_files(run, fails, tmp_path):
+    pth = write_pth(tmp_path / "network.pth", "timm/legacy_seresnet18")
+    caffemodel = write_caffemodel(tmp_path / "network.caffemodel", "caffe/SE-BN-Inception")
+    for source, name in ((pth, "SEResNet18"), (caffemodel, "SEBNInception")):
+        output = tmp_path / f"{name}.keras"
+        assert run("convert", source, output, "--model", name)[0] == 0
+        pixels = 255 * np.random.default_rng(0).random((1, 224, 224, 3), "float32")
+        expected = getattr(keras_senet, name)(weights=source)(pixels)
+        np.testing.assert_allclose(keras.saving.load_model(output)(pixels), expected, rtol=1e-4)
+    before = sorted(tmp_path.iterdir())
+    assert "1 misshapen" not in fails("convert", pth, tmp_path / "x.keras", "--model", "SEResNet34")
+    assert "Did you mean 'SEResNet18'" in fails("convert", pth, tmp_path / "x.keras", "--model", "SEResNet19")
+    assert "must end in .keras" in fails("convert", pth, tmp_path / "x.h5", "--model", "SEResNet18")
+    assert "no file or folder" in fails("convert", tmp_path / "x.pth", tmp_path / "x.keras", "--model", "SEResNet18")
+    assert "ends in one of .weights.h5, .keras, .safetensors" in fails("convert", SAMPLES, "x.keras", "--model", "SEResNet18")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_published_network_classifies_by_its_name(run, tmp_path, monkeypatch):
+    """Looking at what it was measured on, with the names of ImageNet's classes, or with numbers where they cannot be had."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    folder = tmp_path / "models" / "keras_senet"
+    folder.mkdir(parents=True)
+    write_safetensors(folder / "seresnext26t_32x4d.bt_in1k.safetensors", "timm/seresnext26t_32x4d")
+    index = {str(number): [f"n{number}", f"thing {number}"] for number in range(1000)}
+    monkeypatch.setattr("keras.src.applications.imagenet_utils.CLASS_INDEX", index)
+    image = sorted(SAMPLES.glob("*.png"))[0]
+    ((prediction,), (cropped,)) = (
+        json.loads(run("predict", name, image, "--top", 1, "--json", *more)[1])
+        for name, more in (("SEResNeXt26T", ()), ("seresnext26t_32x4d.bt_in1k", ("--crop-ratio", 0.5)))
+    )
+    network = keras_senet.SEResNeXt26T()
+    pixels = keras_senet.data.read_image(image, keras_senet.Preprocessing(224, 0.875, "bicubic"))
+    probabilities = np.array(network(pixels[np.newaxis]))[0]
+    (found,) = prediction["classes"]
+    assert found["class"] == f"thing {probabilities.argmax()}"
+    np.testing.assert_allclose(found["probability"], probabilities.max(), rtol=1e-4)
+    assert cropped != prediction
+    monkeypatch.setattr("keras.src.applications.imagenet_utils.CLASS_INDEX", None)
+    monkeypatch.setattr("keras.src.applications.imagenet_utils.CLASS_INDEX_PATH", "http://127.0.0.1:9/none.json")
+    monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path))
+    with pytest.warns(UserWarning, match="numbers in place of names, which could not be downloaded"):
+        status, output, _ = run("predict", "SEResNeXt26T", image)
+    assert (status, f"class {probabilities.argmax()}" in output) == (0, True)
+
+
 def test_info_prints_the_papers_numbers(run):
     info = json.loads(run("info", "SEResNet50", "--json")[1])
     assert info["parameters"] == 28_088_024
@@ -78,7 +139,7 @@ def test_info_takes_the_ablations_of_the_paper(run):
 
 
 def test_every_command_shows_an_example(run, capsys):
-    for command in ("models", "info", "train", "evaluate", "predict", "export"):
+    for command in ("models", "info", "train", "evaluate", "predict", "export", "convert"):
         with pytest.raises(SystemExit) as exit_:
             run(command, "--help")
         assert exit_.value.code == 0
@@ -199,9 +260,11 @@ def test_a_picture_never_takes_the_place_of_a_folder(fails, tmp_path):
     assert [file.name for file in tmp_path.rglob("*")] == ["pictures", "holiday.txt"]
 
 
-def test_mismatches_are_said(fails, tmp_path, image_folder, data_dir):
-    weights = ("--weights", DEMO / "model.keras", "--model", "SEResNet20", "--output", tmp_path / "run", "--data-dir", data_dir)
-    assert "same classes" in fails("train", "--dataset", image_folder, *weights, "--batch-size", 4)
+def test_mismatches_are_said(fails, tmp_path, image_folder, data_dir, digits, capsys):
+    digits("train")
+    capsys.readouterr()  # what preparing them printed
+    weights = ("--weights", DEMO / "model.keras", "--model", "SEResNet32", "--output", tmp_path / "run", "--data-dir", data_dir)
+    assert "not those of seresnet32" in fails("train", "--dataset", image_folder, *weights, "--batch-size", 4)
     assert "10 classes, but the data has 2" in fails("evaluate", DEMO / "model.keras", "--dataset", image_folder)
     assert "at least 8 x 8" in fails("train", "--dataset", "digits", *weights, "--image-size", 4)
     assert "not empty" in fails("train", "--dataset", "digits", *weights[:-4], "--output", DEMO, "--data-dir", data_dir)

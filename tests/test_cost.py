@@ -21,7 +21,7 @@ def counted_by_tensorflow(model: keras.Model) -> int:
     return tf.compat.v1.profiler.profile(graph, options=options).total_float_ops // 2
 
 
-@pytest.mark.parametrize("name", ["MobileNetV2", "Xception", "EfficientNetB0", "NASNetMobile"])
+@pytest.mark.parametrize("name", ["MobileNetV2", "Xception", "EfficientNetB0"])
 def test_multiply_adds_and_parameters_of_other_networks(name):
     model = getattr(keras.applications, name)(weights=None, input_shape=(96, 96, 3))
     cost = profile(model)

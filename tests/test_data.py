@@ -5,9 +5,10 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 from sklearn.datasets import load_digits
 
-from keras_senet import data
+from keras_senet import Preprocessing, data
 from keras_senet.data import pipeline
 
 
@@ -17,12 +18,13 @@ def arrays(batches) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_digits_are_those_of_scikit_learn_in_two_parts(digits):
-    images = np.concatenate([arrays(data.evaluation_batches(digits(part), 8, 100))[0] for part in ("train", "held-out")])
+    parts = (arrays(data.evaluation_batches(digits(part), Preprocessing(8), 100))[0] for part in ("train", "held-out"))
+    images = np.concatenate(list(parts))
     assert (digits("train").size, digits("held-out").size) == (1437, 360)
     assert digits("train").class_names == [str(digit) for digit in range(10)]
     ours = sorted(map(bytes, images[..., 0].astype(np.uint8)))
     assert ours == sorted(map(bytes, np.round(load_digits().images * (255 / 16)).astype(np.uint8)))
-    labels = arrays(data.evaluation_batches(digits("held-out"), 8, 100))[1]
+    labels = arrays(data.evaluation_batches(digits("held-out"), Preprocessing(8), 100))[1]
     assert labels.sum(axis=0).min() >= 34  # each digit has its share
 
 
@@ -49,12 +51,27 @@ def test_a_window_of_a_jpeg_equals_the_same_window_of_the_whole_image(tmp_path):
     pixels = np.repeat(ramp[..., np.newaxis], 3, axis=-1).astype(np.uint8)
     jpeg, png = tf.io.encode_jpeg(pixels, quality=100), tf.io.encode_png(pixels)
     for size, ratio in ((96, None), (96, 0.5), (200, 1.0)):
-        one, other = (data.evaluation_image(encoded, size, ratio).numpy() for encoded in (jpeg, png))
+        one, other = (data.evaluation_image(encoded, Preprocessing(size, ratio)).numpy() for encoded in (jpeg, png))
         assert one.shape == (size, size, 3)
         assert np.abs((one - other).mean(axis=(0, 1))).max() < 0.2  # one pixel aside it would be 0.5
     side = round(200 * 0.875)
     expected = tf.image.resize(pixels[(200 - side) // 2 :, (300 - side) // 2 :][:side, :side], (96, 96), antialias=True)
-    np.testing.assert_allclose(data.evaluation_image(png, 96), expected, atol=1e-3)
+    np.testing.assert_allclose(data.evaluation_image(png, Preprocessing(96)), expected, atol=1e-3)
+
+
+def test_bicubic_resizing_is_that_of_pillow():
+    """With which timm measures its networks; Pillow rounds to whole numbers, twice."""
+    random = np.random.default_rng(0)
+    checks = np.kron(random.integers(0, 2, (20, 30, 3)), np.ones((10, 10, 1)))
+
+    def resized(pixels):
+        return data.evaluation_image(tf.io.encode_png(pixels), Preprocessing(96, 0.8, "bicubic")).numpy()
+
+    pixels = (50 + 150 * checks).astype(np.uint8)  # with room for what overshoots
+    expected = Image.fromarray(pixels[20:180, 70:230]).resize((96, 96), Image.Resampling.BICUBIC)
+    np.testing.assert_allclose(resized(pixels), np.asarray(expected), atol=1.1)
+    sharp = resized((255 * checks).astype(np.uint8))
+    assert (sharp.min(), sharp.max()) == (0, 255)
 
 
 def test_a_random_crop_keeps_to_the_papers_range(image_folder):
@@ -122,7 +139,7 @@ def test_damaged_images_are_skipped_in_evaluation(image_folder):
         (image_folder / "dark" / f"{name}.jpg").write_bytes(b"")
     images = data.load(str(image_folder), "held-out")
     with pytest.warns(UserWarning, match="Skipped"):
-        pixels, _ = arrays(data.evaluation_batches(images, 16, 2))
+        pixels, _ = arrays(data.evaluation_batches(images, Preprocessing(16), 2))
     assert 2 <= len(pixels) < 4
 
 
@@ -141,9 +158,9 @@ def test_a_folder_of_damaged_images_only_ends_the_training(image_folder):
 def test_reading_one_image_says_what_is_wrong(image_folder):
     for name in damage(image_folder):
         with pytest.raises(ValueError, match=f"{name} is damaged, or not"):
-            data.read_image(name, 16)
+            data.read_image(name, Preprocessing(16))
     with pytest.raises(FileNotFoundError, match="Did you mean '5.jpg'"):
-        data.read_image(image_folder / "dark" / "5.jpeg", 16)
+        data.read_image(image_folder / "dark" / "5.jpeg", Preprocessing(16))
 
 
 def test_what_is_not_there_is_named(image_folder, data_dir, monkeypatch):

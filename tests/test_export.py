@@ -34,7 +34,7 @@ def exported(network, tmp_path_factory):
 def test_an_export_classifies_real_images_as_the_network_does(name, exported, run_folder, data_dir):
     images = data.load("digits", "test[:60]", data_dir)
     original, copy = (export.open_classifier(path) for path in (run_folder / "last.keras", exported / name))
-    pixels = next(iter(data.evaluation_batches(images, 8, 60)))[0].numpy()
+    pixels = next(iter(data.evaluation_batches(images, keras_senet.Preprocessing(8), 60)))[0].numpy()
     np.testing.assert_allclose(copy.probabilities(pixels), original.probabilities(pixels), atol=1e-4)
     assert training.evaluate(copy, images)["top1"] == training.evaluate(original, images)["top1"]
     assert copy.class_names == CLASSES
@@ -47,7 +47,7 @@ def test_a_saved_model_takes_encoded_images_of_any_size(exported, network, image
     files = sorted(image_folder.glob("*/*.jpg"))[:5]
     encoded = tf.constant([file.read_bytes() for file in files])
     probabilities = loaded.signatures["serve_encoded"](image_bytes=encoded)["probabilities"]
-    expected = network(np.stack([data.read_image(file, 8) for file in files]))
+    expected = network(np.stack([data.read_image(file, keras_senet.Preprocessing(8)) for file in files]))
     np.testing.assert_allclose(probabilities, expected, atol=1e-5)
 
 

@@ -14,7 +14,8 @@ import sys, keras
 before = set(sys.modules)
 import pytest
 import keras_senet
-heavy = {"tensorflow_datasets", "keras_cv", "matplotlib", "sklearn", "huggingface_hub", "ai_edge_litert", "PIL", "jax"}
+heavy = {"tensorflow_datasets", "keras_cv", "matplotlib", "sklearn", "ai_edge_litert", "PIL", "jax"}
+heavy |= {"huggingface_hub", "safetensors"}
 assert not heavy & (set(sys.modules) - before)
 assert keras_senet.data.load and keras_senet.export.tflite and keras_senet.training.train
 assert not heavy & (set(sys.modules) - before)

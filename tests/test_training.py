@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import DEMO
 
-from keras_senet import data, export, training
+from keras_senet import Preprocessing, data, export, training
 from keras_senet.training.optimization import WarmUp, learning_rate, optimizer
 
 
@@ -72,7 +72,7 @@ def test_training_can_start_from_weights(run_folder, recipe, tmp_path):
 def test_the_metrics_are_those_of_numpy(run_folder, data_dir):
     images = data.load("digits", "test[:60]", data_dir)
     classifier = export.open_classifier(run_folder / "last.keras")
-    pixels, labels = next(iter(data.evaluation_batches(images, 8, 60)))
+    pixels, labels = next(iter(data.evaluation_batches(images, Preprocessing(8), 60)))
     probabilities, truth = classifier.probabilities(pixels.numpy()), labels.numpy().argmax(axis=1)
     ranks = (-probabilities).argsort(axis=1)
     measured = training.evaluate(classifier, images, batch_size=16)

@@ -11,14 +11,10 @@ import tensorflow as tf
 
 from keras_senet.data.sources import IMAGE_SUFFIXES, LabelledImages
 from keras_senet.errors import existing_path
+from keras_senet.preprocessing import Preprocessing
 
 _NOTHING_DECODED = "None of the {} images could be decoded."
 AUGMENTATIONS = ("crop", "shift", "none")
-
-
-def default_crop_ratio(image_size: int) -> float:
-    """The share of an image's shorter side that evaluation looks at: as for ImageNet 224 of 256 pixels; all of a small image."""
-    return 0.875 if image_size > 64 else 1.0
 
 
 def training_batches(
@@ -54,7 +50,7 @@ def training_batches(
         if augmentation == "crop":
             image = _decode_window(encoded, lambda shape: _random_window(shape, where), image_size)
         else:
-            image = evaluation_image(encoded, image_size, crop_ratio=1.0)
+            image = evaluation_image(encoded, Preprocessing(image_size, crop_ratio=1.0))
         if augmentation == "shift":
             padded = image_size + 2 * (image_size // 8)
             image = tf.image.resize_with_crop_or_pad(image, padded, padded)
@@ -64,55 +60,45 @@ def training_batches(
     return _batches(images, images.examples(seed).repeat(), decode, image_size, batch_size, drop_remainder=True)
 
 
-def evaluation_batches(
-    images: LabelledImages, image_size: int, batch_size: int, *, crop_ratio: float | None = None
-) -> tf.data.Dataset:
+def evaluation_batches(images: LabelledImages, preprocessing: Preprocessing, batch_size: int) -> tf.data.Dataset:
     """Batches in the order of storage, once: the centre of each image.
 
     Args:
         images: what to evaluate on.
-        image_size: height and width of the batches, pixels.
+        preprocessing: what the network looks at, from `keras_senet.preprocessing_for`.
         batch_size: number of images in a batch; the last may be smaller.
-        crop_ratio: see `evaluation_image`.
 
     Returns:
         A `tf.data.Dataset` as of `training_batches`.
     """
 
     def decode(index, encoded):
-        return evaluation_image(encoded, image_size, crop_ratio)
+        return evaluation_image(encoded, preprocessing)
 
-    return _batches(images, images.examples(None), decode, image_size, batch_size, drop_remainder=False)
+    return _batches(images, images.examples(None), decode, preprocessing.image_size, batch_size, drop_remainder=False)
 
 
-def evaluation_image(encoded: tf.Tensor, image_size: int, crop_ratio: float | None = None) -> tf.Tensor:
+def evaluation_image(encoded: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
     """The centre square of one encoded image, as evaluation, prediction and exported files see it.
 
     Args:
         encoded: scalar string, the bytes of a JPEG, PNG, GIF or BMP file.
-        image_size: height and width of the result, pixels.
-        crop_ratio: side of the square as a share of the image's shorter side, in (0, 1]; by default that of
-            `default_crop_ratio`.
+        preprocessing: size of the result, and which part of the image it shows.
 
     Returns:
         Float32 RGB pixels in [0, 255] of shape `(image_size, image_size, 3)`.
-
-    Raises:
-        ValueError: if `crop_ratio` is out of its range.
     """
-    ratio = default_crop_ratio(image_size) if crop_ratio is None else crop_ratio
-    if not 0 < ratio <= 1:
-        raise ValueError(f"`crop_ratio` must be over 0 and at most 1. Received: crop_ratio={crop_ratio}")
 
     def center(shape):
-        side = tf.cast(tf.round(tf.cast(tf.reduce_min(shape), tf.float32) * ratio), tf.int32)
+        side = tf.cast(tf.round(tf.cast(tf.reduce_min(shape), tf.float32) * preprocessing.crop_ratio), tf.int32)
         side = tf.maximum(side, 1)
         return tf.concat([(shape - side) // 2, [side, side]], 0)
 
-    return _decode_window(encoded, center, image_size, antialias=True)
+    image = _decode_window(encoded, center, preprocessing.image_size, preprocessing.interpolation, antialias=True)
+    return tf.clip_by_value(image, 0.0, 255.0)  # bicubic interpolation overshoots
 
 
-def read_image(path: str | os.PathLike, image_size: int, crop_ratio: float | None = None) -> tf.Tensor:
+def read_image(path: str | os.PathLike, preprocessing: Preprocessing) -> tf.Tensor:
     """`evaluation_image` of a file.
 
     Raises:
@@ -120,7 +106,7 @@ def read_image(path: str | os.PathLike, image_size: int, crop_ratio: float | Non
         ValueError: if it is not an image, or damaged.
     """
     try:
-        return evaluation_image(tf.io.read_file(existing_path(path)), image_size, crop_ratio)
+        return evaluation_image(tf.io.read_file(existing_path(path)), preprocessing)
     except tf.errors.OpError as error:
         raise ValueError(f"{os.fspath(path)} is damaged, or not a JPEG, PNG, GIF or BMP image.") from error
 
@@ -153,9 +139,11 @@ def plain_errors() -> Iterator[None]:
         raise ValueError(said[0]) from error
 
 
-def _decode_window(encoded: tf.Tensor, window: Callable, image_size: int, antialias: bool = False) -> tf.Tensor:
+def _decode_window(
+    encoded: tf.Tensor, window: Callable, image_size: int, interpolation: str = "bilinear", antialias: bool = False
+) -> tf.Tensor:
     """A window of an image, resized."""
-    image = tf.image.resize(_decode(encoded, window), (image_size, image_size), antialias=antialias)
+    image = tf.image.resize(_decode(encoded, window), (image_size, image_size), interpolation, antialias=antialias)
     return tf.ensure_shape(image, (image_size, image_size, 3))
 
 

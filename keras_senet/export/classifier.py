@@ -1,9 +1,12 @@
 """A trained network in any of its forms, opened to be run: a .keras file, a SavedModel, a TFLite file."""
 
+import contextlib
 import dataclasses
 import functools
 import os
 import pathlib
+import sys
+import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 
@@ -12,6 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_senet.errors import existing_path, require
+from keras_senet.models import find_model, find_published
+from keras_senet.preprocessing import Preprocessing, decode_predictions, preprocessing_for
 
 LABELS_FILE = "labels.txt"
 
@@ -23,26 +28,29 @@ class Classifier:
     Attributes:
         probabilities: function from images, float32 RGB pixels in [0, 255] of shape `(N, H, W, 3)`, to an array of float32
             probabilities `(N, classes)`.
-        image_size: the H and W that it takes, pixels.
+        preprocessing: the size of those images, and which part of a picture they show.
         classes: number of its classes.
-        class_names: their names; "class 0" and so on if no labels.txt lies beside the network.
+        class_names: their names; "class 0" and so on where they are not known.
     """
 
     probabilities: Callable[[np.ndarray], np.ndarray]
-    image_size: int
+    preprocessing: Preprocessing
     classes: int
     class_names: list[str]
 
 
 def open_classifier(path: str | os.PathLike) -> Classifier:
-    """Opens a network that was trained or exported.
+    """Opens a network that was trained, exported or published.
 
     Args:
         path: a `.keras` file, a `.tflite` file with float32 input and output, or the folder of a SavedModel that
-            `keras_senet.export.saved_model` wrote.
+            `keras_senet.export.saved_model` wrote. Or, where there is no such file, the name of one of
+            `keras_senet.list_checkpoints()`, or of a network, for its published weights.
 
     Returns:
-        A `Classifier`. Its class names are the lines of the file labels.txt in the same folder, if there is one.
+        A `Classifier`. Its class names are the lines of the file labels.txt in the same folder, if there is one, and those of
+        ImageNet for published weights of 1000 classes. A `.keras` file says how its images were cut and resized, if the network
+        is of this package; an exported one looks at what is usual for its size.
 
     Raises:
         FileNotFoundError: if there is nothing at `path`.
@@ -55,9 +63,15 @@ def open_classifier(path: str | os.PathLike) -> Classifier:
     >>> digits.probabilities(np.zeros((1, 32, 32, 3), "float32")).shape
     (1, 10)
     """
+    if not os.path.exists(path) and (checkpoint := find_published(os.fspath(path))):
+        model = find_model(checkpoint.model)(weights=checkpoint.name, classes=checkpoint.classes)
+        names = _imagenet_names() if checkpoint.classes == 1000 else _numbers(checkpoint.classes)
+        return Classifier(run_keras(model), preprocessing_of(model), checkpoint.classes, names)
     path = pathlib.Path(existing_path(path))
+    preprocessing = None
     if path.suffix == ".keras":
         model = load_keras_model(path)
+        preprocessing = preprocessing_of(model)
         run, input_shape, output_shape = run_keras(model), model.input_shape, model.output_shape
     elif path.suffix == ".tflite":
         run, input_shape, output_shape = open_tflite(path)
@@ -66,8 +80,29 @@ def open_classifier(path: str | os.PathLike) -> Classifier:
     else:
         raise ValueError(f"{path} is neither a .keras file, nor a .tflite file, nor the folder of a SavedModel.")
     image_size, classes = classifier_sizes(input_shape, output_shape, path)
-    class_names = read_labels(path, classes) or [f"class {index}" for index in range(classes)]
-    return Classifier(run, image_size, classes, class_names)
+    return Classifier(run, preprocessing or Preprocessing(image_size), classes, read_labels(path, classes) or _numbers(classes))
+
+
+def preprocessing_of(model: keras.Model) -> Preprocessing:
+    """What `model` says of its images, or what is usual for their size where it says nothing."""
+    try:
+        return preprocessing_for(model)
+    except ValueError:
+        return Preprocessing(model.input_shape[1])
+
+
+def _numbers(classes: int) -> list[str]:
+    return [f"class {index}" for index in range(classes)]
+
+
+def _imagenet_names() -> list[str]:
+    """The names of ImageNet's classes, which Keras downloads."""
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # for its progress
+            return [name for ((_, name, _),) in decode_predictions(np.eye(1000), top=1)]
+    except Exception as error:  # Keras has no class for it
+        warnings.warn(f"Classes have numbers in place of names, which could not be downloaded: {error}", stacklevel=2)
+        return _numbers(1000)
 
 
 def classifier_sizes(input_shape: Sequence, output_shape: Sequence, owner: object) -> tuple[int, int]:

@@ -11,7 +11,15 @@ import numpy as np
 import tensorflow as tf
 
 from keras_senet.data import evaluation_image
-from keras_senet.export.classifier import LABELS_FILE, classifier_sizes, open_saved_model, open_tflite, read_labels, run_keras
+from keras_senet.export.classifier import (
+    LABELS_FILE,
+    classifier_sizes,
+    open_saved_model,
+    open_tflite,
+    preprocessing_of,
+    read_labels,
+    run_keras,
+)
 from keras_senet.files import replacing, write_text
 from keras_senet.layers.grouped_conv2d import one_operator
 
@@ -43,13 +51,14 @@ def saved_model(model: keras.Model, path: str | os.PathLike, class_names: Sequen
     >>> keras_senet.export.saved_model(model, "digits")
     """
     image_size, _ = classifier_sizes(model.input_shape, model.output_shape, model.name)
+    preprocessing = preprocessing_of(model)
     path = pathlib.Path(path)
     if path.exists() and not (path / "saved_model.pb").is_file():
         raise ValueError(f"{path} exists and is not a SavedModel: choose another folder.")
 
     def decode_and_run(image_bytes):
         images = tf.map_fn(
-            lambda encoded: evaluation_image(encoded, image_size),
+            lambda encoded: evaluation_image(encoded, preprocessing),
             image_bytes,
             fn_output_signature=tf.TensorSpec((image_size, image_size, 3), tf.float32),
         )
@@ -58,7 +67,7 @@ def saved_model(model: keras.Model, path: str | os.PathLike, class_names: Sequen
     def outputs(partial, images):
         yield open_saved_model(partial)[0](images), images
         encoded = [tf.io.encode_png(image.astype("uint8")).numpy() for image in images]
-        decoded = np.stack([evaluation_image(one, image_size) for one in encoded])
+        decoded = np.stack([evaluation_image(one, preprocessing) for one in encoded])
         yield open_saved_model(partial, "serve_encoded")[0](np.array(encoded)), decoded
 
     with _checked(model, path, class_names, outputs) as partial:

@@ -2,7 +2,8 @@
 
 from keras_senet.layers.channel_shuffle import ChannelShuffle
 from keras_senet.layers.grouped_conv2d import GroupedConv2D
+from keras_senet.layers.pixel_normalization import PixelNormalization
 from keras_senet.layers.shake_shake import ShakeShake
 from keras_senet.layers.squeeze_excite import SqueezeExcite
 
-__all__ = ["ChannelShuffle", "GroupedConv2D", "ShakeShake", "SqueezeExcite"]
+__all__ = ["ChannelShuffle", "GroupedConv2D", "PixelNormalization", "ShakeShake", "SqueezeExcite"]

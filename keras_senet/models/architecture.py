@@ -17,4 +17,7 @@ class Architecture:
     std: tuple[float, ...] = IMAGENET_STD  # their standard deviation
     classes: int = 1000
     input_size: int = 224  # pixels, of the images that it was trained on
+    crop_ratio: float | None = None  # see `keras_senet.Preprocessing`; None for its default
+    interpolation: str = "bilinear"
+    larger: tuple[int, float] | None = None  # another input size and the crop ratio for it
     min_size: int = 32  # pixels, of the smallest image that it takes

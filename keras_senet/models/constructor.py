@@ -4,19 +4,23 @@ A family's file describes its architectures as data and builds the layers betwee
 in common stands here, once.
 """
 
+import dataclasses
 import functools
 import inspect
 import os
+import random
+import warnings
 from collections.abc import Callable
 
 import keras
 from keras import layers
 
+from keras_senet import checkpoints
 from keras_senet.blocks import Attention, channel_axis
+from keras_senet.checkpoints import CHECKPOINTS, Checkpoint, Weights
 from keras_senet.errors import did_you_mean
-from keras_senet.layers import SqueezeExcite
+from keras_senet.layers import PixelNormalization, SqueezeExcite
 from keras_senet.models.architecture import Architecture
-from keras_senet.models.weights import load_weights
 
 ATTENTIONS = ("se",)
 
@@ -47,6 +51,36 @@ def find_model(name: str) -> Callable[..., keras.Model]:
     return MODELS[by_folded[name.casefold()]]
 
 
+def list_checkpoints(model: str | None = None) -> list[Checkpoint]:
+    """Published weights, each with what it takes to use them as their authors did.
+
+    Args:
+        model: name of the network that they are for, in any case; None for all.
+
+    Returns:
+        Their descriptions. The `tag` of one is what the network's constructor takes as `weights`; the first is also its
+        `weights="imagenet"`.
+
+    Raises:
+        ValueError: if there is no such network; the message has the nearest names.
+
+    Example:
+
+    >>> [checkpoint.tag for checkpoint in keras_senet.list_checkpoints("SEResNeXt50")]
+    ['in1k', 'racm_in1k', 'gluon_in1k']
+    """
+    chosen = None if model is None else find_model(model).__name__
+    return [checkpoint for checkpoint in CHECKPOINTS if chosen in (None, checkpoint.model)]
+
+
+def find_published(name: str) -> Checkpoint | None:
+    """The checkpoint called `name`, or the first of the network called so, in any case; None if there is no such name."""
+    for checkpoint in CHECKPOINTS:
+        if name.casefold() in (checkpoint.name, checkpoint.model.casefold()):
+            return checkpoint
+    return None
+
+
 def constructor(
     name: str, architecture: Architecture | Callable[..., Architecture], features: Callable, summary: str, **options: str
 ) -> Callable[..., keras.Model]:
@@ -72,7 +106,7 @@ def constructor(
         input_tensor=None,
         input_shape: tuple[int | None, ...] | None = None,
         pooling: str | None = None,
-        classes: int = default.classes,
+        classes: int | None = None,
         classifier_activation: str | Callable | None = "softmax",
         name: str = name.lower(),
         *,
@@ -88,7 +122,6 @@ def constructor(
         if unknown := chosen.keys() - options:
             raise TypeError(f"{construct.__name__}() got an unexpected keyword argument {min(unknown)!r}")
         net = describe(**chosen)
-        _check_weights(weights, include_top, classes, classifier_activation)
         if pooling not in (None, "avg", "max"):
             raise ValueError(f'`pooling` must be None, "avg" or "max". Received: pooling={pooling!r}')
         if attention_position not in net.positions:
@@ -98,17 +131,27 @@ def constructor(
         attention_layer = _attention_layer(attention, reduction=reduction, squeeze=squeeze, gate=gate)
         placed = Attention(attention_layer, attention_position, _check_stages(attention_stages, net.stages))
 
+        pretrained = None
+        if weights is not None:
+            _check_activation(include_top, classifier_activation)
+            as_published = (attention, reduction, squeeze, gate, attention_position, attention_stages) == _AS_PUBLISHED
+            pretrained = _pretrained(weights, construct, as_published)
+            known = pretrained.architecture.keys() & {field.name for field in dataclasses.fields(net)}
+            net = dataclasses.replace(net, **{field: pretrained.architecture[field] for field in known})
+            if include_top:
+                _check_classes(pretrained, classes, default.classes)
+
         inputs = _input(input_tensor, input_shape, net, include_top)
-        x = _normalize(inputs, net.mean, net.std) if include_preprocessing else inputs
+        x = _normalize(inputs, net) if include_preprocessing else inputs
         x = features(x, net, placed)
         if include_top:
-            x = _head(x, net, classes, classifier_activation)
+            x = _head(x, net, default.classes if classes is None else classes, classifier_activation)
         elif pooling is not None:
             x = _POOLINGS[pooling](name=f"{pooling}_pool")(x)
         source = inputs if input_tensor is None else keras.utils.get_source_inputs(inputs)
         model = keras.Model(source, x, name=name)
-        if weights is not None:
-            load_weights(model, weights)
+        if pretrained is not None:
+            checkpoints.assign(model, pretrained, head=include_top and model.output_shape[-1] == pretrained.classes)
         return model
 
     construct.__name__ = construct.__qualname__ = name
@@ -117,7 +160,11 @@ def constructor(
     of_its_own = [
         inspect.signature(architecture).parameters[option].replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in options
     ]
-    construct.__signature__ = signature.replace(parameters=[*list(signature.parameters.values())[:-1], *of_its_own])
+    parameters = dict(signature.parameters)
+    parameters.pop("chosen")
+    # None inside, to tell a number that was given from one that was not: weights for another number of classes are an error then.
+    parameters["classes"] = parameters["classes"].replace(default=default.classes, annotation=int)
+    construct.__signature__ = signature.replace(parameters=[*parameters.values(), *of_its_own])
     described = "".join(f"    {option}: {text}\n    " for option, text in options.items())
     construct.__doc__ = f"{summary}\n\n" + inspect.cleandoc(_DOCUMENTATION.format(name=name, net=default, options=described))
     MODELS[name] = construct
@@ -129,14 +176,17 @@ _POOLINGS = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPoolin
 _DOCUMENTATION = """
     Args:
         include_top: whether to end in the classifier.
-        weights: None for random weights, or the path of a Keras weights file (`.weights.h5` or `.keras`) of this architecture.
-            `"imagenet"`, for pretrained weights, is not available yet and raises.
+        weights: None for random weights. "imagenet", or the tag of one of `keras_senet.list_checkpoints("{name}")`, for
+            published ones, downloaded once; with these the network is the one that they were trained in. Or a path: of a
+            `.weights.h5` or `.keras` file of this network, of a `.safetensors` or `.pth` file in one of timm's layouts, or of one
+            of the authors' `.caffemodel` files. A one-channel network gets the sums of the kernels of a three-channel one.
         input_tensor: a Keras tensor to use as input, in place of a new one of `input_shape`.
         input_shape: shape of one image without the batch, `(H, W, C)` or, with the `"channels_first"` image data format,
             `(C, H, W)`; at least {net.min_size} x {net.min_size}. By default `({net.input_size}, {net.input_size}, 3)`, without
             the top `(None, None, 3)`.
         pooling: without the top, None for the feature map `(N, H', W', C')`, or "avg" or "max" for its global pooling `(N, C')`.
-        classes: number of classes of the classifier.
+        classes: number of classes of the classifier. One that is given and is not that of `weights` makes a fresh classifier on
+            their backbone, with a warning that says so.
         classifier_activation: activation of the classifier; None gives logits.
         name: name of the model.
         include_preprocessing: if True, the model takes RGB pixels in [0, 255] and normalizes them itself; if False, it takes
@@ -158,6 +208,7 @@ _DOCUMENTATION = """
     Raises:
         ValueError: for an argument that is not as above; the message says what is accepted.
         FileNotFoundError: if the weights file does not exist.
+        OSError: if published weights cannot be downloaded or kept; the message says what to do by hand.
 
     Source: Hu et al., "Squeeze-and-Excitation Networks", arXiv 1709.01507, and for the backbone the paper that its family's
         description names.
@@ -170,19 +221,79 @@ _DOCUMENTATION = """
 """
 
 
-def _check_weights(weights, include_top, classes, classifier_activation):
-    if weights is None:
-        return
-    if weights == "imagenet":
+# The attention of published weights.
+_AS_PUBLISHED = ("se", 16, "avg", "sigmoid", "standard", None)
+
+
+def _pretrained(weights: str | os.PathLike, construct: Callable[..., keras.Model], as_published: bool) -> Weights:
+    """What `weights` names, and what follows from it for the network."""
+    checkpoint = _find_checkpoint(weights, construct.__name__)
+    if not as_published and (checkpoint is not None or not os.fspath(weights).endswith((".keras", ".weights.h5"))):
         raise ValueError(
-            'weights="imagenet" is not available yet: this version ships no pretrained weights. Use weights=None for random '
-            "weights, or the path of a Keras weights file."
+            f"weights={weights!r} belongs to a network with SE as it was published: leave `attention`, `reduction`, `squeeze`, "
+            "`gate`, `attention_position` and `attention_stages` as they are by default, or choose weights=None."
         )
+    if checkpoint is None:
+        return checkpoints.read_weights(weights)
+    found = checkpoints.read_weights(checkpoints.keras_file(checkpoint, functools.partial(_convert, construct, checkpoint)))
+    facts = ("input_size", "crop_ratio", "interpolation", "larger", "mean", "std")
+    found.architecture.update({fact: getattr(checkpoint, fact) for fact in facts})
+    return found
+
+
+def _find_checkpoint(weights: str | os.PathLike, model: str) -> Checkpoint | None:
+    """The published weights that `weights` names; None if it is a path."""
+    published = list_checkpoints(model)
+    by_tag = {"imagenet": published[0]} if published else {}
+    by_tag |= {tag: checkpoint for checkpoint in published for tag in (checkpoint.tag, checkpoint.name)}
+    if weights in by_tag:
+        return by_tag[weights]
+    if not isinstance(weights, str) or weights.endswith(checkpoints.SUFFIXES) or os.path.exists(weights):
+        return None
+    other = next((checkpoint.model for checkpoint in CHECKPOINTS if checkpoint.name == weights), None)
+    near = f" They are for {other}." if other else did_you_mean(weights, by_tag)
+    accepted = ", ".join(map(repr, [None, *(tag for tag in by_tag if "." not in tag)]))
+    raise ValueError(
+        f"There are no weights {weights!r} for {model}.{near} It takes {accepted}, or the path of a file of weights."
+    )
+
+
+def _convert(construct: Callable[..., keras.Model], checkpoint: Checkpoint, file: os.PathLike) -> keras.Model:
+    """The network of a published file, in float32 whatever this program's networks are in.
+
+    Keras draws the seeds of initial values from Python's generator. It is put back, so that what the program draws next does not
+    depend on whether there was something to convert.
+    """
+    policy, state = keras.config.dtype_policy(), random.getstate()
+    keras.config.set_dtype_policy("float32")
+    try:
+        return construct(weights=file, classes=checkpoint.classes, name=checkpoint.tag)
+    finally:
+        keras.config.set_dtype_policy(policy)
+        random.setstate(state)
+
+
+def _check_activation(include_top, classifier_activation):
     activations = (keras.activations.get(None), keras.activations.softmax)
     if include_top and keras.activations.get(classifier_activation) not in activations:
         raise ValueError(
             "With trained `weights` and `include_top=True`, `classifier_activation` must be None or 'softmax'. "
             f"Received: classifier_activation={classifier_activation!r}"
+        )
+
+
+def _check_classes(pretrained: Weights, classes: int | None, default: int) -> None:
+    """Says that the classifier will be a fresh one, if that was asked for, and else refuses one that does not fit."""
+    theirs = "no classifier" if pretrained.classes is None else f"{pretrained.classes} classes"
+    if classes is None and pretrained.classes != default:
+        keep = "" if pretrained.classes is None else f"classes={pretrained.classes} to keep their classifier, or "
+        raise ValueError(
+            f"The weights in {pretrained.path} have {theirs}, and this network has {default} by default: pass {keep}the number "
+            "of your own classes for a fresh classifier."
+        )
+    if classes not in (None, pretrained.classes):
+        warnings.warn(
+            f"The weights in {pretrained.path} have {theirs}: the classifier of {classes} classes starts at random.", stacklevel=3
         )
 
 
@@ -238,14 +349,22 @@ def _input(input_tensor, input_shape, net: Architecture, include_top: bool):
     return layers.Input(shape) if input_tensor is None else input_tensor
 
 
-def _normalize(images, mean: tuple[float, ...], std: tuple[float, ...]):
-    """RGB pixels in [0, 255] to the statistics of the training images, given on the scale [0, 1]."""
+def _normalize(images, net: Architecture):
+    """RGB pixels in [0, 255] to the statistics of the training images."""
+    mean, std = net.mean, net.std
     if images.shape[channel_axis()] != len(mean):
         # Gray or multispectral images have no statistics of their own: use those of gray.
         mean, std = (sum(mean) / len(mean),), (sum(std) / len(std),)
-    # Not `Rescaling`: with channels_first it takes one offset for all channels only.
-    mean, variance = [255 * m for m in mean], [(255 * s) ** 2 for s in std]
-    return layers.Normalization(axis=channel_axis(), mean=mean, variance=variance, name="preprocessing")(images)
+    is_larger = net.larger is not None and net.larger[0] in images.shape[1:]
+    return PixelNormalization(
+        crop_ratio=net.larger[1] if is_larger else net.crop_ratio,
+        interpolation=net.interpolation,
+        # Not `Rescaling`: with channels_first it takes one offset for all channels only.
+        axis=channel_axis(),
+        mean=[255 * m for m in mean],
+        variance=[(255 * s) ** 2 for s in std],
+        name="preprocessing",
+    )(images)
 
 
 def _head(x, net: Architecture, classes: int, activation):

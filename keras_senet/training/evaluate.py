@@ -12,16 +12,13 @@ def metrics(classes: int) -> list[keras.metrics.Metric]:
     return [top1, keras.metrics.TopKCategoricalAccuracy(5, name="top5")] if classes > 5 else [top1]
 
 
-def evaluate(
-    classifier: Classifier, images: LabelledImages, batch_size: int = 64, crop_ratio: float | None = None
-) -> dict[str, float]:
+def evaluate(classifier: Classifier, images: LabelledImages, batch_size: int = 64) -> dict[str, float]:
     """Accuracy on the centre of each image.
 
     Args:
-        classifier: a network in any form, from `keras_senet.export.open_classifier`.
+        classifier: a network in any form, from `keras_senet.export.open_classifier`; what it looks at is its `preprocessing`.
         images: labelled images, from `keras_senet.data.load`.
         batch_size: images at a time.
-        crop_ratio: see `keras_senet.data.evaluation_image`.
 
     Returns:
         `top1` and, for more than five classes, `top5`, shares in [0, 1]; `loss`, the mean cross-entropy in nats; `images`, the
@@ -41,7 +38,7 @@ def evaluate(
     measured = [*metrics(classifier.classes), keras.metrics.CategoricalCrossentropy(name="loss")]
     count = 0
     with plain_errors():
-        for pixels, labels in evaluation_batches(images, classifier.image_size, batch_size, crop_ratio=crop_ratio):
+        for pixels, labels in evaluation_batches(images, classifier.preprocessing, batch_size):
             probabilities = classifier.probabilities(pixels.numpy())
             for metric in measured:
                 metric.update_state(labels.numpy(), probabilities)

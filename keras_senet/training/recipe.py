@@ -37,7 +37,7 @@ class Recipe:
     gate: str = _flag("sigmoid", "activation that makes the gates")
     attention_position: str = _flag("standard", "place of the attention in each block", ATTENTION_POSITIONS)
     attention_stages: tuple[int, ...] | None = _flag(None, "stages that get attention; by default all")
-    weights: str | None = _flag(None, "file of Keras weights to start from")
+    weights: str | None = _flag(None, "weights to start from: a tag of published ones, or a file")
     data_dir: str | None = _flag(None, "folder of tensorflow-datasets")
     train_split: str = _flag("train", "part to train on")
     held_out_split: str = _flag("held-out", "part to evaluate on after each epoch")

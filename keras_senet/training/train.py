@@ -24,6 +24,7 @@ from keras_senet.errors import require
 from keras_senet.export.classifier import LABELS_FILE, open_classifier
 from keras_senet.files import replacing, write_text
 from keras_senet.models import find_model, image_shape
+from keras_senet.preprocessing import preprocessing_for
 from keras_senet.training.evaluate import evaluate, metrics
 from keras_senet.training.optimization import optimizer
 from keras_senet.training.pictures import draw_learning_curve
@@ -107,7 +108,7 @@ def train(recipe: Recipe, output: str | os.PathLike) -> dict[str, dict[str, floa
                 training_batches,
                 epochs=recipe.epochs,
                 steps_per_epoch=steps_per_epoch,
-                validation_data=data.evaluation_batches(held_out_images, recipe.image_size, recipe.batch_size),
+                validation_data=data.evaluation_batches(held_out_images, preprocessing_for(model), recipe.batch_size),
                 callbacks=[
                     keep,
                     interrupt,

@@ -1,0 +1,91 @@
+"""The authors' .caffemodel files: of Caffe's schema, the few fields that hold the names of layers and their numbers."""
+
+import functools
+
+import numpy as np
+
+# message: {field: (number, type)}; github.com/BVLC/caffe, src/caffe/proto/caffe.proto
+_SCHEMA = {
+    "NetParameter": {"layer": (100, "LayerParameter")},
+    "LayerParameter": {"name": (1, "string"), "type": (2, "string"), "blobs": (7, "BlobProto")},
+    "BlobProto": {
+        "num": (1, "int32"),
+        "channels": (2, "int32"),
+        "height": (3, "int32"),
+        "width": (4, "int32"),
+        "data": (5, "float"),
+        "shape": (7, "BlobShape"),
+    },
+    "BlobShape": {"dim": (1, "int64")},
+}
+_REPEATED = ("layer", "blobs", "data", "dim")
+
+
+def read_caffemodel(path: str) -> dict[str, np.ndarray]:
+    """The parameters of a network that Caffe saved.
+
+    Args:
+        path: a `.caffemodel` file.
+
+    Returns:
+        Arrays by the name of their Caffe layer, then `/weight` or `/bias`, or for layers of type BatchNorm `/running_mean` or
+        `/running_var`. The first convolution takes RGB, as our networks do, in place of Caffe's BGR.
+
+    Raises:
+        ValueError: if the file is damaged or holds no layers.
+    """
+    from google.protobuf.message import DecodeError
+
+    network = _message("NetParameter")()
+    try:
+        with open(path, "rb") as file:
+            network.ParseFromString(file.read())
+        parameters = {}
+        for layer in network.layer:
+            parameters |= _of_layer(layer)
+    except (DecodeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged, or not a .caffemodel file: {error}") from error
+    if not parameters:
+        raise ValueError(f"{path} holds no parameters: it is damaged, or not a .caffemodel file of Caffe's current format.")
+    image_kernel = next((name for name, value in parameters.items() if value.ndim == 4), None)
+    if image_kernel is not None:
+        parameters[image_kernel] = parameters[image_kernel][:, ::-1]
+    return parameters
+
+
+def _of_layer(layer) -> dict[str, np.ndarray]:
+    blobs = [_array(blob) for blob in layer.blobs]
+    if layer.type == "BatchNorm":  # sums of means and of variances, and by what to divide them
+        mean, variance, divisor = blobs
+        divisor = divisor.item() or 1.0
+        return {f"{layer.name}/running_mean": mean / divisor, f"{layer.name}/running_var": variance / divisor}
+    if layer.type == "InnerProduct":  # older files have its matrix with two more axes, of length 1
+        blobs[0] = blobs[0].reshape(blobs[0].shape[-2:])
+    blobs[1:] = [blob.ravel() for blob in blobs[1:]]
+    return dict(zip((f"{layer.name}/weight", f"{layer.name}/bias"), blobs, strict=False))
+
+
+def _array(blob) -> np.ndarray:
+    shape = tuple(blob.shape.dim) if blob.HasField("shape") else (blob.num, blob.channels, blob.height, blob.width)
+    return np.array(blob.data, np.float32).reshape(shape)
+
+
+@functools.cache
+def _message(name: str) -> type:
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    field_types = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="keras_senet/caffe.proto", package="keras_senet_caffe", syntax="proto2")
+    for message, fields in _SCHEMA.items():
+        described = file.message_type.add(name=message)
+        for field, (number, kind) in fields.items():
+            one = described.field.add(name=field, number=number)
+            one.label = field_types.LABEL_REPEATED if field in _REPEATED else field_types.LABEL_OPTIONAL
+            if kind in _SCHEMA:
+                one.type, one.type_name = field_types.TYPE_MESSAGE, f".{file.package}.{kind}"
+            else:
+                one.type = getattr(field_types, f"TYPE_{kind.upper()}")
+            one.options.packed = field == "data"
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{file.package}.{name}"))

@@ -1,0 +1,174 @@
+"""How each publisher calls the parameters of a network, and what its files say of the network itself."""
+
+import collections
+import dataclasses
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import keras
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """One publisher's way to store a network."""
+
+    names: Callable[[keras.Model], dict[str, str]]  # from their parameters to the paths of our weights
+    head: str  # how the names of the classifier's parameters begin
+    architecture: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # fields of its networks that are not our defaults
+    mark: str | None = None  # a layer that only networks of that architecture have
+
+
+def parameter_names(model: keras.Model, layout: str) -> dict[str, str]:
+    """A table from the names of a publisher's parameters to the paths of our weights.
+
+    Args:
+        model: a network of this package.
+        layout: "timm legacy" for the networks that timm calls legacy and for the authors' in PyTorch; "timm" for timm's later
+            ones; "caffe" for the authors' definitions, where a parameter's name is that of its Caffe layer, then `/weight`,
+            `/bias`, or for layers of type BatchNorm `/running_mean` and `/running_var`; "keras" for the name of our layer and a
+            number.
+
+    Returns:
+        Their name to our `weight.path`, for each weight of the model. A weight that has no counterpart among theirs keeps a name
+        of ours.
+
+    Raises:
+        ValueError: if `layout` is none of these.
+
+    Example:
+
+    >>> network = keras_senet.SEResNet50(weights=None)
+    >>> keras_senet.checkpoints.parameter_names(network, "timm legacy")["layer1.0.bn1.weight"]
+    'stage2_block1_bn1/gamma'
+    """
+    if layout not in LAYOUTS:
+        raise ValueError(f"`layout` must be one of {tuple(LAYOUTS)}. Received: {layout!r}")
+    return LAYOUTS[layout].names(model)
+
+
+_TORCH_KINDS = {
+    "kernel": "weight",
+    "bias": "bias",
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+_LEGACY_LAYERS = {"stem_conv": "layer0.conv1", "stem_bn": "layer0.bn1", "predictions": "last_linear"} | {
+    f"stem_{kind}{index}": f"layer0.{kind}{index}" for kind in ("conv", "bn") for index in (1, 2, 3)
+}
+_LEGACY_PARTS = {
+    "proj_conv": "downsample.0",
+    "proj_bn": "downsample.1",
+    "se_reduce": "se_module.fc1",
+    "se_expand": "se_module.fc2",
+}
+_LATER_LAYERS = {
+    "stem_conv": "conv1",
+    "stem_bn": "bn1",
+    "stem_conv1": "conv1.0",  # numbered with the ReLUs between
+    "stem_bn1": "conv1.1",
+    "stem_conv2": "conv1.3",
+    "stem_bn2": "conv1.4",
+    "stem_conv3": "conv1.6",
+    "stem_bn3": "bn1",
+    "predictions": "fc",
+}
+_LATER_PARTS = _LEGACY_PARTS | {"se_reduce": "se.fc1", "se_expand": "se.fc2"}
+_POOLED_PARTS = _LATER_PARTS | {"proj_conv": "downsample.1", "proj_bn": "downsample.2"}  # after the pooling
+
+
+def _legacy_names(model: keras.Model) -> dict[str, str]:
+    return _torch_names(model, _LEGACY_LAYERS, _LEGACY_PARTS)
+
+
+def _later_names(model: keras.Model) -> dict[str, str]:
+    pooled = any(layer.name.endswith("_proj_pool") for layer in model.layers)
+    return _torch_names(model, _LATER_LAYERS, _POOLED_PARTS if pooled else _LATER_PARTS)
+
+
+def _torch_names(model: keras.Model, layers: dict[str, str], parts: dict[str, str]) -> dict[str, str]:
+    def name(layer: str) -> str:
+        block = _BLOCK.fullmatch(layer)
+        if block is None:
+            return layers.get(layer, layer)
+        stage, number, part = block.groups()
+        return f"layer{int(stage) - 1}.{int(number) - 1}.{parts.get(part, part)}"
+
+    return {f"{name(layer)}.{_TORCH_KINDS.get(kind, kind)}": path for layer, kind, path in _weights(model)}
+
+
+_BLOCK = re.compile(r"stage(\d)_block(\d+)_(\w+)")
+
+
+def _weights(model: keras.Model) -> Iterator[tuple[str, str, str]]:
+    """The layer, the kind and the path of each weight."""
+    for weight in model.weights:
+        *_, layer, kind = weight.path.split("/")
+        yield layer, kind, weight.path
+
+
+_CAFFE_KINDS = {
+    "kernel": "weight",
+    "bias": "bias",
+    "gamma": "bn/scale/weight",
+    "beta": "bn/scale/bias",
+    "moving_mean": "bn/running_mean",
+    "moving_variance": "bn/running_var",
+}
+_CAFFE_LAYERS = {
+    "stem": "conv1/7x7_s2",
+    "stem1": "conv1_1/3x3_s2",
+    "stem2": "conv1_2/3x3",
+    "stem3": "conv1_3/3x3",
+    "stem_3x3_reduce": "conv2/3x3_reduce",
+    "stem_3x3": "conv2/3x3",
+    "predictions": "classifier",
+}
+_CAFFE_PARTS = {
+    "1": "1x1_reduce",
+    "2": "3x3",
+    "3": "1x1_increase",
+    "proj": "1x1_proj",
+    "se_reduce": "1x1_down",
+    "se_expand": "1x1_up",
+}
+
+
+def _caffe_names(model: keras.Model) -> dict[str, str]:
+    inception = any(layer.name.endswith("_concat") for layer in model.layers)
+
+    def name(layer: str) -> str:
+        block = _BLOCK.fullmatch(layer)
+        part = layer if block is None else block[3]
+        part = re.sub(r"_?(?:conv|bn)(\d?)$", r"\1", part)  # a convolution and its normalization have one name
+        if block is None:
+            return _CAFFE_LAYERS.get(part, part)
+        stage, number = block[1], block[2]
+        if not inception:
+            return f"conv{stage}_{number}_{_CAFFE_PARTS.get(part, part)}"
+        module = f"inception_{stage}{'abcdefghij'[int(number) - 1]}"
+        return f"{module}_{_CAFFE_PARTS[part]}" if part.startswith("se_") else f"{module}/{part}"
+
+    return {f"{name(layer)}/{_CAFFE_KINDS.get(kind, kind)}": path for layer, kind, path in _weights(model)}
+
+
+def _keras_names(model: keras.Model) -> dict[str, str]:
+    counts = collections.Counter()
+    names = {}
+    for layer, _, path in _weights(model):
+        names[f"{layer}/{counts[layer]}"] = path
+        counts[layer] += 1
+    return names
+
+
+LAYOUTS = {
+    # timm's senet.py
+    "timm legacy": Layout(_legacy_names, "last_linear.", {"relu_before_attention": True}, "stage2_block1_relu2"),
+    # timm's resnet.py
+    "timm": Layout(_later_names, "fc.", {"stride_in_3x3": True, "caffe_pooling": False}, "stem_pool_border"),
+    # github.com/hujie-frank/SENet, folder models; those networks take pixels less a mean, not divided
+    "caffe": Layout(_caffe_names, "classifier/", {"mean": (123 / 255, 117 / 255, 104 / 255), "std": (1 / 255,) * 3}),
+    "keras": Layout(_keras_names, "predictions/"),
+}

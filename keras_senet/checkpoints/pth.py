@@ -1,0 +1,144 @@
+"""PyTorch's .pth files, read without PyTorch and without running anything that they hold.
+
+Such a file is a pickle, a little program that may call any function it names. This unpickler knows the three functions that put a
+tensor together, and no other.
+"""
+
+import collections
+import dataclasses
+import io
+import pickle
+import zipfile
+from collections.abc import Callable
+
+import numpy as np
+
+# The first number in files of PyTorch before 1.6, which are not zip archives but a stream of pickles with raw bytes behind.
+_STREAM_MAGIC = 0x1950A86A20F9469CFC6C
+
+_STORAGES = {
+    "DoubleStorage": "<f8",
+    "FloatStorage": "<f4",
+    "HalfStorage": "<f2",
+    "LongStorage": "<i8",
+    "IntStorage": "<i4",
+    "ShortStorage": "<i2",
+    "CharStorage": "<i1",
+    "ByteStorage": "<u1",
+    "BoolStorage": "?",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _StorageType:
+    dtype: np.dtype
+
+
+def read_pth(path: str) -> dict[str, np.ndarray]:
+    """The tensors of a state dict that `torch.save` wrote, in either of its formats.
+
+    Args:
+        path: a file that holds a dict from names to tensors and nothing else.
+
+    Returns:
+        Their values, in the file's order.
+
+    Raises:
+        ValueError: if the file is damaged, or holds anything else; nothing of it has run then.
+    """
+    try:
+        state = _read_zip(path) if zipfile.is_zipfile(path) else _read_stream(path)
+    except _RefusedError as error:
+        raise ValueError(f"{path} is refused: {error}") from None
+    except Exception as error:  # a damaged pickle or archive can fail in any way
+        raise ValueError(f"{path} is damaged, or not a .pth file of PyTorch: {error}") from error
+    if not isinstance(state, dict) or not all(isinstance(value, np.ndarray) for value in state.values()):
+        raise ValueError(f"{path} is not a state dict: it must hold a dict from names to tensors, as `model.state_dict()` gives.")
+    return dict(state)
+
+
+class _RefusedError(Exception):
+    """A file asks for more than tensors."""
+
+
+# The one in Python: the one in C makes room for as many objects as a damaged file claims to have, until memory ends.
+class _Unpickler(pickle._Unpickler):
+    def __init__(self, file, storage: Callable[[str, np.dtype, int], np.ndarray]):
+        super().__init__(file, encoding="utf-8")
+        self._storage = storage
+
+    def find_class(self, module: str, name: str):
+        if (module, name) == ("collections", "OrderedDict"):
+            return collections.OrderedDict
+        if module == "torch._utils" and name in _REBUILDERS:
+            return _REBUILDERS[name]
+        if module == "torch" and name in _STORAGES:
+            return _StorageType(np.dtype(_STORAGES[name]))
+        raise _RefusedError(
+            f"it asks to load {module}.{name}, and weights need nothing but tensors. Do not trust it; if it is yours, save "
+            "`model.state_dict()` alone."
+        )
+
+    def persistent_load(self, saved):
+        kind, storage_type, key, _, elements, *view = saved
+        if kind != "storage" or not isinstance(storage_type, _StorageType) or any(view):
+            raise pickle.UnpicklingError(f"unknown storage {saved}")
+        return self._storage(str(key), storage_type.dtype, int(elements))
+
+
+def _tensor(storage: np.ndarray, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_) -> np.ndarray:
+    size = storage.dtype.itemsize
+    # NumPy checks that the view stays within the storage.
+    return np.ndarray(shape, storage.dtype, storage.data, offset * size, tuple(stride * size for stride in strides))
+
+
+def _parameter(tensor: np.ndarray, *_) -> np.ndarray:
+    return tensor
+
+
+_REBUILDERS = {"_rebuild_tensor": _tensor, "_rebuild_tensor_v2": _tensor, "_rebuild_parameter": _parameter}
+
+
+def _read_zip(path: str):
+    """PyTorch 1.6 and later: a zip archive of one pickle and a file for each storage."""
+    with zipfile.ZipFile(path) as archive:
+        pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+        if len(pickles) != 1:
+            raise ValueError(f"a .pth archive holds one data.pkl, and this one {len(pickles)}")
+        folder = pickles[0].removesuffix("data.pkl")
+        if f"{folder}byteorder" in archive.namelist() and archive.read(f"{folder}byteorder") != b"little":
+            raise ValueError("its numbers are big-endian")
+
+        def storage(key: str, dtype: np.dtype, elements: int) -> np.ndarray:
+            values = np.frombuffer(archive.read(f"{folder}data/{key}"), dtype)
+            if len(values) != elements:
+                raise ValueError(f"storage {key} has {len(values)} elements in place of {elements}")
+            return values
+
+        return _Unpickler(io.BytesIO(archive.read(pickles[0])), storage).load()
+
+
+def _read_stream(path: str):
+    """PyTorch before 1.6: pickles of a magic number, a version, the machine, the object and the keys of storages; then these."""
+    with open(path, "rb") as file:
+        length = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        storages: dict[str, np.ndarray] = {}
+
+        def storage(key: str, dtype: np.dtype, elements: int) -> np.ndarray:
+            """An array that the bytes are read into later, when all tensors are views of it."""
+            if key not in storages:
+                if elements * dtype.itemsize > length:
+                    raise EOFError(f"storage {key} is longer than the file")
+                storages[key] = np.empty(elements, dtype)
+            return storages[key]
+
+        magic, _, machine, state, keys = (_Unpickler(file, storage).load() for _ in range(5))
+        if magic != _STREAM_MAGIC or not machine.get("little_endian"):
+            raise ValueError("it does not begin as such a file does")
+        for key in keys:
+            values = storages[str(key)]
+            elements = int.from_bytes(file.read(8), "little")
+            if elements != len(values) or file.readinto(values.data.cast("B") if elements else bytearray()) != values.nbytes:
+                raise EOFError(f"storage {key} is cut off")
+        return state

@@ -1,0 +1,66 @@
+"""How an image of any size becomes the input of a network."""
+
+import dataclasses
+
+import keras
+from keras.applications.imagenet_utils import decode_predictions
+
+from keras_senet.layers import PixelNormalization
+
+__all__ = ["Preprocessing", "decode_predictions", "preprocessing_for"]
+
+INTERPOLATIONS = ("bilinear", "bicubic")
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """Which part of an image a network looks at, and how that is resized.
+
+    Attributes:
+        image_size: height and width of the network's input, pixels; None if it takes any.
+        crop_ratio: side of the centre square that it looks at as a share of the image's shorter side, over 0 and at most 1. By
+            default 224 of 256, as for ImageNet; all of it for an input of at most 64 pixels.
+        interpolation: how that square is resized, antialiased: "bilinear" or "bicubic".
+
+    Raises:
+        ValueError: for a value out of its range.
+    """
+
+    image_size: int | None
+    crop_ratio: float | None = None
+    interpolation: str = "bilinear"
+
+    def __post_init__(self):
+        if self.crop_ratio is None:
+            object.__setattr__(self, "crop_ratio", 1.0 if self.image_size and self.image_size <= 64 else 0.875)
+        if not 0 < self.crop_ratio <= 1:
+            raise ValueError(f"`crop_ratio` must be over 0 and at most 1. Received: crop_ratio={self.crop_ratio}")
+        if self.interpolation not in INTERPOLATIONS:
+            raise ValueError(f"`interpolation` must be one of {INTERPOLATIONS}. Received: {self.interpolation!r}")
+
+
+def preprocessing_for(model: keras.Model) -> Preprocessing:
+    """What must happen to an image before `model` sees it; the rest, normalization, is in the model.
+
+    Args:
+        model: a network of this package with its preprocessing inside, also one that was saved and loaded.
+
+    Returns:
+        Crop ratio, size and interpolation: for published weights those with which their accuracy was measured.
+
+    Raises:
+        ValueError: if the model has no layer that says so: it was built with `include_preprocessing=False`, or elsewhere.
+
+    Example:
+
+    >>> keras_senet.preprocessing_for(keras_senet.SEResNet20())
+    Preprocessing(image_size=32, crop_ratio=1.0, interpolation='bilinear')
+    """
+    for layer in model.layers:
+        if isinstance(layer, PixelNormalization):
+            height, width = model.input_shape[2:] if layer.axis == (1,) else model.input_shape[1:3]
+            return Preprocessing(height if height == width else None, layer.crop_ratio, layer.interpolation)
+    raise ValueError(
+        f"{model.name} does not say how its images were made: it has no layer PixelNormalization. Build it with "
+        "include_preprocessing=True, or make a keras_senet.Preprocessing of your own."
+    )
