@@ -50,7 +50,7 @@ def write_zeros(path: pathlib.Path, reference: str) -> pathlib.Path:
     return path
 
 
-class _Name:
+class Name:
     """A function or class of PyTorch, which is not installed."""
 
     def __init__(self, module: str, name: str):
@@ -60,7 +60,7 @@ class _Name:
         raise AssertionError
 
 
-class _TorchPickler(pickle._Pickler):
+class TorchPickler(pickle._Pickler):
     """Pickles arrays as PyTorch pickles tensors."""
 
     dispatch = pickle._Pickler.dispatch.copy()
@@ -74,7 +74,7 @@ class _TorchPickler(pickle._Pickler):
             return None
         key = str(len(self.storages))
         self.storages[key] = bytes(obj)
-        return "storage", _Name("torch", "FloatStorage"), key, "cpu", len(obj)
+        return "storage", Name("torch", "FloatStorage"), key, "cpu", len(obj)
 
     def _save_name(self, obj):
         self.write(pickle.GLOBAL + f"{obj.module}\n{obj.name}\n".encode())
@@ -82,15 +82,15 @@ class _TorchPickler(pickle._Pickler):
     def _save_array(self, array):
         strides = tuple(stride // array.itemsize for stride in array.strides)
         arguments = (array.ravel().data, 0, array.shape, strides, False, collections.OrderedDict())
-        self.save_reduce(_Name("torch._utils", "_rebuild_tensor_v2"), arguments, obj=array)
+        self.save_reduce(Name("torch._utils", "_rebuild_tensor_v2"), arguments, obj=array)
 
-    dispatch[_Name] = _save_name
+    dispatch[Name] = _save_name
     dispatch[np.ndarray] = _save_array
 
 
 def write_pth(path: pathlib.Path, reference: str) -> pathlib.Path:
     pickled = io.BytesIO()
-    pickler = _TorchPickler(pickled)
+    pickler = TorchPickler(pickled)
     pickler.dump({name: value.astype(np.float32) for name, value in parameters(reference).items()})
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", pickled.getvalue())

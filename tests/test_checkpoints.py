@@ -5,6 +5,7 @@ import contextlib
 import csv
 import dataclasses
 import hashlib
+import io
 import os
 import pathlib
 import pickle
@@ -17,7 +18,17 @@ import numpy as np
 import pytest
 import synthetic
 from hub import COMMIT, serving
-from reference import FIXTURES, logits, parameters, write_caffemodel, write_pth, write_safetensors, write_zeros
+from reference import (
+    FIXTURES,
+    Name,
+    TorchPickler,
+    logits,
+    parameters,
+    write_caffemodel,
+    write_pth,
+    write_safetensors,
+    write_zeros,
+)
 
 import keras_senet
 from keras_senet import checkpoints
@@ -216,7 +227,7 @@ def releases(small_pth, monkeypatch):
         table = [
             dataclasses.replace(one, **changed) if one.model == "SEResNet18" else one for one in keras_senet.list_checkpoints()
         ]
-        monkeypatch.setattr("keras_senet.models.constructor.CHECKPOINTS", table)
+        monkeypatch.setattr("keras_senet.models.pretrained.CHECKPOINTS", table)
         yield server
 
 
@@ -333,7 +344,7 @@ def test_a_damaged_file_in_the_cache_is_noticed(releases, home):
     cached.write_bytes(whole)
     with h5py.File(cached, "a") as file:
         file["layers/conv2d_5/vars/0"][0, 0, 0, 0] += 1
-    with pytest.raises(ValueError, match="its numbers have changed"):
+    with pytest.raises(ValueError, match="its numbers have changed .* Remove it, and it will be made again"):
         keras_senet.SEResNet18()
 
 
@@ -401,6 +412,51 @@ def test_a_damaged_pth_file_is_an_error_and_nothing_else(file_format, tmp_path):
     assert refused > 100
 
 
+def _rebuilt(elements: int, offset: int, shape: tuple, strides: tuple, method: int = zipfile.ZIP_STORED, key: str = "0") -> bytes:
+    """A .pth archive of one tensor, described so, on a storage of zeros."""
+    state, content = io.BytesIO(), io.BytesIO()
+    arguments = (np.zeros(elements, np.float32).data, offset, shape, strides, False, {})
+    pickler = TorchPickler(state)
+    pickler.dump({"a": _Attack(Name("torch._utils", "_rebuild_tensor_v2"), *arguments)})
+    with zipfile.ZipFile(content, "w", method) as archive:
+        archive.writestr("archive/data.pkl", state.getvalue())
+        archive.writestr(f"archive/data/{key}", bytes(4 * elements))
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("description", "words"),
+    [
+        ((1, 0, (1000,), (1,)), "reaches beyond its storage"),
+        ((10, 11, (), ()), "reaches beyond its storage"),
+        ((4, 0, (5,), (2**60,)), "reaches beyond its storage"),
+        ((0, 0, (1000,), (1,)), "reaches beyond its storage"),
+        ((100, 99, (-1,), (-400,)), "not described as PyTorch does it"),
+        ((100, -1, (2,), (1,)), "not described as PyTorch does it"),
+        ((100, 0, (2, 2), (1,)), "not described as PyTorch does it"),
+        ((10**6, 0, (1,), (1,), zipfile.ZIP_DEFLATED), "it is compressed"),
+        ((4, 0, (4,), (1,), zipfile.ZIP_STORED, "1"), "damaged"),
+    ],
+)
+def test_a_tensor_outside_of_its_storage_is_refused(description, words, tmp_path):
+    file = tmp_path / "weights.pth"
+    file.write_bytes(_rebuilt(*description))
+    with pytest.raises(ValueError, match=f"weights.pth is damaged, or not a .pth file of PyTorch.*{words}|{words}, or not"):
+        checkpoints.pth.read_pth(str(file))
+    file.write_bytes(_rebuilt(4, 1, (3,), (1,)))
+    assert checkpoints.pth.read_pth(str(file))["a"].tolist() == [0, 0, 0]
+
+
+def test_a_stream_without_its_numbers_is_refused(tmp_path):
+    """They would be whatever was in memory before."""
+    whole = (FIXTURES / "pth" / "stream.pth").read_bytes()
+    keys = whole.index(b"\x80\x02]", len(whole) // 3)  # the list of storages begins a pickle
+    file = tmp_path / "weights.pth"
+    file.write_bytes(whole[:keys] + pickle.dumps([], protocol=2))
+    with pytest.raises(ValueError, match="does not hold the storages that its tensors are made of"):
+        checkpoints.pth.read_pth(str(file))
+
+
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".keras", ".weights.h5", ".caffemodel"])
 def test_files_that_are_cut_off_or_of_another_kind_are_refused(suffix, small, tmp_path):
     file = tmp_path / f"file{suffix}"
@@ -454,11 +510,15 @@ def test_a_fresh_classifier_does_not_depend_on_what_was_in_the_cache(hub, home):
     np.testing.assert_array_equal(*kernels)
 
 
-def test_weights_with_another_number_of_classes_say_so(tmp_path):
+def test_weights_with_another_number_of_classes_say_so(tmp_path, hub, home):
     """sw_in12k has 11,821."""
     file = write_zeros(tmp_path / "12k.safetensors", "timm/seresnextaa101d_32x8d_12k")
-    with pytest.raises(ValueError, match="have 11821 classes, and this network has 1000 by default: pass classes=11821 to keep"):
-        keras_senet.SEResNeXtAA101D_32x8d(weights=file)
+    for weights in (file, "sw_in12k"):
+        with pytest.raises(
+            ValueError, match="have 11821 classes, and this network has 1000 by default: pass classes=11821 to keep"
+        ):
+            keras_senet.SEResNeXtAA101D_32x8d(weights=weights)
+    assert not hub.requests
 
 
 def test_attention_that_was_not_published_has_no_published_weights(small):
@@ -497,6 +557,56 @@ def test_a_file_of_keras_knows_which_variant_it_was_saved_from(name, reference, 
     network.save(file) if suffix == ".keras" else network.save_weights(file)
     loaded = build(weights=file, input_shape=(65, 65, 3), **BARE)
     np.testing.assert_array_equal(loaded(synthetic.image(65)), network(synthetic.image(65)))
+
+
+@keras.saving.register_keras_serializable("test")
+class Gated(keras.layers.Layer):
+    """An attention of two layers without names, and one with a name that every block has."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.squeeze, self.gate = keras.layers.Dense(2), keras.layers.Dense(1, name="gate")
+
+    def build(self, shape):
+        self.squeeze.build(shape)
+        self.gate.build((*shape[:-1], 2))
+
+    def call(self, x):
+        return x * self.gate(self.squeeze(x))
+
+
+@pytest.mark.parametrize("policy", ["float32", "bfloat16"])
+@pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
+def test_a_file_of_keras_may_hold_any_attention_in_any_precision(suffix, policy, tmp_path):
+    keras.config.set_dtype_policy(policy)
+    try:
+        network = keras_senet.SEResNet20(attention=Gated)
+        file = tmp_path / f"saved{suffix}"
+        network.save(file) if suffix == ".keras" else network.save_weights(file)
+        loaded = keras_senet.SEResNet20(attention=Gated, weights=file)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    for one, other in zip(loaded.get_weights(), network.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_file_of_keras_from_another_variant_is_refused(tmp_path):
+    """D and AA have the same parameters, of the same names and shapes."""
+    file = tmp_path / "antialiased.weights.h5"
+    keras_senet.SEResNeXtAA101D_32x8d(weights=None, input_shape=(64, 64, 3)).save_weights(file)
+    with pytest.raises(ValueError, match="does not have the layers stage3_block1_pool2"):
+        keras_senet.SEResNeXt101D_32x8d(weights=file, input_shape=(64, 64, 3))
+    file.unlink()
+
+
+def test_vgg_without_its_top(tmp_path):
+    whole = keras_senet.SEVGG16(input_shape=(32, 32, 3), classes=10)
+    whole.save_weights(tmp_path / "vgg.weights.h5")
+    backbone = keras_senet.SEVGG16(weights=tmp_path / "vgg.weights.h5", include_top=False)
+    np.testing.assert_array_equal(backbone.get_weights()[0], whole.get_weights()[0])
+    with pytest.warns(UserWarning, match="10 classes: the classifier of 5"):
+        other = keras_senet.SEVGG16(weights=tmp_path / "vgg.weights.h5", input_shape=(32, 32, 3), classes=5)
+    np.testing.assert_array_equal(other.get_layer("fc2").kernel.numpy(), whole.get_layer("fc2").kernel.numpy())
 
 
 @pytest.mark.parametrize(("name", "reference"), [("SEResNet50", "SE-ResNet-50"), ("SEBNInception", "SE-BN-Inception")])

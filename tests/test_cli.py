@@ -77,6 +77,7 @@ def test_weights_of_pytorch_and_caffe_become_keras_files(run, fails, tmp_path):
     before = sorted(tmp_path.iterdir())
     assert "1 misshapen" not in fails("convert", pth, tmp_path / "x.keras", "--model", "SEResNet34")
     assert "Did you mean 'SEResNet18'" in fails("convert", pth, tmp_path / "x.keras", "--model", "SEResNet19")
+    assert "Did you mean 'seresnet50.ra2_in1k'" in fails("predict", "seresnet50.ra_in1k", SAMPLES)
     assert "must end in .keras" in fails("convert", pth, tmp_path / "x.h5", "--model", "SEResNet18")
     assert "no file or folder" in fails("convert", tmp_path / "x.pth", tmp_path / "x.keras", "--model", "SEResNet18")
     assert "ends in one of .weights.h5, .keras, .safetensors" in fails("convert", SAMPLES, "x.keras", "--model", "SEResNet18")

@@ -4,8 +4,10 @@ import contextlib
 import hashlib
 import os
 import pathlib
+import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 
 import h5py
@@ -14,6 +16,8 @@ import keras
 from keras_senet.checkpoints.files import DIGEST, digest, read_weights
 from keras_senet.checkpoints.table import Checkpoint
 from keras_senet.errors import require
+
+_A_DAY = 24 * 60 * 60  # seconds
 
 
 def keras_file(checkpoint: Checkpoint, convert: Callable[[pathlib.Path], keras.Model]) -> pathlib.Path:
@@ -40,6 +44,9 @@ def keras_file(checkpoint: Checkpoint, convert: Callable[[pathlib.Path], keras.M
         return cached
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(".partial-*"):  # by a process that was killed, if it is old
+            if time.time() - left.stat().st_mtime > _A_DAY:
+                shutil.rmtree(left, ignore_errors=True)
         # All that is unfinished is in here, so that nobody sees it, whenever this process or another one ends.
         workspace = tempfile.TemporaryDirectory(prefix=".partial-", dir=folder)
     except OSError as error:

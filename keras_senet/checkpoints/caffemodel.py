@@ -36,7 +36,7 @@ def read_caffemodel(path: str) -> dict[str, np.ndarray]:
     """
     from google.protobuf.message import DecodeError
 
-    network = _message("NetParameter")()
+    network = _network_class()()
     try:
         with open(path, "rb") as file:
             network.ParseFromString(file.read())
@@ -71,7 +71,8 @@ def _array(blob) -> np.ndarray:
 
 
 @functools.cache
-def _message(name: str) -> type:
+def _network_class() -> type:
+    """The protobuf message of a network."""
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
     field_types = descriptor_pb2.FieldDescriptorProto
@@ -88,4 +89,4 @@ def _message(name: str) -> type:
             one.options.packed = field == "data"
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{file.package}.{name}"))
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{file.package}.NetParameter"))

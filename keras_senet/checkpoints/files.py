@@ -3,13 +3,16 @@
 import contextlib
 import dataclasses
 import hashlib
+import io
 import json
 import os
+import re
 import zipfile
 from typing import Any
 
 import h5py
 import keras
+import ml_dtypes
 import numpy as np
 
 from keras_senet.checkpoints.caffemodel import read_caffemodel
@@ -19,6 +22,8 @@ from keras_senet.errors import existing_path, require
 
 DIGEST = "sha256"  # attribute of a file in our cache: what `digest` gave when it was written
 _LISTED = 5  # names in an error message
+_IN_HEAD = re.compile(r"(predictions|last_linear|fc\d*|classifier)[./]")
+_IN_BACKBONE = re.compile(r"stem_|stage\d")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,21 +35,23 @@ class Weights:
         layout: of its parameters, a key of `LAYOUTS`.
         parameters: their values, in their publisher's arrangement of axes.
         architecture: what follows for the network: fields of its description, in place of the defaults.
+        layers: names of the network's layers, in a file of Keras.
     """
 
     path: str
     layout: str
     parameters: dict[str, np.ndarray]
     architecture: dict[str, Any]
+    layers: frozenset[str] = frozenset()
 
-    def in_head(self, name: str) -> bool:
+    def in_classifier(self, name: str) -> bool:
         """Whether the parameter called `name` is of the classifier."""
-        return name.startswith(LAYOUTS[self.layout].head)
+        return name.startswith(LAYOUTS[self.layout].classifier)
 
     @property
     def classes(self) -> int | None:
         """How many classes they tell apart; None without a classifier."""
-        return next((len(value) for name, value in self.parameters.items() if self.in_head(name) and value.ndim == 1), None)
+        return next((len(value) for name, value in self.parameters.items() if self.in_classifier(name) and value.ndim == 1), None)
 
 
 def read_weights(path: str | os.PathLike) -> Weights:
@@ -63,15 +70,16 @@ def read_weights(path: str | os.PathLike) -> Weights:
 
 
 def _read_keras(path: str) -> Weights:
-    parameters, layers = {}, {}
+    arrays, layers = {}, {}
 
     def visit(name, item):
-        """Takes in a group, which has the name of its layer, or an array in such a group."""
-        if isinstance(item, h5py.Group):
-            layers[name] = item.attrs.get("name")
-        elif "seed_generator/" not in name:
-            group, _, number = name.rpartition("/")
-            parameters[f"{layers[group]}/{number}"] = item[()]
+        """Takes in what Keras keeps in <class>_<n>/<attribute>/.../vars/<number>; `vars` has the name of its layer."""
+        group, _, inner = name.partition("/")
+        if inner == "vars":
+            layers[group] = item.attrs.get("name")
+        elif isinstance(item, h5py.Dataset) and "seed_generator/" not in name:
+            value = item[()]
+            arrays[name] = value.view(ml_dtypes.bfloat16) if value.dtype.kind == "V" else value
 
     architecture = {}
     try:
@@ -80,26 +88,31 @@ def _read_keras(path: str) -> Weights:
             if path.endswith(".keras"):
                 archive = stack.enter_context(zipfile.ZipFile(path))
                 architecture = _preprocessing(json.loads(archive.read("config.json")))
-                source = stack.enter_context(archive.open("model.weights.h5"))
+                source = io.BytesIO(archive.read("model.weights.h5"))
             file = stack.enter_context(h5py.File(source))
             if "layers" in file:
                 file["layers"].visititems(visit)
             written = file.attrs.get(DIGEST)
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is damaged, or not a weights file of Keras: {error}") from error
-    if written not in (None, digest(parameters)):
-        raise ValueError(f"{path} is damaged: its numbers have changed since it was written. Remove it to download them again.")
+    names = frozenset(layers.values()) - {None}
     for layout in LAYOUTS.values():
-        if layout.mark is not None and layout.mark in layers.values():
+        if layout.mark in names:
             architecture |= layout.architecture
-    return Weights(path, "keras", parameters, architecture)
+    parameters = {}
+    for name, value in arrays.items():
+        group, _, inner = name.partition("/")
+        parameters[f"{layers.get(group)}/{inner.replace('vars/', '')}"] = value
+    if written is not None and written != digest(parameters):
+        raise ValueError(f"{path} is damaged: its numbers have changed since it was written.")
+    return Weights(path, "keras", parameters, architecture, names)
 
 
 def digest(parameters: dict[str, np.ndarray]) -> str:
     """The SHA-256 of all numbers, in the order of their names."""
     total = hashlib.sha256()
     for name in sorted(parameters):
-        total.update(np.ascontiguousarray(parameters[name]).data)
+        total.update(np.ascontiguousarray(parameters[name]).reshape(-1).view(np.uint8))
     return total.hexdigest()
 
 
@@ -119,7 +132,7 @@ def _read_safetensors(path: str) -> Weights:
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             return _of_timm(path, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-    except (safetensors.SafetensorError, TypeError) as error:
+    except (safetensors.SafetensorError, AttributeError, TypeError) as error:  # the last two for numbers that NumPy lacks
         raise ValueError(f"{path} is damaged, or not a .safetensors file: {error}") from error
 
 
@@ -156,7 +169,14 @@ def assign(model: keras.Model, weights: Weights, head: bool = True) -> None:
     variables = {weight.path: weight for weight in model.weights}
     needed, given = parameter_names(model, weights.layout), weights.parameters
     if not head:
-        needed, given = ({name: names[name] for name in names if not weights.in_head(name)} for names in (needed, given))
+        needed = {name: path for name, path in needed.items() if not weights.in_classifier(name)}
+        # Without the top, a network has none of the layers before its classifier either.
+        given = {name: value for name, value in given.items() if name in needed or not _IN_HEAD.match(name)}
+    if other := [name for name in sorted(weights.layers - {layer.name for layer in model.layers}) if _IN_BACKBONE.match(name)]:
+        raise ValueError(
+            f"The weights in {weights.path} are not those of {model.name}, which does not have the layers {_some(other)}. They "
+            "must come from the same network, with the same attention and other options."
+        )
     problems = {
         "missing": sorted(needed.keys() - given.keys()),
         "unexpected": sorted(given.keys() - needed.keys()),
@@ -167,7 +187,7 @@ def assign(model: keras.Model, weights: Weights, head: bool = True) -> None:
         variable = variables[needed[name]]
         value = given[name] if weights.layout == "keras" else _to_keras(given[name], len(variable.shape))
         if value.ndim == 4 and value.shape[2] == 3 and variable.shape == (*value.shape[:2], 1, value.shape[3]):
-            value = value.sum(axis=2, keepdims=True)  # so that a gray image gives what it gave in three channels
+            value = value.sum(axis=2, keepdims=True)  # a normalized gray image gives what it gave in three channels
         if value.shape != variable.shape:
             problems["misshapen"].append(f"{name}, {value.shape} in place of {tuple(variable.shape)}")
         values[variable.path] = value

@@ -1,6 +1,5 @@
 """How each publisher calls the parameters of a network, and what its files say of the network itself."""
 
-import collections
 import dataclasses
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +13,7 @@ class Layout:
     """One publisher's way to store a network."""
 
     names: Callable[[keras.Model], dict[str, str]]  # from their parameters to the paths of our weights
-    head: str  # how the names of the classifier's parameters begin
+    classifier: str  # how the names of the classifier's parameters begin
     architecture: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # fields of its networks that are not our defaults
     mark: str | None = None  # a layer that only networks of that architecture have
 
@@ -26,8 +25,8 @@ def parameter_names(model: keras.Model, layout: str) -> dict[str, str]:
         model: a network of this package.
         layout: "timm legacy" for the networks that timm calls legacy and for the authors' in PyTorch; "timm" for timm's later
             ones; "caffe" for the authors' definitions, where a parameter's name is that of its Caffe layer, then `/weight`,
-            `/bias`, or for layers of type BatchNorm `/running_mean` and `/running_var`; "keras" for the name of our layer and a
-            number.
+            `/bias`, or for layers of type BatchNorm `/running_mean` and `/running_var`; "keras" for the name of our layer, with
+            the attributes that lead to a layer within it, and a number.
 
     Returns:
         Their name to our `weight.path`, for each weight of the model. A weight that has no counterpart among theirs keeps a name
@@ -155,11 +154,18 @@ def _caffe_names(model: keras.Model) -> dict[str, str]:
 
 
 def _keras_names(model: keras.Model) -> dict[str, str]:
-    counts = collections.Counter()
+    """As Keras orders its files: a layer, the attributes that lead to a layer within it, and a number."""
     names = {}
-    for layer, _, path in _weights(model):
-        names[f"{layer}/{counts[layer]}"] = path
-        counts[layer] += 1
+
+    def visit(layer: keras.Layer, prefix: str) -> None:
+        own = [weight.path for weight in layer.weights if weight.path.split("/")[-2] == layer.name]
+        names.update({f"{prefix}/{number}": path for number, path in enumerate(own)})
+        for attribute, part in vars(layer).items():
+            if isinstance(part, keras.Layer):
+                visit(part, f"{prefix}/{attribute}")
+
+    for layer in model.layers:
+        visit(layer, layer.name)
     return names
 
 

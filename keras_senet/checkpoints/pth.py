@@ -1,16 +1,19 @@
 """PyTorch's .pth files, read without PyTorch and without running anything that they hold.
 
-Such a file is a pickle, a little program that may call any function it names. This unpickler knows the three functions that put a
-tensor together, and no other.
+Such a file is a pickle, a little program that may call any function it names. This unpickler knows those that put a tensor
+together and an ordered dict, and no other. The file is not trusted to keep to its own storages either.
 """
 
 import collections
 import dataclasses
+import functools
 import io
+import os
 import pickle
 import zipfile
 from collections.abc import Callable
 
+import ml_dtypes
 import numpy as np
 
 # The first number in files of PyTorch before 1.6, which are not zip archives but a stream of pickles with raw bytes behind.
@@ -20,6 +23,7 @@ _STORAGES = {
     "DoubleStorage": "<f8",
     "FloatStorage": "<f4",
     "HalfStorage": "<f2",
+    "BFloat16Storage": ml_dtypes.bfloat16,
     "LongStorage": "<i8",
     "IntStorage": "<i4",
     "ShortStorage": "<i2",
@@ -52,7 +56,9 @@ def read_pth(path: str) -> dict[str, np.ndarray]:
         raise ValueError(f"{path} is refused: {error}") from None
     except Exception as error:  # a damaged pickle or archive can fail in any way
         raise ValueError(f"{path} is damaged, or not a .pth file of PyTorch: {error}") from error
-    if not isinstance(state, dict) or not all(isinstance(value, np.ndarray) for value in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, np.ndarray) for name, value in dict.items(state)
+    ):
         raise ValueError(f"{path} is not a state dict: it must hold a dict from names to tensors, as `model.state_dict()` gives.")
     return dict(state)
 
@@ -81,15 +87,20 @@ class _Unpickler(pickle._Unpickler):
 
     def persistent_load(self, saved):
         kind, storage_type, key, _, elements, *view = saved
-        if kind != "storage" or not isinstance(storage_type, _StorageType) or any(view):
-            raise pickle.UnpicklingError(f"unknown storage {saved}")
-        return self._storage(str(key), storage_type.dtype, int(elements))
+        known = kind == "storage" and isinstance(storage_type, _StorageType) and isinstance(key, str)
+        if not known or any(view) or elements < 0:
+            raise pickle.UnpicklingError("a storage is not described as PyTorch does it")
+        return self._storage(key, storage_type.dtype, elements)
 
 
 def _tensor(storage: np.ndarray, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_) -> np.ndarray:
-    size = storage.dtype.itemsize
-    # NumPy checks that the view stays within the storage.
-    return np.ndarray(shape, storage.dtype, storage.data, offset * size, tuple(stride * size for stride in strides))
+    if not isinstance(storage, np.ndarray) or len(shape) != len(strides) or min((offset, *shape, *strides)) < 0:
+        raise ValueError("a tensor is not described as PyTorch does it")
+    # NumPy would not notice: its own check overflows, and leaves empty storages out.
+    last = offset + sum((length - 1) * stride for length, stride in zip(shape, strides, strict=True))
+    if 0 not in shape and last >= len(storage):
+        raise ValueError("a tensor reaches beyond its storage")
+    return np.lib.stride_tricks.as_strided(storage[offset:], shape, tuple(stride * storage.itemsize for stride in strides))
 
 
 def _parameter(tensor: np.ndarray, *_) -> np.ndarray:
@@ -109,6 +120,14 @@ def _read_zip(path: str):
         if f"{folder}byteorder" in archive.namelist() and archive.read(f"{folder}byteorder") != b"little":
             raise ValueError("its numbers are big-endian")
 
+        # Else a small file could fill the memory.
+        entries = archive.infolist()
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise ValueError("it is compressed, which PyTorch does not do")
+        if sum(entry.file_size for entry in entries) > os.path.getsize(path):
+            raise ValueError("what it holds is larger than itself")
+
+        @functools.cache
         def storage(key: str, dtype: np.dtype, elements: int) -> np.ndarray:
             values = np.frombuffer(archive.read(f"{folder}data/{key}"), dtype)
             if len(values) != elements:
@@ -128,16 +147,18 @@ def _read_stream(path: str):
         def storage(key: str, dtype: np.dtype, elements: int) -> np.ndarray:
             """An array that the bytes are read into later, when all tensors are views of it."""
             if key not in storages:
-                if elements * dtype.itemsize > length:
-                    raise EOFError(f"storage {key} is longer than the file")
+                if elements * dtype.itemsize > length - sum(other.nbytes for other in storages.values()):
+                    raise EOFError("its storages are longer than the file")
                 storages[key] = np.empty(elements, dtype)
             return storages[key]
 
         magic, _, machine, state, keys = (_Unpickler(file, storage).load() for _ in range(5))
         if magic != _STREAM_MAGIC or not machine.get("little_endian"):
             raise ValueError("it does not begin as such a file does")
+        if sorted(keys) != sorted(storages):
+            raise ValueError("it does not hold the storages that its tensors are made of")
         for key in keys:
-            values = storages[str(key)]
+            values = storages[key]
             elements = int.from_bytes(file.read(8), "little")
             if elements != len(values) or file.readinto(values.data.cast("B") if elements else bytearray()) != values.nbytes:
                 raise EOFError(f"storage {key} is cut off")

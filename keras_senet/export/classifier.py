@@ -14,8 +14,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_senet.errors import existing_path, require
-from keras_senet.models import find_model, find_published
+from keras_senet.errors import did_you_mean, existing_path, require
+from keras_senet.models import find_model, find_published, list_checkpoints
 from keras_senet.preprocessing import Preprocessing, decode_predictions, preprocessing_for
 
 LABELS_FILE = "labels.txt"
@@ -63,11 +63,15 @@ def open_classifier(path: str | os.PathLike) -> Classifier:
     >>> digits.probabilities(np.zeros((1, 32, 32, 3), "float32")).shape
     (1, 10)
     """
-    if not os.path.exists(path) and (checkpoint := find_published(os.fspath(path))):
+    if not os.path.exists(path) and (checkpoint := find_published(os.fspath(path))) is not None:
         model = find_model(checkpoint.model)(weights=checkpoint.name, classes=checkpoint.classes)
         names = _imagenet_names() if checkpoint.classes == 1000 else _numbers(checkpoint.classes)
         return Classifier(run_keras(model), preprocessing_of(model), checkpoint.classes, names)
-    path = pathlib.Path(existing_path(path))
+    try:
+        path = pathlib.Path(existing_path(path))
+    except FileNotFoundError as error:
+        near = did_you_mean(os.fspath(path), [name for one in list_checkpoints() for name in (one.name, one.model)])
+        raise FileNotFoundError(f"{error} Nor is it the name of published weights.{near}") from error
     preprocessing = None
     if path.suffix == ".keras":
         model = load_keras_model(path)

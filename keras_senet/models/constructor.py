@@ -8,19 +8,17 @@ import dataclasses
 import functools
 import inspect
 import os
-import random
-import warnings
 from collections.abc import Callable
 
 import keras
 from keras import layers
 
-from keras_senet import checkpoints
 from keras_senet.blocks import Attention, channel_axis
-from keras_senet.checkpoints import CHECKPOINTS, Checkpoint, Weights
+from keras_senet.checkpoints import CHECKPOINTS, Checkpoint, assign
 from keras_senet.errors import did_you_mean
 from keras_senet.layers import PixelNormalization, SqueezeExcite
 from keras_senet.models.architecture import Architecture
+from keras_senet.models.pretrained import check_activation, find_weights
 
 ATTENTIONS = ("se",)
 
@@ -102,7 +100,7 @@ def constructor(
 
     def construct(
         include_top: bool = True,
-        weights: str | os.PathLike | None = "imagenet" if default.classes == 1000 else None,
+        weights: str | os.PathLike | None = "imagenet" if name in {checkpoint.model for checkpoint in CHECKPOINTS} else None,
         input_tensor=None,
         input_shape: tuple[int | None, ...] | None = None,
         pooling: str | None = None,
@@ -133,13 +131,12 @@ def constructor(
 
         pretrained = None
         if weights is not None:
-            _check_activation(include_top, classifier_activation)
-            as_published = (attention, reduction, squeeze, gate, attention_position, attention_stages) == _AS_PUBLISHED
-            pretrained = _pretrained(weights, construct, as_published)
+            check_activation(include_top, classifier_activation)
+            chosen_attention = (attention, reduction, squeeze, gate, attention_position, attention_stages)
+            head_classes = (classes, default.classes) if include_top else None
+            pretrained = find_weights(weights, construct, chosen_attention, head_classes)
             known = pretrained.architecture.keys() & {field.name for field in dataclasses.fields(net)}
             net = dataclasses.replace(net, **{field: pretrained.architecture[field] for field in known})
-            if include_top:
-                _check_classes(pretrained, classes, default.classes)
 
         inputs = _input(input_tensor, input_shape, net, include_top)
         x = _normalize(inputs, net) if include_preprocessing else inputs
@@ -151,7 +148,7 @@ def constructor(
         source = inputs if input_tensor is None else keras.utils.get_source_inputs(inputs)
         model = keras.Model(source, x, name=name)
         if pretrained is not None:
-            checkpoints.assign(model, pretrained, head=include_top and model.output_shape[-1] == pretrained.classes)
+            assign(model, pretrained, head=include_top and model.output_shape[-1] == pretrained.classes)
         return model
 
     construct.__name__ = construct.__qualname__ = name
@@ -177,9 +174,10 @@ _DOCUMENTATION = """
     Args:
         include_top: whether to end in the classifier.
         weights: None for random weights. "imagenet", or the tag of one of `keras_senet.list_checkpoints("{name}")`, for
-            published ones, downloaded once; with these the network is the one that they were trained in. Or a path: of a
-            `.weights.h5` or `.keras` file of this network, of a `.safetensors` or `.pth` file in one of timm's layouts, or of one
-            of the authors' `.caffemodel` files. A one-channel network gets the sums of the kernels of a three-channel one.
+            published ones, downloaded once; with these the network is the one that they were trained in, and looks at images as
+            it did. Or a path: of a `.weights.h5` or `.keras` file of this network, of a `.safetensors` or `.pth` file in one of
+            timm's layouts, or of one of the authors' `.caffemodel` files, none of which but `.keras` says how images are cut and
+            resized. A one-channel network gets the sums of the kernels of a three-channel one.
         input_tensor: a Keras tensor to use as input, in place of a new one of `input_shape`.
         input_shape: shape of one image without the batch, `(H, W, C)` or, with the `"channels_first"` image data format,
             `(C, H, W)`; at least {net.min_size} x {net.min_size}. By default `({net.input_size}, {net.input_size}, 3)`, without
@@ -219,82 +217,6 @@ _DOCUMENTATION = """
     >>> model(np.zeros((1, {net.input_size}, {net.input_size}, 3), "float32")).shape
     TensorShape([1, 10])
 """
-
-
-# The attention of published weights.
-_AS_PUBLISHED = ("se", 16, "avg", "sigmoid", "standard", None)
-
-
-def _pretrained(weights: str | os.PathLike, construct: Callable[..., keras.Model], as_published: bool) -> Weights:
-    """What `weights` names, and what follows from it for the network."""
-    checkpoint = _find_checkpoint(weights, construct.__name__)
-    if not as_published and (checkpoint is not None or not os.fspath(weights).endswith((".keras", ".weights.h5"))):
-        raise ValueError(
-            f"weights={weights!r} belongs to a network with SE as it was published: leave `attention`, `reduction`, `squeeze`, "
-            "`gate`, `attention_position` and `attention_stages` as they are by default, or choose weights=None."
-        )
-    if checkpoint is None:
-        return checkpoints.read_weights(weights)
-    found = checkpoints.read_weights(checkpoints.keras_file(checkpoint, functools.partial(_convert, construct, checkpoint)))
-    facts = ("input_size", "crop_ratio", "interpolation", "larger", "mean", "std")
-    found.architecture.update({fact: getattr(checkpoint, fact) for fact in facts})
-    return found
-
-
-def _find_checkpoint(weights: str | os.PathLike, model: str) -> Checkpoint | None:
-    """The published weights that `weights` names; None if it is a path."""
-    published = list_checkpoints(model)
-    by_tag = {"imagenet": published[0]} if published else {}
-    by_tag |= {tag: checkpoint for checkpoint in published for tag in (checkpoint.tag, checkpoint.name)}
-    if weights in by_tag:
-        return by_tag[weights]
-    if not isinstance(weights, str) or weights.endswith(checkpoints.SUFFIXES) or os.path.exists(weights):
-        return None
-    other = next((checkpoint.model for checkpoint in CHECKPOINTS if checkpoint.name == weights), None)
-    near = f" They are for {other}." if other else did_you_mean(weights, by_tag)
-    accepted = ", ".join(map(repr, [None, *(tag for tag in by_tag if "." not in tag)]))
-    raise ValueError(
-        f"There are no weights {weights!r} for {model}.{near} It takes {accepted}, or the path of a file of weights."
-    )
-
-
-def _convert(construct: Callable[..., keras.Model], checkpoint: Checkpoint, file: os.PathLike) -> keras.Model:
-    """The network of a published file, in float32 whatever this program's networks are in.
-
-    Keras draws the seeds of initial values from Python's generator. It is put back, so that what the program draws next does not
-    depend on whether there was something to convert.
-    """
-    policy, state = keras.config.dtype_policy(), random.getstate()
-    keras.config.set_dtype_policy("float32")
-    try:
-        return construct(weights=file, classes=checkpoint.classes, name=checkpoint.tag)
-    finally:
-        keras.config.set_dtype_policy(policy)
-        random.setstate(state)
-
-
-def _check_activation(include_top, classifier_activation):
-    activations = (keras.activations.get(None), keras.activations.softmax)
-    if include_top and keras.activations.get(classifier_activation) not in activations:
-        raise ValueError(
-            "With trained `weights` and `include_top=True`, `classifier_activation` must be None or 'softmax'. "
-            f"Received: classifier_activation={classifier_activation!r}"
-        )
-
-
-def _check_classes(pretrained: Weights, classes: int | None, default: int) -> None:
-    """Says that the classifier will be a fresh one, if that was asked for, and else refuses one that does not fit."""
-    theirs = "no classifier" if pretrained.classes is None else f"{pretrained.classes} classes"
-    if classes is None and pretrained.classes != default:
-        keep = "" if pretrained.classes is None else f"classes={pretrained.classes} to keep their classifier, or "
-        raise ValueError(
-            f"The weights in {pretrained.path} have {theirs}, and this network has {default} by default: pass {keep}the number "
-            "of your own classes for a fresh classifier."
-        )
-    if classes not in (None, pretrained.classes):
-        warnings.warn(
-            f"The weights in {pretrained.path} have {theirs}: the classifier of {classes} classes starts at random.", stacklevel=3
-        )
 
 
 def _check_stages(attention_stages, stages) -> tuple[int, ...]:
@@ -355,7 +277,8 @@ def _normalize(images, net: Architecture):
     if images.shape[channel_axis()] != len(mean):
         # Gray or multispectral images have no statistics of their own: use those of gray.
         mean, std = (sum(mean) / len(mean),), (sum(std) / len(std),)
-    is_larger = net.larger is not None and net.larger[0] in images.shape[1:]
+    sides = images.shape[1:3] if channel_axis() == -1 else images.shape[2:]
+    is_larger = net.larger is not None and set(sides) == {net.larger[0]}
     return PixelNormalization(
         crop_ratio=net.larger[1] if is_larger else net.crop_ratio,
         interpolation=net.interpolation,
