@@ -71,7 +71,9 @@ def open_classifier(path: str | os.PathLike) -> Classifier:
         path = pathlib.Path(existing_path(path))
     except FileNotFoundError as error:
         near = did_you_mean(os.fspath(path), [name for one in list_checkpoints() for name in (one.name, one.model)])
-        raise FileNotFoundError(f"{error} Nor is it the name of published weights.{near}") from error
+        if not near:
+            raise
+        raise FileNotFoundError(f"{error}{near}") from error
     preprocessing = None
     if path.suffix == ".keras":
         model = load_keras_model(path)
