@@ -213,9 +213,16 @@ def small_pth(tmp_path_factory):
 def hub(small, monkeypatch):
     """The hub, with that file."""
     with serving(small) as server:
-        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.url)
-        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", server.url + "/{repo_id}/{filename}")
+        use_hub(server.url, monkeypatch)
         yield server
+
+
+def use_hub(url: str, monkeypatch) -> None:
+    """As the environment variable HF_ENDPOINT does before huggingface_hub is imported."""
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", url)
+    for module in ("constants", "file_download"):  # the second in older versions
+        name = f"huggingface_hub.{module}.HUGGINGFACE_CO_URL_TEMPLATE"
+        monkeypatch.setattr(name, url + "/{repo_id}/resolve/{revision}/{filename}", raising=False)
 
 
 @pytest.fixture
@@ -299,7 +306,7 @@ def test_a_file_that_is_gone_is_an_error_that_names_it(server, build, request, h
 
 
 def test_without_a_network_the_error_says_what_to_download_and_where_to_put_it(hub, small, home, monkeypatch):
-    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:9")  # where nobody listens
+    use_hub("http://127.0.0.1:9", monkeypatch)  # where nobody listens
     place = home / "seresnext26t_32x4d.bt_in1k.safetensors"
     address = "https://huggingface.co/timm/seresnext26t_32x4d.bt_in1k/resolve/main/model.safetensors"
     with pytest.raises(OSError, match=f"download {address} elsewhere and put it at {place}$"):
