@@ -176,8 +176,9 @@ _DOCUMENTATION = """
         weights: None for random weights. "imagenet", or the tag of one of `keras_senet.list_checkpoints("{name}")`, for
             published ones, downloaded once; with these the network is the one that they were trained in, and looks at images as
             it did. Or a path: of a `.weights.h5` or `.keras` file of this network, of a `.safetensors` or `.pth` file in one of
-            timm's layouts, or of one of the authors' `.caffemodel` files, none of which but `.keras` says how images are cut and
-            resized. A one-channel network gets the sums of the kernels of a three-channel one.
+            timm's layouts, or of one of the authors' `.caffemodel` files. Of these only `.keras` says how images are cut and
+            resized, and `.weights.h5` not even how they are normalized. A one-channel network gets the sums
+            of the kernels of a three-channel one.
         input_tensor: a Keras tensor to use as input, in place of a new one of `input_shape`.
         input_shape: shape of one image without the batch, `(H, W, C)` or, with the `"channels_first"` image data format,
             `(C, H, W)`; at least {net.min_size} x {net.min_size}. By default `({net.input_size}, {net.input_size}, 3)`, without
