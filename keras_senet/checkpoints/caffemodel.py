@@ -43,7 +43,7 @@ def read_caffemodel(path: str) -> dict[str, np.ndarray]:
         parameters = {}
         for layer in network.layer:
             parameters |= _of_layer(layer)
-    except (DecodeError, ValueError) as error:
+    except (DecodeError, IndexError, ValueError) as error:
         raise ValueError(f"{path} is damaged, or not a .caffemodel file: {error}") from error
     if not parameters:
         raise ValueError(f"{path} holds no parameters: it is damaged, or not a .caffemodel file of Caffe's current format.")

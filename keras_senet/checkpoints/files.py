@@ -22,7 +22,7 @@ from keras_senet.errors import existing_path, require
 
 DIGEST = "sha256"  # attribute of a file in our cache: what `digest` gave when it was written
 _LISTED = 5  # names in an error message
-_IN_HEAD = re.compile(r"(predictions|last_linear|fc\d*|classifier)[./]")
+_BEFORE_CLASSIFIER = re.compile(r"fc\d+/")  # layers of the top that only our own files have
 _IN_BACKBONE = re.compile(r"stem_|stage\d")
 
 
@@ -171,7 +171,8 @@ def assign(model: keras.Model, weights: Weights, head: bool = True) -> None:
     if not head:
         needed = {name: path for name, path in needed.items() if not weights.in_classifier(name)}
         # Without the top, a network has none of the layers before its classifier either.
-        given = {name: value for name, value in given.items() if name in needed or not _IN_HEAD.match(name)}
+        of_top = {name for name in given if weights.in_classifier(name) or _BEFORE_CLASSIFIER.match(name)}
+        given = {name: value for name, value in given.items() if name in needed or name not in of_top}
     if other := [name for name in sorted(weights.layers - {layer.name for layer in model.layers}) if _IN_BACKBONE.match(name)]:
         raise ValueError(
             f"The weights in {weights.path} are not those of {model.name}, which does not have the layers {_some(other)}. They "
