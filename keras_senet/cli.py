@@ -191,12 +191,12 @@ def _print_table(columns: list[str], rows: list[list[str]]) -> None:
 
 def _models(options) -> None:
     """List the networks, or the published weights for them."""
-    from keras_senet import models
+    from keras_senet.models.constructor import find_model, list_models
 
     if options.checkpoints:
         _list_checkpoints(options.json)
         return
-    summaries = {name: inspect.getdoc(models.find_model(name)).splitlines()[0] for name in models.list_models()}
+    summaries = {name: inspect.getdoc(find_model(name)).splitlines()[0] for name in list_models()}
     if options.json:
         _print_json(summaries)
     else:
@@ -226,7 +226,7 @@ def _info(options) -> None:
 
     from keras_senet.analysis import profile
     from keras_senet.export.classifier import load_keras_model
-    from keras_senet.models import find_model, image_shape
+    from keras_senet.models.constructor import find_model, image_shape
     from keras_senet.training import EXCITATION
 
     if options.paper == bool(options.model):
@@ -396,7 +396,7 @@ def _export(options) -> None:
 def _convert(options) -> None:
     """Turn weights of PyTorch or Caffe, of a network as timm or the authors have it, into a .keras file."""
     from keras_senet.files import replacing
-    from keras_senet.models import find_model, image_shape
+    from keras_senet.models.constructor import find_model, image_shape
 
     if not options.output.endswith(".keras"):
         raise ValueError(f"OUTPUT must end in .keras. Received: {options.output}")

@@ -5,7 +5,7 @@ import itertools
 import math
 
 from keras_senet.analysis.cost import profile
-from keras_senet.models import find_model, image_shape
+from keras_senet.models.constructor import find_model, image_shape
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_senet.errors import did_you_mean, existing_path, require
-from keras_senet.models import find_model, find_published, list_checkpoints
+from keras_senet.models.constructor import find_model, find_published, list_checkpoints
 from keras_senet.preprocessing import Preprocessing, decode_predictions, preprocessing_for
 
 LABELS_FILE = "labels.txt"

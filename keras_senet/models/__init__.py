@@ -2,7 +2,7 @@
 
 # In the order in which they are listed.
 # isort: off
-from keras_senet.models.constructor import find_model, find_published, image_shape, list_checkpoints, list_models
+from keras_senet.models.constructor import list_checkpoints, list_models
 from keras_senet.models.resnet import (
     SENet154,
     SEResNet18,
@@ -72,9 +72,6 @@ __all__ = [
     "SEVGG16",
     "SEWideResNet",
     "SEWideResNet16_8",
-    "find_model",
-    "find_published",
-    "image_shape",
     "list_checkpoints",
     "list_models",
 ]

@@ -23,7 +23,7 @@ from keras_senet.analysis import profile
 from keras_senet.errors import require
 from keras_senet.export.classifier import LABELS_FILE, open_classifier
 from keras_senet.files import replacing, write_text
-from keras_senet.models import find_model, image_shape
+from keras_senet.models.constructor import find_model, image_shape
 from keras_senet.preprocessing import preprocessing_for
 from keras_senet.training.evaluate import evaluate, metrics
 from keras_senet.training.optimization import optimizer
