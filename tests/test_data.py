@@ -1,5 +1,6 @@
 """Datasets and pipelines on real images and on files that are broken on purpose."""
 
+import itertools
 import shutil
 
 import numpy as np
@@ -97,16 +98,27 @@ def test_random_windows_are_those_of_the_paper():
 
 
 def test_a_folder_without_parts_holds_out_a_fifth_of_each_class(image_folder):
-    train, held_out = (data.load(str(image_folder), part) for part in ("train", "held-out"))
-    assert (train.size, held_out.size) == (16, 4)
-    names = [{example[0] for example in part.examples(None).as_numpy_iterator()} for part in (train, held_out)]
-    assert not names[0] & names[1]
+    parts = [data.load(str(image_folder), part) for part in ("train", "held-out", "all")]
+    assert [part.size for part in parts] == [16, 4, 20]
+    train, held_out, both = ({example[0] for example in part.examples(None).as_numpy_iterator()} for part in parts)
+    assert not train & held_out
+    assert train | held_out == both
+
+
+def test_classes_that_are_numbers_are_in_their_order(image_folder):
+    """As in the folders of ImageNet-v2."""
+    (image_folder / "dark").rename(image_folder / "10")
+    (image_folder / "bright").rename(image_folder / "9")
+    images = data.load(str(image_folder), "all")
+    assert images.class_names == ["9", "10"]
+    pixels, labels = arrays(data.evaluation_batches(images, Preprocessing(8), 20))
+    np.testing.assert_array_equal(labels.argmax(axis=1), pixels.mean(axis=(1, 2, 3)) < 128)
 
 
 def test_a_folder_may_have_its_parts_apart(image_folder, tmp_path):
     for part in ("train", "val"):
         shutil.copytree(image_folder, tmp_path / "apart" / part)
-    assert [data.load(str(tmp_path / "apart"), part).size for part in ("train", "held-out")] == [20, 20]
+    assert [data.load(str(tmp_path / "apart"), part).size for part in ("train", "held-out", "all")] == [20, 20, 40]
     (tmp_path / "empty" / "val").mkdir(parents=True)
     shutil.copytree(image_folder, tmp_path / "empty" / "train")
     with pytest.raises(ValueError, match="holds no images"):
@@ -124,35 +136,120 @@ def damage(folder) -> set[str]:
     return {str(truncated), str(text)}
 
 
+@pytest.fixture
+def many_images(image_folder):
+    """The folder with 150 images in each class."""
+    for file in list(image_folder.glob("*/*.jpg")):
+        for copy in range(14):
+            shutil.copyfile(file, file.with_stem(f"{file.stem}_{copy}"))
+    return image_folder
+
+
 @pytest.mark.parametrize("augmentation", ["crop", "none"])
-def test_damaged_images_are_named_and_skipped_in_training(image_folder, augmentation):
-    damaged = damage(image_folder)
-    images = data.load(str(image_folder), "train")
-    with pytest.warns(UserWarning, match="Skipped .* damaged") as warned:
-        batches = list(data.training_batches(images, 16, 7, augmentation=augmentation).take(4))  # two epochs of 14
-    assert {name for name in damaged if any(name in str(warning.message) for warning in warned)} == damaged
-    assert all(labels.shape == (7, 2) for _, labels in batches)
+def test_damaged_images_are_named_and_replaced_in_training(many_images, augmentation):
+    damaged = damage(many_images)
+    images = data.load(str(many_images), "train")
+    with pytest.warns(UserWarning, match="Left out .* damaged") as warned:
+        pixels, labels = arrays(data.training_batches(images, 16, 40, augmentation=augmentation, flip=False).take(6))
+    assert {name for name in damaged if any(name in str(warning.message) for warning in warned)} == images.damaged == damaged
+    assert labels.shape == (240, 2)
+    # What takes their places has its own labels.
+    np.testing.assert_array_equal(pixels.mean(axis=(1, 2, 3)) < 128, labels[:, images.class_names.index("dark")] == 1)
+    if augmentation == "none":
+        assert len(set(map(bytes, pixels))) <= 20  # with nothing that is not there
 
 
-def test_damaged_images_are_skipped_in_evaluation(image_folder):
-    for name in range(9):
-        (image_folder / "dark" / f"{name}.jpg").write_bytes(b"")
-    images = data.load(str(image_folder), "held-out")
-    with pytest.warns(UserWarning, match="Skipped"):
-        pixels, _ = arrays(data.evaluation_batches(images, Preprocessing(16), 2))
-    assert 2 <= len(pixels) < 4
-
-
-def test_a_folder_of_damaged_images_only_ends_the_training(image_folder):
-    for file in image_folder.glob("*/*.jpg"):
-        file.write_bytes(b"nothing")
-    images = data.load(str(image_folder), "train")
+def test_damaged_images_are_left_out_of_evaluation(many_images):
+    names = {example[0].decode() for example in data.load(str(many_images), "held-out").examples(None).as_numpy_iterator()}
+    broken = min(names)
+    open(broken, "wb").close()
+    images = data.load(str(many_images), "held-out")
     with (
-        pytest.warns(UserWarning, match="Skipped"),
-        pytest.raises(ValueError, match="^None of the 16 images"),
+        pytest.raises(ValueError, match=f"1 of the {images.size} images cannot be decoded, over 1 %.*{broken}"),
+        data.plain_errors(),
+        pytest.warns(UserWarning, match="Left out"),
+    ):
+        list(data.evaluation_batches(images, Preprocessing(16), 7))
+    images = data.load(str(many_images), "train")
+    for example, _ in zip(images.examples(None).as_numpy_iterator(), range(2), strict=False):
+        open(example[0], "wb").close()
+    with pytest.warns(UserWarning, match="Left out"):
+        pixels, labels = arrays(data.evaluation_batches(images, Preprocessing(16), 7))
+    assert len(pixels) == len(labels) == images.size - 2
+
+
+def test_over_one_percent_of_damaged_images_end_the_training(many_images):
+    for file in list(many_images.glob("*/1_*.jpg")):
+        file.write_bytes(b"nothing")
+    images = data.load(str(many_images), "train")
+    with (
+        pytest.warns(UserWarning, match="Left out"),
+        pytest.raises(ValueError, match="^3 of the 240 images cannot be decoded, over 1 %: repair or remove them"),
         data.plain_errors(),
     ):
-        next(iter(data.training_batches(images, 16, 4)))
+        list(data.training_batches(images, 16, 10).take(24))
+
+
+def test_training_goes_on_at_any_batch(digits):
+    def batches(count, **position):
+        made = data.training_batches(digits("held-out"), 8, 70, augmentation="shift", seed=3, **position).take(count)
+        return list(made.as_numpy_iterator())
+
+    whole = batches(12)  # two epochs of five, and two batches
+    for later, at in ((batches(9, step=3), 3), (batches(4, epoch=1, step=3), 8)):
+        for (pixels, labels), (expected, expected_labels) in zip(later, whole[at:], strict=True):
+            np.testing.assert_array_equal(pixels, expected)
+            np.testing.assert_array_equal(labels, expected_labels)
+
+
+def test_workers_share_each_batch_of_a_single_one(digits):
+    def batches(size, **share):
+        made = data.training_batches(digits("held-out"), 8, size, augmentation="shift", seed=3, **share).take(7)
+        return [sorted(map(bytes, pixels)) for pixels, _ in made.as_numpy_iterator()]
+
+    shares = zip(*(batches(20, workers=3, worker=worker) for worker in range(3)), strict=True)
+    assert [sorted(itertools.chain(*share)) for share in shares] == batches(60)
+    parts = [data.evaluation_batches(digits("held-out"), Preprocessing(8), 50, workers=3, worker=worker) for worker in range(3)]
+    assert sum(len(arrays(part)[0]) for part in parts) == 360
+
+
+def test_workers_read_files_of_their_own_where_the_data_does_not_fit_into_memory(digits, data_dir, monkeypatch):
+    monkeypatch.setattr("keras_senet.data.sources._memory", lambda: 0)
+    images = data.load("digits", "held-out", data_dir)
+    batches = list(data.training_batches(images, 8, 60, augmentation="none", flip=False).take(6).as_numpy_iterator())
+    every = sorted(map(bytes, arrays(data.evaluation_batches(digits("held-out"), Preprocessing(8), 360))[0]))
+    assert sorted(map(bytes, np.concatenate([pixels for pixels, _ in batches]))) == every
+
+
+def test_balanced_classes_are_equally_frequent(image_folder):
+    for file in list((image_folder / "dark").iterdir())[2:]:
+        file.unlink()
+    images = data.load(str(image_folder), "train")
+    assert images.size == 9
+    shares = []
+    for balanced in (False, True):
+        labels = arrays(data.training_batches(images, 8, 9, balanced=balanced, batches_per_epoch=50).take(50))[1]
+        shares.append(labels.mean(axis=0)[images.class_names.index("dark")])
+    assert shares == pytest.approx([1 / 9, 1 / 2], abs=0.07)
+
+
+def test_repeated_images_are_augmented_anew(digits):
+    pixels, labels = arrays(data.training_batches(digits("held-out"), 16, 90, augmentation="shift", repeats=3).take(1))
+    same = labels.reshape(30, 3, 10)
+    assert (same == same[:, :1]).all()
+    assert not (pixels[0] == pixels[1]).all()
+
+
+def test_a_data_service_does_the_work(image_folder):
+    dispatcher = tf.data.experimental.service.DispatchServer()
+    address = dispatcher.target.split("://")[1]
+    worker = tf.data.experimental.service.WorkerServer(tf.data.experimental.service.WorkerConfig(address))
+    images = data.load(str(image_folder), "train")
+    served = data.training_batches(images, 16, 4, augmentation="none", flip=False, data_service=dispatcher.target)
+    local = data.training_batches(images, 16, 4, augmentation="none", flip=False)
+    one, other = (sorted(map(bytes, arrays(batches.take(4))[0])) for batches in (served, local))
+    assert one == other
+    del worker
 
 
 def test_reading_one_image_says_what_is_wrong(image_folder):

@@ -7,6 +7,7 @@ from keras_senet.data.pipeline import (
     list_images,
     plain_errors,
     read_image,
+    ten_crops,
     training_batches,
 )
 from keras_senet.data.sources import LabelledImages, load
@@ -20,5 +21,6 @@ __all__ = [
     "load",
     "plain_errors",
     "read_image",
+    "ten_crops",
     "training_batches",
 ]

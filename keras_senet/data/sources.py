@@ -1,18 +1,19 @@
 """Where labelled images come from: tensorflow-datasets by name, or a folder with one sub-folder of images a class."""
 
+import collections
 import dataclasses
 import os
 import pathlib
 import re
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import tensorflow as tf
 
 from keras_senet.errors import did_you_mean, existing_path, require
 
-HELD_OUT = "held-out"
+HELD_OUT, ALL = "held-out", "all"
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 _HELD_OUT_NAMES = ("validation", "val", "test")
 _SHUFFLE_BUFFER = 10_000  # encoded images; about 1 GB of ImageNet
@@ -23,17 +24,20 @@ class LabelledImages:
     """Images with labels, still encoded.
 
     Attributes:
-        examples: function from a seed, or None for the order of storage, to a `tf.data.Dataset` of (name, source, label): two
-            strings and an int64 scalar. With a seed, each pass over it has a new order.
+        examples: function `examples(seed, workers=1, worker=0)` to a `tf.data.Dataset` of (name, source, label): two strings and
+            an int64 scalar, in an order that the seed, an int64 tensor, decides, or in that of storage where it is None. Several
+            workers share the images. The name is that of the image's file, where the dataset knows it.
         read: function from such a source to the encoded image, two string tensors.
         size: number of images.
         class_names: the labels' names.
+        damaged: names of images that could not be decoded when they were read.
     """
 
-    examples: Callable[[int | None], tf.data.Dataset]
+    examples: Callable[..., tf.data.Dataset]
     read: Callable[[tf.Tensor], tf.Tensor]
     size: int
     class_names: list[str]
+    damaged: set[str] = dataclasses.field(default_factory=set)
 
 
 def load(dataset: str, split: str = "train", data_dir: str | None = None) -> LabelledImages:
@@ -43,8 +47,9 @@ def load(dataset: str, split: str = "train", data_dir: str | None = None) -> Lab
         dataset: "digits", 1,797 handwritten digits that need no download; any classification dataset of tensorflow-datasets,
             such as "cifar10"; or the path of a folder: `<folder>/<class>/<image>`, or with the parts apart
             `<folder>/train/<class>/<image>` and `<folder>/validation/...` (or `val`, `test`). Where they are not apart, about a
-            fifth of each class, chosen by the file names, is held out. Write "./digits" for a folder with a dataset's name.
-        split: "train"; "held-out", which is the validation part, or the test part of a dataset without one; for
+            fifth of each class, chosen by the file names, is held out. Classes have the order of their names, or of their
+            numbers where all are numbers. Write "./digits" for a folder with a dataset's name.
+        split: "train"; "held-out", which is the validation part, or the test part of a dataset without one; "all"; for
             tensorflow-datasets also any split that it understands, such as "train[:10%]".
         data_dir: where tensorflow-datasets keeps its data, by default `~/tensorflow_datasets`.
 
@@ -61,13 +66,6 @@ def load(dataset: str, split: str = "train", data_dir: str | None = None) -> Lab
     >>> keras_senet.data.load("digits", "held-out").size
     360
     """
-    images = _load(dataset, split, data_dir)
-    if not images.size:
-        raise ValueError(f"The part {split!r} of {dataset} holds no images.")
-    return images
-
-
-def _load(dataset: str, split: str, data_dir: str | None) -> LabelledImages:
     if dataset.startswith((".", "~", os.sep)):
         return _load_folder(pathlib.Path(existing_path(os.path.expanduser(dataset))), split)
     tfds = require("tensorflow_datasets", "train")
@@ -101,60 +99,93 @@ def _load_tfds(tfds, dataset: str, split: str, data_dir: str | None) -> Labelled
     except (KeyError, ValueError) as error:
         raise ValueError(f"The dataset {dataset!r} has no split {split!r}; it has {list(builder.info.splits)}.") from error
 
-    def examples(seed):
-        encoded = builder.as_dataset(
+    if not size:
+        raise ValueError(f"The part {split!r} of {dataset} holds no images.")
+    name = "file_name" if "file_name" in builder.info.features else "tfds_id"
+
+    def encoded(**reading):
+        dataset = builder.as_dataset(
             split=split,
-            shuffle_files=seed is not None,
+            shuffle_files="shuffle_seed" in reading,
             decoders={"image": tfds.decode.SkipDecoding()},
-            read_config=tfds.ReadConfig(shuffle_seed=seed, add_tfds_id=True),
+            read_config=tfds.ReadConfig(add_tfds_id=True, try_autocache=False, shuffle_reshuffle_each_iteration=False, **reading),
         )
-        encoded = encoded.map(lambda example: (example["tfds_id"], example["image"], tf.cast(example["label"], tf.int64)))
-        return encoded if seed is None else encoded.shuffle(min(size, _SHUFFLE_BUFFER), seed=seed)
+        return dataset.map(lambda example: (example[name], example["image"], tf.cast(example["label"], tf.int64)))
+
+    share_of_dataset = size / max(1, builder.info.splits.total_num_examples)
+    if builder.info.dataset_size * share_of_dataset < _memory() / 4:
+        return LabelledImages(_examples_of(encoded().cache(), size), tf.identity, size, builder.info.features["label"].names)
+
+    def examples(seed, workers=1, worker=0):
+        # Each worker reads files of its own.
+        share = {"input_context": tf.distribute.InputContext(workers, worker)} if workers > 1 else {}
+        if seed is None:
+            return encoded(**share)
+        return encoded(shuffle_seed=seed, **share).shuffle(_SHUFFLE_BUFFER, seed=seed, reshuffle_each_iteration=False)
 
     return LabelledImages(examples, tf.identity, size, builder.info.features["label"].names)
 
 
 def _load_folder(folder: pathlib.Path, split: str) -> LabelledImages:
-    if split not in ("train", HELD_OUT):
-        raise ValueError(f"A folder of images has the splits 'train' and {HELD_OUT!r}. Received: split={split!r}")
+    if split not in ("train", HELD_OUT, ALL):
+        raise ValueError(f"A folder of images has the splits 'train', {HELD_OUT!r} and {ALL!r}. Received: split={split!r}")
     train = folder / "train"
     held_out = next((folder / name for name in _HELD_OUT_NAMES if (folder / name).is_dir()), None)
     parts_are_apart = train.is_dir() and held_out is not None
-    files = _files_of_classes((train if split == "train" else held_out) if parts_are_apart else folder)
     if parts_are_apart:
-        class_names = sorted(_files_of_classes(train))
+        files = _files_of_classes(*{"train": [train], HELD_OUT: [held_out], ALL: [train, held_out]}[split])
+        class_names = _in_order(_files_of_classes(train))
         if not files.keys() <= set(class_names):
             raise ValueError(f"{held_out} has classes that {train} has not: {sorted(files.keys() - set(class_names))}.")
     else:
-        class_names = sorted(files)
-        files = {name: _part_of_class(part, split) for name, part in files.items()}
+        files = {name: _part_of_class(part, split) for name, part in _files_of_classes(folder).items()}
+        class_names = _in_order(files)
     if len(class_names) < 2:
         raise ValueError(
             f"{folder} must hold one sub-folder of images ({', '.join(IMAGE_SUFFIXES)}) for each class, and at least two. "
             f"Found: {class_names or 'none'}."
         )
     paths = [str(file) for name in files for file in files[name]]
+    if not paths:
+        raise ValueError(f"The part {split!r} of {folder} holds no images.")
     labels = [class_names.index(name) for name in files for _ in files[name]]
 
-    def examples(seed):
-        listed = tf.data.Dataset.from_tensor_slices((paths, paths, tf.constant(labels, tf.int64)))
-        return listed if seed is None else listed.shuffle(len(paths), seed=seed)
-
-    return LabelledImages(examples, tf.io.read_file, len(paths), class_names)
+    listed = tf.data.Dataset.from_tensor_slices((paths, paths, tf.constant(labels, tf.int64)))
+    return LabelledImages(_examples_of(listed, len(paths)), tf.io.read_file, len(paths), class_names)
 
 
-def _files_of_classes(folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
+def _examples_of(listed: tf.data.Dataset, size: int) -> Callable[..., tf.data.Dataset]:
+    """The function `LabelledImages.examples` of a dataset that fits into memory: all workers see all, and take turns."""
+
+    def examples(seed, workers=1, worker=0):
+        ordered = listed if seed is None else listed.shuffle(size, seed=seed, reshuffle_each_iteration=False)
+        return ordered.shard(workers, worker)
+
+    return examples
+
+
+def _memory() -> int:
+    """Bytes of this machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _in_order(class_names: Iterable[str]) -> list[str]:
+    """As text; but as numbers where all are, as in the folders of ImageNet-v2: class 10 is the eleventh."""
+    return sorted(class_names, key=int if all(name.isdecimal() for name in class_names) else None)
+
+
+def _files_of_classes(*folders: pathlib.Path) -> dict[str, list[pathlib.Path]]:
     """The image files of each class, classes without any left out."""
-    files = {
-        part.name: sorted(file for file in part.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
-        for part in sorted(folder.iterdir())
-        if part.is_dir()
-    }
+    files = collections.defaultdict(list)
+    for part in (part for folder in folders for part in sorted(folder.iterdir()) if part.is_dir()):
+        files[part.name] += sorted(file for file in part.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
     return {name: part for name, part in files.items() if part}
 
 
 def _part_of_class(files: list[pathlib.Path], split: str) -> list[pathlib.Path]:
     """The fifth of a class that is held out, or the rest; by a hash of the names, so that new files do not move old ones far."""
+    if split == ALL:
+        return files
     by_hash = sorted(files, key=lambda file: zlib.crc32(file.name.encode()))
     count = max(1, len(files) // 5)
     return by_hash[:count] if split == HELD_OUT else by_hash[count:]
