@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: the words after `keras-senet`; by default those of the process.
 
     Returns:
-        The exit status: 0; 2 after an error, with one line on stderr; 130 after Ctrl-C.
+        The exit status: 0; 2 after an error, with one line on stderr; 130 after Ctrl-C, and 143 after SIGTERM in training.
     """
     warnings.formatwarning = lambda message, *_, **__: f"keras-senet: warning: {message}\n"
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
         options.run(options)
     except KeyboardInterrupt as interrupt:
         print(f"keras-senet: {interrupt}".rstrip(": "), file=sys.stderr)
-        return 130
+        return 143 if type(interrupt).__name__ == "Terminated" else 130
     except BrokenPipeError:  # whoever reads our output, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
@@ -65,6 +65,8 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="keras-senet", description="Squeeze-and-Excitation networks: train, evaluate, export.")
+    from keras_senet.training import RECIPES, STRATEGIES
+
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     def add(run, example: str) -> argparse.ArgumentParser:
@@ -92,14 +94,25 @@ def _parser() -> argparse.ArgumentParser:
     sub = add(_train, "--model SEResNet20 --dataset digits --epochs 2 --batch-size 64 --learning-rate 0.1 --output runs/digits")
     sub.add_argument("--output", required=True, help="folder of the run, new or empty")
     sub.add_argument("--config", help="config.json of a run to repeat; other flags take precedence over it")
+    sub.add_argument("--recipe", choices=tuple(RECIPES), help="defaults for the flags below, as published")
+    sub.add_argument("--resume", action="store_true", help="go on with the run in the folder, if there is one")
+    sub.add_argument("--save-every", type=int, metavar="STEPS", help="save the state after so many steps, too")
+    sub.add_argument("--keep", type=int, default=3, help="states to keep (default: 3)")
+    sub.add_argument("--strategy", default="auto", choices=STRATEGIES, help="devices to train on (default: auto)")
+    sub.add_argument("--hosts", type=lambda text: text.split(","), metavar="HOST:PORT,...", help="address of each worker")
+    sub.add_argument("--worker", type=int, help="number of this worker among the hosts, from 0")
+    sub.add_argument("--data-service", metavar="ADDRESS", help="tf.data service that reads and augments the training images")
     _add_recipe(sub)
 
     sub = add(_evaluate, "saved_models/seresnet20_digits/model.tflite --dataset digits")
     _add_network(sub)
     sub.add_argument("--dataset", required=True, help="name of a tensorflow-datasets dataset, or a folder of images")
-    sub.add_argument("--split", default="held-out", help="part to evaluate on (default: held-out)")
+    sub.add_argument("--split", default="held-out", help="part to evaluate on, or all (default: held-out)")
     sub.add_argument("--data-dir", help="folder of tensorflow-datasets")
     sub.add_argument("--batch-size", type=int, default=64, help="images at a time (default: 64)")
+    sub.add_argument("--ten-crop", action="store_true", help="average over corners, centre and their mirror images")
+    sub.add_argument("--labels", metavar="FILE.json", help="labels in place of the dataset's, several an image, as those of ReaL")
+    sub.add_argument("--confusion", metavar="FILE.png", help="draw which class is taken for which")
     _add_json(sub)
 
     sub = add(_predict, "saved_models/seresnet20_digits/model.tflite examples/digits")
@@ -132,6 +145,7 @@ def _add_network(sub: argparse.ArgumentParser) -> None:
         metavar="NETWORK",
         help="a .keras file, a .tflite file, the folder of a SavedModel, or a name from keras-senet models --checkpoints",
     )
+    sub.add_argument("--image-size", type=int, help="height and width of the image, pixels (default: the network's)")
     sub.add_argument(
         "--crop-ratio", type=float, help="share of the image's shorter side to look at (default: the network's, or by image size)"
     )
@@ -308,23 +322,24 @@ def _compare_with_paper(as_json: bool) -> None:
 
 def _train(options) -> None:
     """Train a network and keep all that the run made in one folder."""
-    from keras_senet.training import Recipe, train
+    from keras_senet.training import RECIPES, Recipe, read_recipe, train
 
     names = {field.name for field in dataclasses.fields(Recipe)}
-    chosen = {}
-    if options.config:
-        try:
-            chosen = json.loads(pathlib.Path(existing_path(options.config)).read_text())["recipe"]
-            unknown = sorted(chosen.keys() - names)
-        except (AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
-            raise ValueError(f"{options.config} is not the config.json of a run.") from error
-        if unknown:
-            raise ValueError(f"{options.config} has settings that this version does not know: {', '.join(unknown)}.")
-    chosen |= {name: value for name, value in vars(options).items() if name in names}
+    chosen, given = {}, {name: value for name, value in vars(options).items() if name in names}
+    config = options.config
+    if options.resume and not (config or options.recipe or given):
+        config = os.path.join(options.output, "config.json")
+    if config is not None:
+        if options.recipe:
+            raise ValueError("--recipe says what --config says already: leave one of them out.")
+        chosen = dataclasses.asdict(read_recipe(existing_path(config)))
+    chosen |= given
     missing = [f"--{name}" for name in ("model", "dataset") if name not in chosen]
     if missing:
         raise ValueError(f"{' and '.join(missing)} must be given. See: keras-senet train --help")
-    measured = train(Recipe(**chosen), options.output)
+    make = RECIPES[options.recipe] if options.recipe else Recipe
+    where = ("resume", "save_every", "keep", "strategy", "hosts", "worker", "data_service")
+    measured = train(make(**chosen), options.output, **{name: getattr(options, name) for name in where})
     for name, result in measured.items():
         print(f"{options.output}/{name}.keras: top-1 accuracy {result['top1']:.2%}, epoch {result['epoch']}")
 
@@ -332,21 +347,31 @@ def _train(options) -> None:
 def _evaluate(options) -> None:
     """Measure the accuracy of a network, trained or exported."""
     from keras_senet import data, training
+    from keras_senet.training.pictures import draw_confusion
 
+    if options.labels and options.confusion:
+        raise ValueError("--labels and --confusion: where an image has several labels, none is taken for another. Choose one.")
     images = data.load(options.dataset, options.split, options.data_dir)
-    measured = training.evaluate(_open_classifier(options), images, options.batch_size)
+    measured = training.evaluate(
+        _open_classifier(options), images, options.batch_size, ten_crop=options.ten_crop, labels=options.labels
+    )
+    summary = measured.summary()
     if options.json:
-        _print_json(measured)
+        _print_json(summary | ({} if options.labels else {"per_class": measured.per_class}))
     else:
-        percents = [f"{measured[name]:.2%}" if name in measured else "" for name in ("top1", "top5")]
-        _print_table(["images", "top-1", "top-5", "loss"], [[str(measured["images"]), *percents, f"{measured['loss']:.4f}"]])
+        texts = {"images": "{}", "top1": "{:.2%}", "top5": "{:.2%}", "loss": "{:.4f}", "calibration_error": "{:.4f}"}
+        titles = {"top1": "top-1", "top5": "top-5", "calibration_error": "calibration error"}
+        row = [texts[name].format(value) for name, value in summary.items()]
+        _print_table([titles.get(name, name) for name in summary], [row])
+    if options.confusion:  # last: what may have taken hours is said whatever becomes of the picture
+        draw_confusion(measured.confusion, images.class_names, options.confusion)
 
 
 def _open_classifier(options):
     """The network that the command names, looking at what the command says."""
     from keras_senet import export
 
-    classifier = export.open_classifier(options.network)
+    classifier = export.open_classifier(options.network, options.image_size)
     chosen = {name: value for name in ("crop_ratio", "interpolation") if (value := getattr(options, name)) is not None}
     return dataclasses.replace(classifier, preprocessing=dataclasses.replace(classifier.preprocessing, **chosen))
 

@@ -93,9 +93,13 @@ def test_a_published_network_classifies_by_its_name(run, tmp_path, monkeypatch):
     index = {str(number): [f"n{number}", f"thing {number}"] for number in range(1000)}
     monkeypatch.setattr("keras.src.applications.imagenet_utils.CLASS_INDEX", index)
     image = sorted(SAMPLES.glob("*.png"))[0]
-    ((prediction,), (cropped,)) = (
+    ((prediction,), (cropped,), (resized,)) = (
         json.loads(run("predict", name, image, "--top", 1, "--json", *more)[1])
-        for name, more in (("SEResNeXt26T", ()), ("seresnext26t_32x4d.bt_in1k", ("--crop-ratio", 0.5)))
+        for name, more in (
+            ("SEResNeXt26T", ()),
+            ("seresnext26t_32x4d.bt_in1k", ("--crop-ratio", 0.5)),
+            ("SEResNeXt26T", ("--image-size", 96)),
+        )
     )
     network = keras_senet.SEResNeXt26T()
     pixels = keras_senet.data.read_image(image, keras_senet.Preprocessing(224, 0.875, "bicubic"))
@@ -103,7 +107,7 @@ def test_a_published_network_classifies_by_its_name(run, tmp_path, monkeypatch):
     (found,) = prediction["classes"]
     assert found["class"] == f"thing {probabilities.argmax()}"
     np.testing.assert_allclose(found["probability"], probabilities.max(), rtol=1e-4)
-    assert cropped != prediction
+    assert prediction not in (cropped, resized)
     monkeypatch.setattr("keras.src.applications.imagenet_utils.CLASS_INDEX", None)
     monkeypatch.setattr("keras.src.applications.imagenet_utils.CLASS_INDEX_PATH", "http://127.0.0.1:9/none.json")
     monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path))
@@ -198,6 +202,35 @@ def test_the_shipped_network_is_as_accurate_as_its_card_says(run, data_dir):
         assert measured["top1"] >= 0.985
         assert f"{measured['top1']:.2%}" in card
     assert sum(file.stat().st_size for file in DEMO.glob("model.*")) < 3_000_000
+
+
+def test_evaluation_as_a_user_types_it(run, fails, data_dir, digits, tmp_path, capsys):
+    digits("train")
+    capsys.readouterr()  # what preparing them printed
+    command = ("evaluate", DEMO / "model.keras", "--dataset", "digits", "--split", "test[:60]", "--data-dir", data_dir)
+    picture = tmp_path / "confusion.png"
+    centre = json.loads(run(*command, "--json", "--confusion", picture)[1])
+    assert centre.keys() == {"images", "top1", "top5", "loss", "calibration_error", "per_class"}
+    assert centre["per_class"].keys() == set(map(str, range(10)))
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    for flags in (("--ten-crop", "--crop-ratio", 0.9), ("--image-size", 40)):
+        other = json.loads(run(*command, *flags, "--json")[1])
+        assert other["images"] == 60
+        assert other["loss"] != centre["loss"]
+    titles, values = run(*command)[1].splitlines()
+    assert titles.split() == ["images", "top-1", "top-5", "loss", "calibration", "error"]
+    assert values.split()[:2] == ["60", f"{centre['top1']:.2%}"]
+
+    names = [name.decode() for name, *_ in digits("test[:60]").examples(None).as_numpy_iterator()]
+    labels = tmp_path / "labels.json"
+    labels.write_text(json.dumps({name: list(range(10)) if index < 40 else [] for index, name in enumerate(names)}))
+    assert run(*command, "--labels", labels)[1].split() == ["images", "top-1", "40", "100.00%"]
+    assert json.loads(run(*command, "--labels", labels, "--json")[1]) == {"images": 40, "top1": 1.0}
+    labels.write_text("[[1]]")
+    assert "labels for 1 images, but the data has 60" in fails(*command, "--labels", labels)
+    assert "Choose one" in fails(*command, "--labels", labels, "--confusion", picture)
+    assert "'labels.json'" in fails(*command, "--labels", tmp_path / "label.json")
+    assert "takes images of 32 x 32" in fails("evaluate", DEMO / "model.tflite", *command[2:], "--image-size", 40)
 
 
 def test_misspelt_names_get_suggestions(fails, tmp_path, data_dir):

@@ -3,18 +3,13 @@
 import csv
 import dataclasses
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import keras
 import numpy as np
 import pytest
 from conftest import DEMO
 
-from keras_senet import Preprocessing, data, export, training
+from keras_senet import training
 from keras_senet.training.optimization import WarmUp, learning_rate, optimizer
 
 
@@ -25,8 +20,8 @@ def weights(path):
 def test_a_run_folder_holds_all_of_the_run(run_folder, recipe):
     names = {file.name for file in run_folder.iterdir()}
     assert names == {
-        *("config.json", "history.csv", "labels.txt", "learning_curve.png", "logs", "metrics.json"),
-        *("best.keras", "last.keras"),
+        *("config.json", "history.csv", "labels.txt", "learning_curve.png", "logs", "metrics.json", "report.md", "states"),
+        *("best.keras", "last.keras", "confusion.png", "mistakes.png"),
     }
     config = json.loads((run_folder / "config.json").read_text())
     assert training.Recipe(**config["recipe"]) == recipe
@@ -67,18 +62,6 @@ def test_training_can_start_from_weights(run_folder, recipe, tmp_path):
     for one, other in zip(trained.trainable_weights, start.trainable_weights, strict=True):
         np.testing.assert_array_equal(one, other)
     assert measured["last"]["images"] == first["images"] == 60
-
-
-def test_the_metrics_are_those_of_numpy(run_folder, data_dir):
-    images = data.load("digits", "test[:60]", data_dir)
-    classifier = export.open_classifier(run_folder / "last.keras")
-    pixels, labels = next(iter(data.evaluation_batches(images, Preprocessing(8), 60)))
-    probabilities, truth = classifier.probabilities(pixels.numpy()), labels.numpy().argmax(axis=1)
-    ranks = (-probabilities).argsort(axis=1)
-    measured = training.evaluate(classifier, images, batch_size=16)
-    assert measured["top1"] == pytest.approx((ranks[:, 0] == truth).mean())
-    assert measured["top5"] == pytest.approx((ranks[:, :5] == truth[:, None]).any(axis=1).mean())
-    assert measured["loss"] == pytest.approx(-np.log(probabilities[np.arange(60), truth]).mean(), rel=1e-4)
 
 
 def test_the_step_schedule_is_the_papers():
@@ -157,36 +140,3 @@ def test_a_loss_that_is_no_number_ends_the_run(recipe, tmp_path):
     with pytest.raises(ValueError, match="lower the learning rate"):
         training.train(dataclasses.replace(recipe, learning_rate=1e30), tmp_path / "nan")
     assert not (tmp_path / "nan" / "last.keras").exists()
-
-
-def test_a_network_for_other_classes_is_refused(run_folder, image_folder):
-    with pytest.raises(ValueError, match="10 classes, but the data has 2"):
-        training.evaluate(export.open_classifier(run_folder / "last.keras"), data.load(str(image_folder)))
-
-
-def test_ctrl_c_leaves_the_last_finished_epoch(recipe, data_dir, tmp_path):
-    folder = tmp_path / "interrupted"
-    flags = [f"--{key.replace('_', '-')}={value}" for key, value in dataclasses.asdict(recipe).items() if value is not None]
-    flags = [flag for flag in flags if not flag.startswith(("--flip", "--epochs"))]
-    command = [sys.executable, "-c", "import keras_senet_command as c; c.main()", "train", *flags, "--no-flip", "--epochs=500"]
-    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
-    run = subprocess.Popen(
-        [*command, f"--output={folder}"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # Tests that run in the background of a shell hand on that Ctrl-C is to be ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    until = time.monotonic() + 120
-    while not (folder / "last.keras").exists() and time.monotonic() < until:
-        time.sleep(0.1)
-    run.send_signal(signal.SIGINT)
-    _, errors = run.communicate(timeout=60)
-    assert run.returncode == 130, errors
-    assert errors.count("\n") == 1
-    assert f"is {folder / 'last.keras'}" in errors
-    assert keras.saving.load_model(folder / "last.keras").output_shape == (None, 10)
-    assert (folder / "learning_curve.png").exists()
-    assert not [name for name in os.listdir(folder) if "partial" in name]

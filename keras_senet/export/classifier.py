@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_senet.errors import did_you_mean, existing_path, require
-from keras_senet.models.constructor import find_model, find_published, list_checkpoints
+from keras_senet.models.constructor import find_model, find_published, image_shape, list_checkpoints
 from keras_senet.preprocessing import Preprocessing, decode_predictions, preprocessing_for
 
 LABELS_FILE = "labels.txt"
@@ -31,21 +31,25 @@ class Classifier:
         preprocessing: the size of those images, and which part of a picture they show.
         classes: number of its classes.
         class_names: their names; "class 0" and so on where they are not known.
+        labels_file: the file that holds these names; None if there is none.
     """
 
     probabilities: Callable[[np.ndarray], np.ndarray]
     preprocessing: Preprocessing
     classes: int
     class_names: list[str]
+    labels_file: pathlib.Path | None = None
 
 
-def open_classifier(path: str | os.PathLike) -> Classifier:
+def open_classifier(path: str | os.PathLike, image_size: int | None = None) -> Classifier:
     """Opens a network that was trained, exported or published.
 
     Args:
         path: a `.keras` file, a `.tflite` file with float32 input and output, or the folder of a SavedModel that
             `keras_senet.export.saved_model` wrote. Or, where there is no such file, the name of one of
             `keras_senet.list_checkpoints()`, or of a network, for its published weights.
+        image_size: height and width of the images that it shall take, pixels; by default those that it was made for. Exported
+            networks take no others, nor do those with fully connected layers between feature map and classifier.
 
     Returns:
         A `Classifier`. Its class names are the lines of the file labels.txt in the same folder, if there is one, and those of
@@ -54,7 +58,8 @@ def open_classifier(path: str | os.PathLike) -> Classifier:
 
     Raises:
         FileNotFoundError: if there is nothing at `path`.
-        ValueError: if it is damaged, of another kind, or not an image classifier with a fixed square input.
+        ValueError: if it is damaged, of another kind, or not an image classifier with a fixed square input; or if it cannot take
+            images of `image_size`.
         ImportError: if a `.tflite` file is to be opened and ai-edge-litert is not installed.
 
     Example:
@@ -64,7 +69,8 @@ def open_classifier(path: str | os.PathLike) -> Classifier:
     (1, 10)
     """
     if not os.path.exists(path) and (checkpoint := find_published(os.fspath(path))) is not None:
-        model = find_model(checkpoint.model)(weights=checkpoint.name, classes=checkpoint.classes)
+        shape = None if image_size is None else image_shape(image_size)
+        model = find_model(checkpoint.model)(weights=checkpoint.name, classes=checkpoint.classes, input_shape=shape)
         names = _imagenet_names() if checkpoint.classes == 1000 else _numbers(checkpoint.classes)
         return Classifier(run_keras(model), preprocessing_of(model), checkpoint.classes, names)
     try:
@@ -77,6 +83,8 @@ def open_classifier(path: str | os.PathLike) -> Classifier:
     preprocessing = None
     if path.suffix == ".keras":
         model = load_keras_model(path)
+        if image_size is not None:
+            model = _at_size(model, image_size, path)
         preprocessing = preprocessing_of(model)
         run, input_shape, output_shape = run_keras(model), model.input_shape, model.output_shape
     elif path.suffix == ".tflite":
@@ -85,8 +93,23 @@ def open_classifier(path: str | os.PathLike) -> Classifier:
         run, input_shape, output_shape = open_saved_model(path)
     else:
         raise ValueError(f"{path} is neither a .keras file, nor a .tflite file, nor the folder of a SavedModel.")
-    image_size, classes = classifier_sizes(input_shape, output_shape, path)
-    return Classifier(run, preprocessing or Preprocessing(image_size), classes, read_labels(path, classes) or _numbers(classes))
+    size, classes = classifier_sizes(input_shape, output_shape, path)
+    if image_size not in (None, size):
+        raise ValueError(f"{path} takes images of {size} x {size} pixels and no others. Open the .keras file that it came from.")
+    names = read_labels(path, classes)
+    labels_file = path.with_name(LABELS_FILE) if names else None
+    return Classifier(run, preprocessing or Preprocessing(size), classes, names or _numbers(classes), labels_file)
+
+
+def _at_size(model: keras.Model, image_size: int, owner: object) -> keras.Model:
+    """A copy of `model`, with its weights, for images of another size."""
+    try:
+        copy = keras.models.clone_model(model, input_tensors=keras.Input((image_size, image_size, 3)))
+        copy.set_weights(model.get_weights())
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{owner} cannot take images of {image_size} x {image_size} pixels: {reason}") from error
+    return copy
 
 
 def preprocessing_of(model: keras.Model) -> Preprocessing:

@@ -1,7 +1,22 @@
 """Training and evaluation around `model.fit`."""
 
-from keras_senet.training.evaluate import evaluate
-from keras_senet.training.recipe import EXCITATION, Recipe
-from keras_senet.training.train import DivergedError, build, train
+from keras_senet.training.evaluate import Evaluation, evaluate
+from keras_senet.training.network import build
+from keras_senet.training.recipe import EXCITATION, RECIPES, Recipe
+from keras_senet.training.strategies import STRATEGIES, open_devices
+from keras_senet.training.train import DivergedError, Terminated, read_recipe, train
 
-__all__ = ["EXCITATION", "DivergedError", "Recipe", "build", "evaluate", "train"]
+__all__ = [
+    "EXCITATION",
+    "RECIPES",
+    "STRATEGIES",
+    "DivergedError",
+    "Evaluation",
+    "Recipe",
+    "Terminated",
+    "build",
+    "evaluate",
+    "open_devices",
+    "read_recipe",
+    "train",
+]

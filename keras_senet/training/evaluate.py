@@ -1,9 +1,49 @@
-"""How often a network is right."""
+"""How often a network is right, and how well it knows when it is."""
+
+import dataclasses
+import os
+from collections.abc import Iterator
 
 import keras
+import numpy as np
 
 from keras_senet.data import LabelledImages, evaluation_batches, plain_errors
+from keras_senet.data.relabel import relabelled
 from keras_senet.export import Classifier
+
+_BINS = 15  # of the calibration error, as in its source
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` found.
+
+    Attributes:
+        images: number of images that could be decoded.
+        top1: share of them for which the most probable class is right, in [0, 1].
+        top5: share of them for which one of the five most probable classes is right; None for five classes or fewer.
+        loss: mean cross-entropy, nats.
+        calibration_error: mean difference, over 15 bins of equal width, between how sure the network is of its most probable
+            class and how often that is right, weighted by the images in each bin; in [0, 1].
+        per_class: by the name of each class that has images, the share of these for which it is the most probable.
+        confusion: number of images by true class (rows) and most probable class (columns), int64 of shape `(classes, classes)`.
+
+    With labels from a file only the first two are defined, and the others are None.
+
+    Source: Guo et al., "On Calibration of Modern Neural Networks", arXiv 1706.04599, equation 3.
+    """
+
+    images: int
+    top1: float
+    top5: float | None = None
+    loss: float | None = None
+    calibration_error: float | None = None
+    per_class: dict[str, float] | None = None
+    confusion: np.ndarray | None = None
+
+    def summary(self) -> dict[str, float]:
+        """The numbers that are defined and stand for all images: `images`, `top1` and so on."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, (int, float))}
 
 
 def metrics(classes: int) -> list[keras.metrics.Metric]:
@@ -12,35 +52,99 @@ def metrics(classes: int) -> list[keras.metrics.Metric]:
     return [top1, keras.metrics.TopKCategoricalAccuracy(5, name="top5")] if classes > 5 else [top1]
 
 
-def evaluate(classifier: Classifier, images: LabelledImages, batch_size: int = 64) -> dict[str, float]:
-    """Accuracy on the centre of each image.
+def evaluate(
+    classifier: Classifier,
+    images: LabelledImages,
+    batch_size: int = 64,
+    *,
+    ten_crop: bool = False,
+    labels: str | os.PathLike | None = None,
+) -> Evaluation:
+    """Accuracy on the centre of each image, or on ten crops of it.
 
     Args:
         classifier: a network in any form, from `keras_senet.export.open_classifier`; what it looks at is its `preprocessing`.
         images: labelled images, from `keras_senet.data.load`.
-        batch_size: images at a time.
+        batch_size: images, or about so many crops of images, at a time.
+        ten_crop: whether to average the probabilities of the squares in the corners and the centre and of their mirror images.
+        labels: a JSON file with labels in place of those of `images`, of any number for each image, one of which the most
+            probable class must be; images with none are left out. It holds a list of class indices for each image: in an object
+            by file name, or in a list in the order of the sorted file names, as the real.json that was published for ImageNet.
 
     Returns:
-        `top1` and, for more than five classes, `top5`, shares in [0, 1]; `loss`, the mean cross-entropy in nats; `images`, the
-        number of images that could be decoded.
+        An `Evaluation`.
 
     Raises:
-        ValueError: if the network has another number of classes than the data.
+        ValueError: if the classes of the network are not those of the data, if images have no label, or if the file of labels
+            does not fit.
+
+    Source: ten crops, Krizhevsky et al., "ImageNet Classification with Deep Convolutional Neural Networks" (2012), section 4.1;
+        labels from a file, Beyer et al., "Are we done with ImageNet?", arXiv 2006.07159, section 3.
 
     Example:
 
     >>> digits = keras_senet.export.open_classifier("saved_models/seresnet20_digits/model.tflite")
-    >>> keras_senet.training.evaluate(digits, keras_senet.data.load("digits", "held-out"))["images"]
+    >>> keras_senet.training.evaluate(digits, keras_senet.data.load("digits", "held-out")).images
     360
     """
-    if classifier.classes != len(images.class_names):
-        raise ValueError(f"The network has {classifier.classes} classes, but the data has {len(images.class_names)}.")
+    _check_classes(classifier, images)
+    if labels is not None:
+        images = relabelled(images, labels)
+        outputs = _outputs(classifier, images, batch_size, ten_crop)
+        right = [label.max(axis=1)[np.arange(len(label)), probabilities.argmax(axis=1)] for probabilities, label in outputs]
+        right = np.concatenate(right)
+        return Evaluation(images=len(right), top1=float(right.mean()))
     measured = [*metrics(classifier.classes), keras.metrics.CategoricalCrossentropy(name="loss")]
-    count = 0
+    truth, predicted, confidence = [], [], []
+    for probabilities, label in _outputs(classifier, images, batch_size, ten_crop):
+        if not label.any(axis=1).all():
+            raise ValueError("Some images have no label: evaluate on another split.")
+        for metric in measured:
+            metric.update_state(label, probabilities)
+        truth.append(label.argmax(axis=1))
+        predicted.append(probabilities.argmax(axis=1))
+        confidence.append(probabilities.max(axis=1))
+    truth, predicted, confidence = map(np.concatenate, (truth, predicted, confidence))
+    confusion = np.zeros((classifier.classes, classifier.classes), np.int64)
+    np.add.at(confusion, (truth, predicted), 1)
+    classes = zip(images.class_names, confusion.diagonal(), confusion.sum(axis=1), strict=True)
+    return Evaluation(
+        images=len(truth),
+        **{metric.name: float(metric.result()) for metric in measured},
+        calibration_error=_calibration_error(confidence, truth == predicted),
+        per_class={name: float(right / count) for name, right, count in classes if count},
+        confusion=confusion,
+    )
+
+
+def _check_classes(classifier: Classifier, images: LabelledImages) -> None:
+    theirs = images.class_names
+    if classifier.classes != len(theirs):
+        raise ValueError(f"The network has {classifier.classes} classes, but the data has {len(theirs)}.")
+    if classifier.labels_file is None or classifier.class_names == theirs:
+        return
+    index = next(index for index, name in enumerate(theirs) if name != classifier.class_names[index])
+    raise ValueError(
+        f"Class {index} is {classifier.class_names[index]!r} in {classifier.labels_file}, but {theirs[index]!r} in the data: "
+        "evaluate on data with the classes that the network was trained on, in the same order; or correct that file, if only the "
+        "names differ."
+    )
+
+
+def _outputs(
+    classifier: Classifier, images: LabelledImages, batch_size: int, ten_crop: bool
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Probabilities `(N, classes)` and labels, batch by batch."""
+    if ten_crop:
+        batch_size = max(1, batch_size // 10)
     with plain_errors():
-        for pixels, labels in evaluation_batches(images, classifier.preprocessing, batch_size):
-            probabilities = classifier.probabilities(pixels.numpy())
-            for metric in measured:
-                metric.update_state(labels.numpy(), probabilities)
-            count += len(probabilities)
-    return {metric.name: float(metric.result()) for metric in measured} | {"images": count}
+        for pixels, label in evaluation_batches(images, classifier.preprocessing, batch_size, ten_crop=ten_crop):
+            crops = pixels.numpy().reshape(-1, *pixels.shape[-3:])
+            probabilities = classifier.probabilities(crops).reshape(len(pixels), -1, classifier.classes)
+            yield probabilities.mean(axis=1), label.numpy()
+
+
+def _calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
+    """A bin holds its upper bound and not its lower, as in the source."""
+    bins = np.digitize(confidence, np.arange(1, _BINS) / _BINS, right=True)
+    return float(np.abs(np.bincount(bins, weights=right - confidence)).sum() / len(confidence))

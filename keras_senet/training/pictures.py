@@ -1,6 +1,7 @@
 """Pictures of a run: how the network learned, and what it says of images."""
 
 import csv
+import heapq
 import math
 import os
 import pathlib
@@ -14,7 +15,7 @@ from keras_senet.files import replacing
 
 
 def draw_learning_curve(history: str | os.PathLike, path: str | os.PathLike) -> None:
-    """Draws loss and top-1 error by epoch, of the training and the held-out part.
+    """Draws loss and top-1 error by epoch, of the training and the held-out part, and the learning rate if it is known.
 
     Args:
         history: the history.csv of a run; where it has no finished epoch, nothing is drawn.
@@ -24,16 +25,30 @@ def draw_learning_curve(history: str | os.PathLike, path: str | os.PathLike) -> 
     rows = list(csv.DictReader(history.read_text().splitlines())) if history.exists() else []
     if not rows:
         return
-    figure = _figure(9, 3.5)
-    epochs = [int(row["epoch"]) + 1 for row in rows]
-    panels = (("loss", "Loss", float), ("top1", "Top-1 error, %", lambda top1: 100 * (1 - float(top1))))
-    for axes, (quantity, title, value) in zip(figure.subplots(1, 2), panels, strict=True):
-        for column, part in ((quantity, "training"), (f"val_{quantity}", "held out")):
-            axes.plot(epochs, [value(row[column]) for row in rows], label=part)
-        axes.set(title=title, xlabel="epoch", yscale="log" if quantity == "loss" else "linear")
-        axes.locator_params(axis="x", integer=True)
+
+    def column(name: str) -> np.ndarray:
+        return np.array([float(row[name]) for row in rows])
+
+    panels = {
+        "Loss": {"training": column("loss"), "held out": column("val_loss")},
+        "Top-1 error, %": {"training": 100 * (1 - column("top1")), "held out": 100 * (1 - column("val_top1"))},
+    }
+    if "learning_rate" in rows[0]:
+        panels["Learning rate"] = {"": column("learning_rate")}
+    figure = _figure(4.5 * len(panels), 3.5)
+    for axes, (title, lines) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
+        for part, values in lines.items():
+            axes.plot(column("epoch") + 1, values, label=part, marker="o" if len(rows) == 1 else None)
+        axes.set(title=title, xlabel="epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.grid(alpha=0.3)
-        axes.legend()
+        if len(lines) > 1:
+            axes.legend()
+        if title == "Loss":
+            axes.set_yscale("log")
+            axes.minorticks_off()
+            axes.yaxis.set_major_locator(require("matplotlib.ticker", "train").LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter("{x:g}")
     _save(figure, path)
 
 
@@ -54,6 +69,68 @@ def draw_predictions(images: Sequence[np.ndarray], captions: Sequence[str], path
     for axes, image, caption in zip(grid, images, captions, strict=False):
         axes.imshow(image / 255)
         axes.set_title(textwrap.fill(caption, 20), fontsize=9)
+    _save(figure, path)
+
+
+def most_wrong(
+    images: np.ndarray,
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    before: Sequence[tuple[float, np.ndarray, str]] = (),
+) -> list[tuple[float, np.ndarray, str]]:
+    """The 16 images for which a network is most sure of a wrong class, so that their pictures need not all be kept.
+
+    Args:
+        images: one batch, RGB pixels in [0, 255] of shape `(N, H, W, 3)`.
+        probabilities: what the network says of them, `(N, classes)`.
+        labels: their labels, one-hot `(N, classes)`.
+        class_names: names of the classes.
+        before: what this function gave for the batches before.
+
+    Returns:
+        For each image, the surest first: the probability of the wrong class, the image, and a caption for `draw_predictions`.
+
+    Example:
+
+    >>> images, probabilities, labels = np.zeros((1, 8, 8, 3)), np.array([[0.1, 0.9]]), np.array([[1, 0]])
+    >>> [caption for _, _, caption in most_wrong(images, probabilities, labels, ["cat", "dog"])]
+    ['dog 90.0%, is cat']
+    """
+    said, truth = probabilities.argmax(axis=1), labels.argmax(axis=1)
+    mistakes = []
+    for index in np.flatnonzero(said != truth):
+        probability = float(probabilities[index, said[index]])
+        caption = f"{class_names[said[index]]} {probability:.1%}, is {class_names[truth[index]]}"
+        mistakes.append((probability, np.array(images[index]), caption))  # a view would keep the batch
+    return heapq.nlargest(16, [*before, *mistakes], key=lambda mistake: mistake[0])
+
+
+def draw_confusion(confusion: np.ndarray, class_names: Sequence[str], path: str | os.PathLike) -> None:
+    """Draws which class is taken for which: the shade of a square is its share of the images of its true class.
+
+    Args:
+        confusion: number of images by true class (rows) and predicted class (columns), of shape `(classes, classes)`.
+        class_names: names of the classes; written, with the numbers of images, where there are at most 20 classes.
+        path: the picture, a `.png` file.
+    """
+    shares = confusion / np.maximum(1, confusion.sum(axis=1, keepdims=True))
+    classes = len(confusion)
+    few = classes <= 20
+    side = 2.5 + 0.45 * classes if few else 10
+    figure = _figure(side, side)
+    axes = figure.subplots()
+    # Roots show rare mistakes, and black even those of one pixel.
+    shade, colors = (np.sqrt, "Blues") if few else (np.cbrt, "inferno")
+    axes.imshow(shade(shares), cmap=colors, vmin=0, vmax=1, interpolation="nearest")
+    axes.set(xlabel="predicted class", ylabel="true class")
+    if few:
+        names = [textwrap.fill(name, 20) for name in class_names]
+        axes.set_xticks(range(classes), names, rotation=90)
+        axes.set_yticks(range(classes), names)
+        for row, column in np.argwhere(confusion):
+            color = "white" if shares[row, column] > 0.4 else "black"
+            axes.text(column, row, confusion[row, column], ha="center", va="center", color=color, fontsize=8)
     _save(figure, path)
 
 

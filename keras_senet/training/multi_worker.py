@@ -1,0 +1,96 @@
+"""What `fit` needs to train on several machines, which Keras does not support yet.
+
+Two places in Keras' TensorFlow trainer fail under `tf.distribute.MultiWorkerMirroredStrategy` (keras-team/keras issue 20585):
+
+- Before the first step it takes one batch to build the model. There it averages the images of all replicas, and a worker whose
+  part is wrapped as a `PerReplica` cannot be. One replica's batch shows the shapes just as well.
+- After each step it averages the losses and metrics of the replicas along their first axis. They are scalars and have none.
+
+When Keras works without this, tests/test_multi_worker.py fails and says so; then `repaired_fit` can go.
+
+And a third thing is not in Keras' hands: a worker that waits for one that has died may wait for ever. `watch` ends it.
+"""
+
+import contextlib
+import os
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from unittest import mock
+
+import tensorflow as tf
+from keras.src.backend.tensorflow import trainer as keras_trainer
+
+_SECONDS = 5  # between two looks at the other workers
+_PATIENCE = 4  # looks without an answer, after which a worker is given up
+
+
+@contextlib.contextmanager
+def repaired_fit() -> Iterator[None]:
+    """Within it `keras.Model.fit` and `evaluate` work on several machines."""
+    reduce, build = keras_trainer.reduce_per_replica, keras_trainer.TensorFlowTrainer._maybe_symbolic_build
+
+    def reduce_scalars(values, strategy, reduction):
+        if reduction == "concat":
+            return reduce(values, strategy, reduction)
+        return tf.nest.map_structure(lambda value: strategy.reduce("MEAN", value, axis=None), values)
+
+    def build_from_one_replica(self, iterator=None, data_batch=None):
+        if iterator is not None:
+            _, _, batches = next(iter(iterator))
+            local = self.distribute_strategy.experimental_local_results
+            data_batch = tf.nest.map_structure(lambda value: local(value)[0], next(batches))
+        build(self, data_batch=data_batch)
+
+    with (
+        mock.patch.object(keras_trainer, "reduce_per_replica", reduce_scalars),
+        mock.patch.object(keras_trainer.TensorFlowTrainer, "_maybe_symbolic_build", build_from_one_replica),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def watch(hosts: list[str], index: int, advice: str) -> Iterator[None]:
+    """Within it this process ends, with status 2 and one line, when another worker has ended.
+
+    TensorFlow notices by itself when a worker is gone, but not when that is the first one. Then all others wait inside
+    TensorFlow, where no exception reaches them: the process has to end.
+
+    Args:
+        hosts: "host:port" of each worker.
+        index: which of them this is.
+        advice: what the user can do; the end of the line.
+    """
+    over = threading.Event()
+
+    def look():
+        unanswered = dict.fromkeys(hosts[:index] + hosts[index + 1 :], 0)
+        while not over.wait(_SECONDS):
+            for host in unanswered:
+                unanswered[host] = 0 if _listens(host) else unanswered[host] + 1
+                if unanswered[host] == _PATIENCE and not over.is_set():
+                    print(f"keras-senet: error: {lost_worker(f'Worker {hosts.index(host)} ({host})')} {advice}", file=sys.stderr)
+                    sys.stderr.flush()
+                    os._exit(2)
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def lost_worker(which: str) -> str:
+    return f"{which} has ended, or its machine cannot be reached."
+
+
+def _listens(host: str) -> bool:
+    name, _, port = host.rpartition(":")
+    try:
+        socket.create_connection((name.strip("[]"), int(port)), timeout=_SECONDS).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,104 @@
+"""The network of a run: as it is saved, and as it is while it learns."""
+
+import re
+
+import keras
+
+from keras_senet.layers import PixelNormalization
+from keras_senet.models.constructor import find_model, image_shape
+from keras_senet.training.recipe import EXCITATION, Recipe
+
+
+def build(recipe: Recipe, classes: int) -> keras.Model:
+    """The network of a recipe.
+
+    Args:
+        recipe: says which network, for images of which size.
+        classes: number of classes.
+
+    Returns:
+        The network, with the weights that the recipe names or random ones.
+
+    Raises:
+        ValueError: if the network cannot be as the recipe has it.
+
+    Example:
+
+    >>> keras_senet.training.build(keras_senet.training.Recipe("SEResNet20", "digits"), classes=10).name
+    'seresnet20'
+    """
+    network = find_model(recipe.model)(
+        weights=recipe.weights,
+        input_shape=None if recipe.image_size is None else image_shape(recipe.image_size),
+        classes=classes,
+        **{name: getattr(recipe, name) for name in EXCITATION},
+    )
+    if recipe.zero_init:
+        for layer in last_normalizations(network):
+            layer.gamma.assign(keras.ops.zeros_like(layer.gamma))
+    return network
+
+
+def learner(network: keras.Model, recipe: Recipe) -> keras.Model:
+    """A copy of `network`, same weights, with what only training needs.
+
+    That is: the precision, synchronized normalization, stochastic depth (Huang et al., arXiv 1603.09382, section 3: the last
+    residual branch is left out for `recipe.stochastic_depth` of the images, the first for none), and for the binary loss a
+    sigmoid at the end.
+
+    Raises:
+        ValueError: if the network has no residual branches to leave out.
+    """
+    additions = residual_additions(network) if recipe.stochastic_depth else []
+    rates = {name: recipe.stochastic_depth * index / max(1, len(additions) - 1) for index, name in enumerate(additions)}
+
+    def copy(layer):
+        config = layer.get_config()
+        exact = isinstance(layer, PixelNormalization) or layer is network.layers[-1]
+        if recipe.precision != "float32" and not exact:
+            config["dtype"] = recipe.precision
+        if recipe.sync_bn and isinstance(layer, keras.layers.BatchNormalization):
+            config["synchronized"] = True
+        if recipe.loss == "binary" and layer is network.layers[-1]:
+            config["activation"] = "sigmoid"
+        return type(layer).from_config(config)
+
+    def call(layer, inputs, **kwargs):
+        if rates.get(layer.name):
+            branch, shortcut = inputs
+            # One draw for each image.
+            drop = keras.layers.Dropout(rates[layer.name], (None, 1, 1, 1), name=layer.name.replace("_add", "_drop_path"))
+            inputs = [drop(branch), shortcut]
+        return layer(inputs, **kwargs)
+
+    copied = keras.models.clone_model(network, clone_function=copy, call_function=call)
+    copied.set_weights(network.get_weights())
+    return copied
+
+
+def residual_additions(network: keras.Model) -> list[str]:
+    """The names of the layers that add residual branches, from input to output."""
+    names = [layer.name for layer in network.layers if layer.name.endswith("_add")]
+    if not names:
+        raise ValueError(f"`stochastic_depth` and `zero_init` are for networks of residual branches; {network.name} has none.")
+    return names
+
+
+def last_normalizations(network: keras.Model) -> list[keras.layers.BatchNormalization]:
+    """The last layer of each residual branch (Goyal et al., arXiv 1706.02677, section 5.1).
+
+    Raises:
+        ValueError: if the branches do not end in a normalization: one that is zero before a ReLU would not learn.
+    """
+    found = []
+    for addition in residual_additions(network):
+        block = re.escape(addition.removesuffix("_add"))
+        numbers = {}
+        for layer in network.layers:
+            if match := re.fullmatch(rf"({block}(?:_branch\d)?)_(bn|relu)(\d+)", layer.name):
+                numbers.setdefault(match[1], {}).setdefault(match[2], []).append(int(match[3]))
+        for branch, of in numbers.items():
+            if max(of["bn"]) in of.get("relu", []):
+                raise ValueError(f"`zero_init` is for residual branches that end in a normalization; {branch} does not.")
+            found.append(network.get_layer(f"{branch}_bn{max(of['bn'])}"))
+    return found

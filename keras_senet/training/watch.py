@@ -1,0 +1,153 @@
+"""Looking on at a training run: what TensorBoard shows of it, and how far it has come."""
+
+import datetime
+import os
+import pathlib
+import sys
+import time
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+from rich import progress
+
+from keras_senet.layers import SqueezeExcite
+
+# TensorFlow spends 240 bytes on each value of a histogram: without squeeze there can be 25 million of them in a layer.
+_VALUES_IN_A_HISTOGRAM = 2**16
+
+
+class Watch(keras.callbacks.TensorBoard):
+    """Keras' TensorBoard callback, which also shows augmented images and the gates of each SE layer.
+
+    In the folder logs, `train` and `validation` hold the numbers of each epoch, and `watch` the images at the first epoch of
+    `fit` and a histogram of each SE layer's gates after every epoch. Steps are epochs, from 0; a run that is resumed goes on.
+
+    Args:
+        folder: the folder of the run, in which the folder logs goes.
+        network: a functional model whose weights are the current ones whenever an epoch ends.
+        augmented: training images as the network is shown them, RGB pixels in [0, 255] of shape `(N, H, W, 3)`; at most 16
+            are drawn.
+        held_out: images whose gates are shown, likewise; all of them pass through the network in one batch.
+
+    Example:
+
+    >>> images, labels = np.random.randint(0, 256, (8, 8, 8, 3)), np.eye(8)
+    >>> model = keras_senet.SEResNet20(input_shape=(8, 8, 3), weights=None, classes=8)
+    >>> model.compile("sgd", "categorical_crossentropy", jit_compile=False)
+    >>> watch = keras_senet.training.watch.Watch("runs/example", model, augmented=images, held_out=images)
+    >>> history = model.fit(images, labels, callbacks=[watch], verbose=0)
+    """
+
+    def __init__(self, folder: str | os.PathLike, network: keras.Model, augmented: np.ndarray, held_out: np.ndarray):
+        logs = pathlib.Path(folder) / "logs"
+        super().__init__(logs)
+        # Not `train`: TensorBoard goes through the files of a folder one after the other, and these two are written at once.
+        self.writer = tf.summary.create_file_writer(str(logs / "watch"))
+        self.augmented = augmented
+        self.held_out = held_out
+        attention = [layer for layer in network.layers if isinstance(layer, SqueezeExcite)]
+        self.gates = keras.Model(network.inputs, {se.name: se.gates(se.input) for se in attention}) if attention else None
+        if self.gates:
+            self.gates.compile(jit_compile=False)  # XLA would compile for longer than it runs
+
+    def on_epoch_begin(self, epoch, logs=None):
+        super().on_epoch_begin(epoch, logs)
+        if self.augmented is not None:
+            with self.writer.as_default(step=epoch):
+                tf.summary.image("augmented_images", np.asarray(self.augmented) / 255, max_outputs=16)
+            self.writer.flush()
+            self.augmented = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)
+        if self.gates:
+            random = np.random.default_rng(epoch)
+            with self.writer.as_default(step=epoch):
+                for name, gates in self.gates.predict_on_batch(self.held_out).items():
+                    if gates.size > _VALUES_IN_A_HISTOGRAM:
+                        gates = random.choice(gates.ravel(), _VALUES_IN_A_HISTOGRAM)
+                    tf.summary.histogram(f"gates/{name}", gates)
+            self.writer.flush()
+
+
+class _Mark(NamedTuple):
+    """When so many steps of the whole run were done, in seconds of `time.perf_counter`."""
+
+    step: int
+    seconds: float
+
+
+class Progress(keras.callbacks.Callback):
+    """One line an epoch, on a terminal also a bar for the whole run, and `images_per_second` in the logs of each epoch.
+
+    The model must have a metric named `top1`.
+
+    Images a second are those of training alone, without validation and without the first batch of `fit`, in which the graph
+    is traced and compiled. The time left is that of all that remains, at the pace of all since that batch, validation included.
+
+    Callbacks that shall see `images_per_second` come after this one. `fit` does not tell callbacks of an exception, which
+    would leave the terminal without its cursor: call `fit` within `with progress.bar:`.
+
+    Args:
+        steps_per_epoch: batches in a whole epoch.
+        batch_size: images in a batch, on all devices together.
+        epochs: epochs in the whole run, those before it was resumed too.
+        first_step: batches that were already done of the first epoch of `fit`, in a run that is resumed within an epoch.
+
+    Example:
+
+    >>> images, labels = np.random.randint(0, 256, (8, 8, 8, 3)), np.eye(8)
+    >>> model = keras_senet.SEResNet20(input_shape=(8, 8, 3), weights=None, classes=8)
+    >>> top1 = keras.metrics.CategoricalAccuracy(name="top1")
+    >>> model.compile("sgd", "categorical_crossentropy", metrics=[top1], jit_compile=False)
+    >>> progress = keras_senet.training.watch.Progress(steps_per_epoch=2, batch_size=4, epochs=3)
+    >>> with progress.bar:
+    ...     history = model.fit(images, labels, batch_size=4, epochs=3, callbacks=[progress], verbose=0)
+    """
+
+    def __init__(self, steps_per_epoch: int, batch_size: int, epochs: int, first_step: int = 0):
+        super().__init__()
+        self.steps_per_epoch = steps_per_epoch
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.first_step = first_step
+        self.started = None
+        columns = (progress.BarColumn(bar_width=None), progress.TextColumn("{task.description}"))
+        self.bar = progress.Progress(*columns, expand=True, disable=not sys.stdout.isatty())
+        self.task = self.bar.add_task("starting", total=epochs * steps_per_epoch)
+
+    def on_train_begin(self, logs=None):
+        self.bar.start()
+
+    def on_train_end(self, logs=None):
+        self.bar.stop()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+        self.begun = self.reached = _Mark(epoch * self.steps_per_epoch + self.first_step, time.perf_counter())
+        self.steps_before = self.begun.step
+        self.first_step = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.started is None and self.reached.step > self.begun.step:
+            self.started = self.begun = self.reached  # the first batch is behind us
+        self.reached = _Mark(self.steps_before + batch + 1, time.perf_counter())
+        self.bar.update(self.task, completed=self.reached.step, description=self._line(logs))
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["images_per_second"] = self._images_per_second()
+        print(self._line(logs), flush=True)
+
+    def _images_per_second(self) -> float:
+        return self.batch_size * (self.reached.step - self.begun.step) / (self.reached.seconds - self.begun.seconds)
+
+    def _line(self, logs: dict[str, float]) -> str:
+        since = self.started or self.begun
+        pace = (time.perf_counter() - since.seconds) / (self.reached.step - since.step)
+        left = datetime.timedelta(seconds=round(pace * (self.epochs * self.steps_per_epoch - self.reached.step)))
+        parts = [f"epoch {self.epoch + 1}/{self.epochs}", f"loss {logs['loss']:.4f}  top1 {logs['top1']:.2%}"]
+        if "val_loss" in logs:
+            parts.append(f"held out: loss {logs['val_loss']:.4f}  top1 {logs['val_top1']:.2%}")
+        return "  ".join([*parts, f"{self._images_per_second():,.0f} images/s", f"{left} left"])

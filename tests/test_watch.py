@@ -1,0 +1,314 @@
+"""Looking on at a run: TensorBoard's files are read back, clocks are set by hand, and the report is rendered."""
+
+import contextlib
+import csv
+import dataclasses
+import functools
+import json
+import os
+import pty
+import re
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from markdown_it import MarkdownIt
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import keras_senet
+from keras_senet.training import Recipe
+from keras_senet.training.evaluate import metrics
+from keras_senet.training.pictures import draw_learning_curve, most_wrong
+from keras_senet.training.report import write_report
+from keras_senet.training.watch import Progress, Watch
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), np.uint8)
+LABELS = np.eye(10, dtype="float32")[np.arange(20) % 10]
+
+
+def small_network(**attention):
+    keras.utils.set_random_seed(0)
+    network = keras_senet.SEResNet20(input_shape=(8, 8, 3), weights=None, classes=10, **attention)
+    network.compile("sgd", "categorical_crossentropy", metrics=metrics(10), jit_compile=False)
+    return network
+
+
+def fit(network, epochs, callbacks, initial_epoch=0):
+    """Five batches of 4 images an epoch, and the same again held out."""
+    batches = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(4)
+    options = {"validation_data": batches, "shuffle": False, "verbose": 0}
+    return network.fit(batches, epochs=epochs, initial_epoch=initial_epoch, callbacks=callbacks, **options).history
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    """A run of two epochs that is resumed for a third one: its folder, its network and its history."""
+    folder = tmp_path_factory.mktemp("run")
+    network = small_network()
+    history = {}
+    for epochs, before in ((2, 0), (3, 2)):
+        table = keras.callbacks.CSVLogger(folder / "history.csv", append=True)
+        callbacks = [Progress(5, 4, 3), Watch(folder, network, augmented=IMAGES, held_out=IMAGES[:6]), table]
+        for name, values in fit(network, epochs, callbacks, initial_epoch=before).items():
+            history.setdefault(name, []).extend(values)
+    return folder, network, history
+
+
+def events(folder, part):
+    return EventAccumulator(str(folder / "logs" / part), size_guidance={"tensors": 0}).Reload()
+
+
+def series(accumulator, tag):
+    return {event.step: tf.make_ndarray(event.tensor_proto) for event in accumulator.Tensors(tag)}
+
+
+def test_tensorboard_has_every_number_of_every_epoch_before_and_after_a_resumption(watched):
+    folder, _, history = watched
+    rows = list(csv.DictReader((folder / "history.csv").open()))
+    accumulators = {part: events(folder, part) for part in ("train", "validation")}
+    assert set(history) == {*("loss", "top1", "top5", "val_loss", "val_top1", "val_top5", "images_per_second")}
+    for name, values in history.items():
+        part, tag = ("validation", name[4:]) if name.startswith("val_") else ("train", name)
+        shown = series(accumulators[part], f"epoch_{tag}")
+        assert list(shown) == [0, 1, 2]
+        assert list(shown.values()) == pytest.approx(values)
+        assert [float(row[name]) for row in rows] == pytest.approx(values)
+    assert series(accumulators["train"], "epoch_learning_rate")[2] == pytest.approx(0.01)
+
+
+def test_tensorboard_has_the_gates_of_each_se_layer(watched):
+    folder, network, _ = watched
+    accumulator = events(folder, "watch")
+    attention = [layer for layer in network.layers if layer.name.endswith("_se")]
+    assert {tag for tag in accumulator.Tags()["tensors"] if tag.startswith("gates")} == {f"gates/{se.name}" for se in attention}
+    maps = keras.Model(network.inputs, [se.input for se in attention])([IMAGES[:6]])
+    for se, features in zip(attention, maps, strict=True):
+        reduce, reduce_bias, expand, expand_bias = se.get_weights()
+        hidden = np.maximum(features.numpy().mean(axis=(1, 2)) @ reduce + reduce_bias, 0)
+        gates = 1 / (1 + np.exp(-(hidden @ expand + expand_bias)))
+        histograms = series(accumulator, f"gates/{se.name}")
+        assert list(histograms) == [0, 1, 2]
+        counts, edges = np.histogram(gates, bins=30)
+        np.testing.assert_allclose(histograms[2][:, 0], edges[:-1], rtol=1e-4)
+        assert histograms[2][:, 2].sum() == gates.size
+        assert np.abs(histograms[2][:, 2] - counts).sum() <= 4  # rounding moves a value over an edge
+        assert not np.array_equal(histograms[0], histograms[2])
+
+
+def test_tensorboard_has_the_augmented_images_at_the_first_epoch(watched):
+    shown = series(events(watched[0], "watch"), "augmented_images")
+    assert list(shown) == [0, 2]  # once each time that the run was started
+    width, height, *pictures = shown[0]
+    assert (width, height) == (b"8", b"8")
+    np.testing.assert_array_equal([tf.io.decode_png(picture) for picture in pictures], IMAGES[:16])
+
+
+def test_a_network_without_se_has_no_gates_to_show(tmp_path):
+    network = small_network(attention=None)
+    fit(network, 1, [Watch(tmp_path, network, augmented=IMAGES, held_out=IMAGES)])
+    assert events(tmp_path, "watch").Tags()["tensors"] == ["augmented_images"]
+    assert "epoch_loss" in events(tmp_path, "train").Tags()["tensors"]
+
+
+def test_gates_at_each_position_are_sampled(tmp_path):
+    inputs = keras.Input((128, 128, 3))
+    network = keras.Model(inputs, keras_senet.layers.SqueezeExcite(1, squeeze=None, name="everywhere")(inputs))
+    watch = Watch(tmp_path, network, augmented=IMAGES, held_out=np.ones((2, 128, 128, 3)))
+    watch.set_model(network)
+    watch.on_epoch_end(0, {})
+    assert series(events(tmp_path, "watch"), "gates/everywhere")[0][:, 2].sum() == 2**16 < 2 * 128 * 128 * 3
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Function that lets seconds pass."""
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    return lambda seconds: now.__setitem__(0, now[0] + seconds)
+
+
+LOGS = {"loss": 0.41266, "top1": 0.912}
+HELD_OUT = {"val_loss": 0.3, "val_top1": 0.931}
+
+
+def epoch(progress, number, clock, seconds):
+    """Batches that take so many seconds each, and 6 s of validation; what the callbacks after it see."""
+    progress.on_epoch_begin(number)
+    for batch, passed in enumerate(seconds):
+        clock(passed)
+        progress.on_train_batch_end(batch, LOGS)
+    clock(6)
+    logs = LOGS | HELD_OUT
+    progress.on_epoch_end(number, logs)
+    return logs
+
+
+def test_images_a_second_count_training_alone(clock):
+    progress = Progress(steps_per_epoch=4, batch_size=10, epochs=3)
+    # The first batch of the run took 100 s to compile.
+    assert epoch(progress, 0, clock, [100, 2, 2, 2])["images_per_second"] == pytest.approx(5)
+    assert epoch(progress, 1, clock, [1, 1, 2, 1])["images_per_second"] == pytest.approx(8)
+    alone = Progress(steps_per_epoch=1, batch_size=10, epochs=2)
+    assert [epoch(alone, number, clock, [4])["images_per_second"] for number in (0, 1)] == pytest.approx([2.5, 2.5])
+
+
+def test_a_pipe_gets_one_line_an_epoch_with_the_time_left(clock, capsys):
+    progress = Progress(steps_per_epoch=4, batch_size=10, epochs=60)
+    epoch(progress, 0, clock, [100, 2, 2, 2])
+    epoch(progress, 1, clock, [2, 2, 2, 2])
+    shown = "loss 0.4127  top1 91.20%  held out: loss 0.3000  top1 93.10%  5 images/s"
+    # 12 s for 3 steps, then 26 s for 7; 236 and 232 steps are left.
+    assert capsys.readouterr().out.splitlines() == [
+        f"epoch 1/60  {shown}  0:15:44 left",
+        f"epoch 2/60  {shown}  0:14:22 left",
+    ]
+
+
+def test_a_run_resumed_within_an_epoch_knows_where_it_is(clock, capsys):
+    progress = Progress(steps_per_epoch=4, batch_size=10, epochs=3, first_step=2)
+    epoch(progress, 1, clock, [100, 2])
+    assert progress.bar.tasks[0].completed == 8
+    epoch(progress, 2, clock, [1, 1, 1, 1])
+    assert progress.bar.tasks[0].completed == progress.bar.tasks[0].total == 12
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("epoch 2/3 ")
+    assert first.endswith("0:00:32 left")  # 4 steps at the pace of the one that counts: 2 s and 6 s of validation
+    assert second.endswith("0:00:00 left")
+
+
+def test_several_steps_in_one_execution_all_count(clock):
+    progress = Progress(steps_per_epoch=6, batch_size=10, epochs=1)
+    progress.on_epoch_begin(0)
+    for last_of_two in (1, 3, 5):
+        clock(4)
+        progress.on_train_batch_end(last_of_two, LOGS)
+    progress.on_epoch_end(0, logs := dict(LOGS))
+    assert logs["images_per_second"] == pytest.approx(5)
+
+
+def terminal_output(monkeypatch, run):
+    """What a terminal is sent while `run` runs, and whether Ctrl-C ended it."""
+    reader, writer = pty.openpty()
+    interrupted = False
+    with monkeypatch.context() as patch, os.fdopen(writer, "w") as terminal:
+        patch.setenv("TERM", "xterm")
+        patch.setattr(sys, "stdout", terminal)
+        patch.setattr("rich._console", None)  # which remembers that there was no terminal
+        try:
+            run()
+        except KeyboardInterrupt:
+            interrupted = True
+    sent = b""
+    with contextlib.suppress(OSError), os.fdopen(reader, "rb", buffering=0) as terminal:  # a closed terminal ends in an error
+        while received := terminal.read(1024):
+            sent += received
+    return sent.decode(), interrupted
+
+
+def test_a_terminal_gets_a_bar_and_its_cursor_back(monkeypatch, clock):
+    def run(interrupted):
+        progress = Progress(steps_per_epoch=4, batch_size=10, epochs=2)
+        with progress.bar:
+            progress.on_train_begin()
+            epoch(progress, 0, clock, [100, 2, 2, 2])
+            progress.bar.refresh()  # which else happens ten times a second
+            if interrupted:
+                raise KeyboardInterrupt
+            epoch(progress, 1, clock, [2, 2, 2, 2])
+            progress.on_train_end()
+
+    for interrupted in (False, True):
+        sent, was_interrupted = terminal_output(monkeypatch, functools.partial(run, interrupted))
+        assert was_interrupted == interrupted
+        text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", sent)
+        assert re.search(r"━+.* epoch 1/2  loss 0.4127  top1 91.20%  5 images/s  0:00:\d\d left", text)
+        assert "held out: loss 0.3000" in text
+        assert sent.rindex("\x1b[?25h") > sent.rindex("\x1b[?25l")  # shown after hidden
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """The folder of a run that never was, with the numbers that its report must show."""
+    recipe = Recipe("SEResNet20", "digits", epochs=2, batch_size=32, attention_stages=(4,), data_dir="a|b")
+    config = {"recipe": dataclasses.asdict(recipe), "parameters": 272095, "versions": {"keras": "3.15.1"}}
+    measured = {
+        "last": {"top1": 0.9, "top5": 0.99, "loss": 0.12345, "calibration_error": 0.021, "images": 1360, "epoch": 2},
+        "best": {"top1": 0.95, "top5": 1.0, "loss": 0.1, "calibration_error": 0.02, "images": 1360, "epoch": 1},
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "metrics.json").write_text(json.dumps(measured))
+    (tmp_path / "labels.txt").write_text("cat\ndog\n")
+    (tmp_path / "history.csv").write_text(
+        "epoch,images_per_second,learning_rate,loss,seconds,top1,val_loss,val_top1\n"
+        "0,400.0,0.6,1.5,60.4,0.5,1.2,0.6\n1,412.0,0.06,0.5,65.1,0.9,0.7,0.8\n"
+    )
+    return tmp_path
+
+
+def rendered(folder):
+    """The report as HTML; its tables as rows of cells."""
+    write_report(folder)
+    html = MarkdownIt("commonmark").enable("table").render((folder / "report.md").read_text())
+    rows = re.findall(r"<tr>(.*?)</tr>", html, re.DOTALL)
+    return html, [[re.sub("<.*?>", "", cell) for cell in re.findall(r"<t[hd]>(.*?)</t[hd]>", row)] for row in rows]
+
+
+def test_the_report_says_what_was_trained_and_how_good_it_is(finished):
+    html, rows = rendered(finished)
+    assert "<h1>SEResNet20 on <code>digits</code></h1>" in html
+    assert "90.00% of 1,360 held-out images after 2 epochs, which took 0:02:06 at 406 training images a second" in html
+    assert ["network", "epoch", "top-1", "top-5", "loss", "calibration error", "images"] in rows
+    assert ["last.keras", "2", "90.00%", "99.00%", "0.1235", "2.10%", "1,360"] in rows
+    assert ["best.keras", "1", "95.00%", "100.00%", "0.1000", "2.00%", "1,360"] in rows
+    for row in (["parameters", "272,095"], ["classes", "2"], ["keras", "3.15.1"]):
+        assert row in rows
+    chosen, usual = html.split("<details>")
+    for setting, part in (("batch_size", chosen), ("data_dir", chosen), ("momentum", usual), ("gate", usual)):
+        assert [f"<td>{setting}</td>" in one for one in (chosen, usual)] == [part is chosen, part is usual]
+    assert [row[:2] for row in rows if row[0] in ("data_dir", "attention_stages")] == [
+        ["attention_stages", "(4,)"],
+        ["data_dir", "a|b"],
+    ]
+
+
+def test_the_report_shows_what_there_is(finished):
+    html, _ = rendered(finished)
+    assert "<img" not in html
+    assert "Damaged" not in html
+    draw_learning_curve(finished / "history.csv", finished / "learning_curve.png")
+    (finished / "confusion.png").touch()
+    (finished / "damaged.txt").write_text("cat/*1*.jpg\ndog/<b>.jpg\n")
+    html, _ = rendered(finished)
+    assert re.findall('<img src="(.*?)"', html) == ["learning_curve.png", "confusion.png"]
+    assert "2 were left out" in html
+    assert "cat/*1*.jpg\ndog/&lt;b&gt;.jpg\n</code>" in html
+
+
+def test_the_learning_rate_is_drawn_where_it_is_known(finished):
+    def width():
+        draw_learning_curve(finished / "history.csv", finished / "curve.png")
+        return tf.io.decode_png((finished / "curve.png").read_bytes()).shape[1]
+
+    with_rate = width()
+    text = (finished / "history.csv").read_text()
+    (finished / "history.csv").write_text(text.replace("learning_rate", "rate"))
+    assert with_rate == 3 * width() / 2
+
+
+def test_the_most_wrong_images_are_those_of_numpy():
+    random = np.random.default_rng(0)
+    probabilities = random.dirichlet(np.ones(10), 100)
+    truth = random.integers(0, 10, 100)
+    images = random.random((100, 2, 2, 3))
+    worst = []
+    for batch in np.split(np.arange(100), 4):
+        worst = most_wrong(images[batch], probabilities[batch], np.eye(10)[truth[batch]], "abcdefghij", worst)
+    sure = np.where(probabilities.argmax(axis=1) == truth, 0, probabilities.max(axis=1))
+    order = np.argsort(-sure)[:16]
+    np.testing.assert_array_equal([image for _, image, _ in worst], images[order])
+    first = order[0]
+    said, true = ("abcdefghij"[index] for index in (probabilities[first].argmax(), truth[first]))
+    assert worst[0][2] == f"{said} {sure[first]:.1%}, is {true}"
