@@ -1,14 +1,38 @@
 """The examples, run as their users run them, on less data."""
 
+import asyncio
 import csv
+import importlib.util
 import json
 import os
+import shlex
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
-from conftest import ROOT
+import yaml
+from conftest import DEMO, ROOT
+
+from keras_senet import cli
+from keras_senet.training import RECIPES, read_recipe
+
+EXAMPLES = ROOT / "examples"
+MULTI_WORKER = EXAMPLES / "multi_worker"
+
+
+def run(example: str, *arguments) -> subprocess.CompletedProcess:
+    command = [sys.executable, EXAMPLES / example, *arguments]
+    return subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+
+
+def load(example: str):
+    """The module of an example."""
+    spec = importlib.util.spec_from_file_location(example.partition(".")[0], EXAMPLES / example)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.mark.slow
@@ -62,3 +86,139 @@ def test_a_mistake_in_the_ablation_study_is_one_line(tmp_path, digits, data_dir)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("ablation.py: error: There is no model 'SEResNt20'. Did you mean 'SEResNet20'")
     assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.slow
+def test_fine_tuning_ends_in_a_tflite_file_that_names_held_out_photographs(tmp_path):
+    done = run("finetune_folder.py", "--epochs", "2", "--output", tmp_path)
+    assert done.returncode == 0, done.stderr
+    recipe = read_recipe(tmp_path / "run" / "config.json")
+    assert recipe == RECIPES["finetune"](
+        "SEResNet20", str(tmp_path / "photographs"), weights=str(DEMO / "model.keras"), epochs=2, batch_size=16, image_size=32
+    )
+    *predictions, where = done.stdout.splitlines()[-6:]
+    parts = [line.replace(":", "").replace(",", "").split() for line in predictions]  # NAME of CLASS PREDICTED PERCENT
+    assert all((tmp_path / "photographs" / truth / name).exists() for name, _, truth, _, _ in parts)
+    assert sum(truth == predicted for _, _, truth, predicted, _ in parts) >= 4
+    assert all(50 <= float(percent.strip("%")) <= 100 for *_, percent in parts)
+    assert str(tmp_path / "run" / "report.md") in where
+    assert (tmp_path / "run" / "report.md").exists()
+
+
+def test_the_pieces_of_the_photographs_make_up_the_photographs(tmp_path):
+    from sklearn.datasets import load_sample_image
+
+    load("finetune_folder.py").cut_photographs(tmp_path)
+    for name in ("china", "flower"):
+        whole = load_sample_image(f"{name}.jpg")
+        seen = np.zeros(whole.shape[:2])
+        for file in (tmp_path / name).iterdir():
+            top, left = map(int, file.stem.split("-"))
+            piece = keras.utils.img_to_array(keras.utils.load_img(file))
+            window = (slice(top, top + piece.shape[0]), slice(left, left + piece.shape[1]))
+            assert np.abs(piece - whole[window]).mean() < 12  # JPEG loses something
+            seen[window] += 1
+        assert seen.max() == 1
+        assert seen.mean() > 0.85
+
+
+@pytest.mark.slow
+def test_the_paper_s_training_runs_on_made_up_photographs(tmp_path):
+    flags = ("--limit", "32", "--image-size", "32", "--model", "SEResNet18", "--output", tmp_path / "run")
+    done = run("train_imagenet.py", *flags)
+    assert done.returncode == 0, done.stderr
+    recipe = read_recipe(tmp_path / "run" / "config.json")
+    assert (recipe.model, recipe.image_size, recipe.epochs, recipe.batch_size) == ("SEResNet18", 32, 1, 16)
+    assert (recipe.learning_rate, recipe.base_batch_size, recipe.schedule, recipe.augmentation) == (0.6, 1024, "step", "crop")
+    assert len(list((tmp_path / "run-photographs" / "train").glob("*/*.jpg"))) == 32
+    error = 100 - 100 * json.loads((tmp_path / "run" / "metrics.json").read_text())["last"]["top1"]
+    assert f"top-1 error {error:.2f} %. The report is {tmp_path / 'run' / 'report.md'}" in done.stdout
+
+
+def test_imagenet_that_is_not_there_is_one_line(tmp_path):
+    done = run("train_imagenet.py", "--data-dir", tmp_path / "data", "--output", tmp_path / "run")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("train_imagenet.py: error: The dataset 'imagenet2012' could not be prepared")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_network(tmp_path, digits, data_dir):
+    digits("train")
+    flags = ["--train-split", "train[:128]", "--held-out-split", "test[:60]", "--image-size", "8", "--epochs", "1"]
+    done = run("multi_worker/two_processes.py", *flags, "--data-dir", data_dir, "--output", tmp_path / "run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"worker 0: {tmp_path / 'run' / 'last.keras'}: top-1 accuracy" in done.stdout
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["replicas"], config["batch_size_per_replica"]) == (2, 32)
+
+
+def test_when_one_of_two_processes_fails_both_end(tmp_path, monkeypatch, capfd):
+    module = load("multi_worker/two_processes.py")
+    # The first one ignores SIGTERM, as one that waits for the other does.
+    workers = """
+import os, pathlib, signal, sys, time
+if sys.argv[-1] == "0":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    pathlib.Path("pid").write_text(str(os.getpid()))
+    time.sleep(1000)
+while not pathlib.Path("pid").exists() or not pathlib.Path("pid").read_text():
+    time.sleep(0.1)
+print("here I end")
+sys.exit(3)
+"""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(module, "TRAIN", [sys.executable, "-c", workers])
+    monkeypatch.setattr(module, "SECONDS", 0.5)
+    monkeypatch.setattr(sys, "argv", ["two_processes.py"])
+    with pytest.raises(ExceptionGroup) as errors:
+        asyncio.run(module.main())
+    assert [str(error) for error in errors.value.exceptions] == ["worker 1 ended with status 3"]
+    assert "worker 1: here I end\n" in capfd.readouterr().out
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_the_kubernetes_job_gives_the_command_what_it_takes():
+    volume, service, job = yaml.safe_load_all((MULTI_WORKER / "kubernetes.yaml").read_text())
+    spec, pod = job["spec"], job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    program, *command = container["command"]
+    assert program == "keras-senet"
+    for index in range(spec["completions"]):
+        arguments = [word.replace("$(JOB_COMPLETION_INDEX)", str(index)) for word in container["args"]]
+        options = cli._parser().parse_args([*command, *arguments])
+        assert (options.strategy, options.resume, options.worker) == ("multi_worker", True, index)
+        assert options.recipe == "paper"
+    # https://kubernetes.io/docs/tasks/job/job-with-pod-to-pod-communication/
+    name, port = job["metadata"]["name"], container["ports"][0]["containerPort"]
+    pods = [f"{name}-{index}.{pod['subdomain']}:{port}" for index in range(spec["parallelism"])]
+    assert options.hosts == pods
+    assert spec["completionMode"] == "Indexed"
+    assert pod["subdomain"] == service["metadata"]["name"]
+    assert service["spec"]["clusterIP"] == "None"
+    assert service["spec"]["selector"].items() <= spec["template"]["metadata"]["labels"].items()
+    # All pods see the folder of the run.
+    (mount,), (shared,) = container["volumeMounts"], pod["volumes"]
+    assert mount["name"] == shared["name"]
+    assert shared["persistentVolumeClaim"]["claimName"] == volume["metadata"]["name"]
+    assert volume["spec"]["accessModes"] == ["ReadWriteMany"]
+    assert options.output.startswith(f"{mount['mountPath']}/")
+    assert options.data_dir.startswith(f"{mount['mountPath']}/")
+
+
+@pytest.mark.parametrize(("status", "again"), [(0, False), (2, False), (143, True)])
+def test_the_slurm_job_gives_the_command_what_it_takes_and_starts_again_when_it_was_stopped(tmp_path, status, again):
+    for name, end in (("srun", status), ("scontrol", 0)):
+        program = tmp_path / name
+        program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {shlex.quote(str(tmp_path))}/{name}.txt\nexit {end}\n')
+        program.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": "/home/someone", "SLURM_JOB_ID": "17"}
+    done = subprocess.run(["bash", MULTI_WORKER / "slurm.sh"], env=environment, check=False)
+    assert done.returncode == status
+    words = (tmp_path / "srun.txt").read_text().splitlines()
+    options = cli._parser().parse_args(words[words.index("keras-senet") + 1 :])
+    assert (options.strategy, options.resume, options.recipe) == ("multi_worker", True, "paper")
+    assert options.output.startswith("/home/someone/")
+    scontrol = tmp_path / "scontrol.txt"
+    assert (scontrol.read_text() if scontrol.exists() else None) == ("requeue\n17\n" if again else None)
