@@ -2,11 +2,13 @@
 
 import contextlib
 import dataclasses
+import functools
 import os
 import re
 import subprocess
 from collections.abc import Callable
 
+import keras
 import tensorflow as tf
 
 STRATEGIES = ("auto", "single", "mirrored", "multi_worker", "tpu")
@@ -45,12 +47,31 @@ class Devices:
             return batches()
         return self.strategy.distribute_datasets_from_function(lambda context: batches())
 
+    def averaging(self, variables: list[keras.Variable]) -> Callable[[], None]:
+        """A function that gives all replicas the mean of what each has in `variables`."""
+        if self.replicas == 1:
+            return lambda: None
+
+        @tf.function
+        def means():
+            local = self.strategy.run(lambda: [tf.identity(variable.value) for variable in variables])
+            return [self.strategy.reduce("MEAN", value, axis=None) for value in local]
+
+        def average():
+            for variable, value in zip(variables, means(), strict=True):
+                variable.assign(value)
+
+        return average
+
     def any(self, here: bool) -> bool:
         """Whether it is true for any worker. All workers must ask at the same step."""
         if self.workers == 1:
             return here
-        everywhere = self.strategy.run(tf.identity, args=(tf.constant(float(here)),))
-        return bool(self.strategy.reduce("SUM", everywhere, axis=None))
+        return bool(self._sum(tf.constant(float(here))))
+
+    @functools.cached_property
+    def _sum(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        return tf.function(lambda here: self.strategy.reduce("SUM", self.strategy.run(tf.identity, args=(here,)), axis=None))
 
 
 def open_devices(name: str = "auto", hosts: list[str] | None = None, worker: int | None = None) -> Devices:

@@ -378,6 +378,11 @@ class _Run(keras.callbacks.Callback):
         self.measured = [variable for metric in self.metrics for variable in metric.variables]
         self.trained = model.trainable_variables
         self.averages = [variable for variable in model.optimizer.variables if variable.name.endswith("_average")]
+        # Each replica has moving statistics of its own.
+        normalizations = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+        self.average_statistics = devices.averaging(
+            [value for layer in normalizations for value in layer.non_trainable_variables]
+        )
         self.epoch = self.step = 0
         self.best, self.best_epoch = [-math.inf, -math.inf], 0
         self.history = []
@@ -413,6 +418,7 @@ class _Run(keras.callbacks.Callback):
     def save(self) -> None:
         if keras.backend.backend() == "jax":  # whose `fit` takes the values out of the variables
             self.model.jax_state_sync()
+        self.average_statistics()
         progress = {name: getattr(self, name) for name in ("epoch", "step", "best", "best_epoch", "history")}
         progress |= {"seconds": self._seconds_of_epoch(), "plateau": [plateau.state for plateau in self.plateau]}
         try:
@@ -444,10 +450,7 @@ class _Run(keras.callbacks.Callback):
             raise self.asked or Terminated
 
     def on_test_begin(self, logs=None):
-        if self.devices.replicas > 1:
-            # Each replica has moving statistics of its own, and what is saved is their mean.
-            for variable in self.model.non_trainable_variables:
-                variable.assign(keras.ops.convert_to_numpy(variable))
+        self.average_statistics()
         self.before_test = [keras.ops.convert_to_numpy(variable) for variable in self.measured]
         self.kept = self._average()
 
