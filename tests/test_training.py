@@ -122,7 +122,13 @@ def test_a_folder_that_holds_a_run_is_left_alone(run_folder, recipe):
 
 
 def test_a_mistake_in_the_recipe_leaves_no_folder(recipe, tmp_path):
-    for mistake in ({"model": "SEResNet21"}, {"dataset": "digitz"}, {"batch_size": 1000}, {"weights": "none.keras"}):
+    for mistake in (
+        {"model": "SEResNet21"},
+        {"dataset": "digitz"},
+        {"batch_size": 1000},
+        {"weights": "none.keras"},
+        {"model": "SEVGG16", "stochastic_depth": 0.1},
+    ):
         with pytest.raises((ValueError, FileNotFoundError)):
             training.train(dataclasses.replace(recipe, **mistake), tmp_path / "run")
         assert not (tmp_path / "run").exists()

@@ -234,6 +234,7 @@ def finished(tmp_path):
     """The folder of a run that never was, with the numbers that its report must show."""
     recipe = Recipe("SEResNet20", "digits", epochs=2, batch_size=32, attention_stages=(4,), data_dir="a|b")
     config = {"recipe": dataclasses.asdict(recipe), "parameters": 272095, "versions": {"keras": "3.15.1"}}
+    config |= {"replicas": 2, "batch_size_per_replica": 16}
     measured = {
         "last": {"top1": 0.9, "top5": 0.99, "loss": 0.12345, "calibration_error": 0.021, "images": 1360, "epoch": 2},
         "best": {"top1": 0.95, "top5": 1.0, "loss": 0.1, "calibration_error": 0.02, "images": 1360, "epoch": 1},
@@ -263,7 +264,12 @@ def test_the_report_says_what_was_trained_and_how_good_it_is(finished):
     assert ["network", "epoch", "top-1", "top-5", "loss", "calibration error", "images"] in rows
     assert ["last.keras", "2", "90.00%", "99.00%", "0.1235", "2.10%", "1,360"] in rows
     assert ["best.keras", "1", "95.00%", "100.00%", "0.1000", "2.00%", "1,360"] in rows
-    for row in (["parameters", "272,095"], ["classes", "2"], ["keras", "3.15.1"]):
+    for row in (
+        ["parameters", "272,095"],
+        ["devices", "2, each with 16 images of a batch"],
+        ["classes", "2"],
+        ["keras", "3.15.1"],
+    ):
         assert row in rows
     chosen, usual = html.split("<details>")
     for setting, part in (("batch_size", chosen), ("data_dir", chosen), ("momentum", usual), ("gate", usual)):

@@ -63,6 +63,7 @@ def write_report(folder: str | os.PathLike) -> None:
         ["classes", f"{classes:,}"],
         ["trained on", f"`{recipe.train_split}` of `{recipe.dataset}`"],
         ["held out", f"`{recipe.held_out_split}` of `{recipe.dataset}`"],
+        ["devices", f"{config['replicas']:,}, each with {config['batch_size_per_replica']:,} images of a batch"],
         *([package, version] for package, version in config["versions"].items()),
     ]
     settings = ("setting", "value", "meaning")

@@ -140,6 +140,17 @@ def _learn(recipe, folder, state, devices, save_every, keep, data_service):
     recipe = dataclasses.replace(recipe, image_size=network.input_shape[-2])
     batches = _Batches(recipe, devices, training_images, held_out_images, preprocessing_for(network), data_service)
 
+    with devices.scope():
+        model = learner(network, recipe)
+        measures = metrics(len(training_images.class_names))
+        model.compile(
+            optimizer(recipe, batches.steps_per_epoch),
+            loss(recipe),
+            weighted_metrics=measures,
+            # XLA makes training on TensorFlow's CPU device slower.
+            jit_compile=False if _tensorflow_on_cpu() else "auto",
+        )
+        model.optimizer.build(model.trainable_variables)
     writes = devices.worker == 0
     if writes:
         folder.mkdir(parents=True, exist_ok=True)
@@ -153,17 +164,6 @@ def _learn(recipe, folder, state, devices, save_every, keep, data_service):
         write_text(folder / _CONFIG_FILE, json.dumps(config, indent=2) + "\n")
         write_text(folder / LABELS_FILE, "".join(f"{name}\n" for name in training_images.class_names))
 
-    with devices.scope():
-        model = learner(network, recipe)
-        measures = metrics(len(training_images.class_names))
-        model.compile(
-            optimizer(recipe, batches.steps_per_epoch),
-            loss(recipe),
-            weighted_metrics=measures,
-            # XLA makes training on TensorFlow's CPU device slower.
-            jit_compile=False if _tensorflow_on_cpu() else "auto",
-        )
-        model.optimizer.build(model.trainable_variables)
     run = _Run(recipe, network, model, measures, folder, devices, batches.steps_per_epoch, save_every, keep)
     if state is not None:
         run.resume(state)
@@ -378,11 +378,10 @@ class _Run(keras.callbacks.Callback):
         self.measured = [variable for metric in self.metrics for variable in metric.variables]
         self.trained = model.trainable_variables
         self.averages = [variable for variable in model.optimizer.variables if variable.name.endswith("_average")]
+        self.normalizations = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
         # Each replica has moving statistics of its own.
-        normalizations = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
-        self.average_statistics = devices.averaging(
-            [value for layer in normalizations for value in layer.non_trainable_variables]
-        )
+        statistics = [variable for layer in self.normalizations for variable in layer.non_trainable_variables]
+        self.average_statistics = devices.averaging(statistics)
         self.epoch = self.step = 0
         self.best, self.best_epoch = [-math.inf, -math.inf], 0
         self.history = []
@@ -433,10 +432,10 @@ class _Run(keras.callbacks.Callback):
             for variable, value in zip(self.measured, self.resumed, strict=True):
                 variable.assign(value)
             self.resumed = None
-        if epoch >= self.recipe.epochs - self.recipe.freeze_bn_epochs:
-            for layer in self.model.layers:
-                if isinstance(layer, keras.layers.BatchNormalization):
-                    layer.trainable = False
+        frozen = epoch >= self.recipe.epochs - self.recipe.freeze_bn_epochs
+        if frozen and any(layer.trainable for layer in self.normalizations):
+            for layer in self.normalizations:
+                layer.trainable = False
             self.model.make_train_function(force=True)
 
     def on_train_batch_end(self, batch, logs=None):
