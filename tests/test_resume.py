@@ -86,6 +86,7 @@ def assert_equal_runs(one, other):
     assert (one / "metrics.json").read_text() == (other / "metrics.json").read_text()
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_ends_like_one_that_was_not(rich, whole, tmp_path):
     folder = tmp_path / "killed"
     run = start(rich, folder, "--save-every=3")
@@ -99,6 +100,7 @@ def test_a_run_that_was_killed_ends_like_one_that_was_not(rich, whole, tmp_path)
     assert len(list((folder / "states").iterdir())) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_says_so(rich, whole, tmp_path, asked):
     folder = tmp_path / "asked"
@@ -111,8 +113,9 @@ def test_a_signal_saves_and_says_so(rich, whole, tmp_path, asked):
     assert f"keras-senet: Stopped. The network after epoch 1 is {folder / 'last.keras'}. --resume goes on from" in errors
     assert str(newest_state(folder / "states")) in errors
     assert not [name for name in os.listdir(folder) if "partial" in name]
-    training.train(rich, folder, resume=True)
-    assert_equal_runs(folder, whole)
+    if asked == signal.SIGTERM:  # what follows is the same
+        training.train(rich, folder, resume=True)
+        assert_equal_runs(folder, whole)
 
 
 @pytest.mark.parametrize("batch", ["on_train_batch_end", "on_test_batch_end"])
