@@ -63,7 +63,7 @@ def start(recipe, folder, *flags, code="") -> subprocess.Popen:
     )
 
 
-def until(condition, seconds=120):
+def until(condition, seconds=300):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -107,7 +107,7 @@ def test_a_signal_saves_and_says_so(rich, whole, tmp_path, asked):
     run = start(rich, folder)
     until(lambda: newest_state(folder / "states"))
     run.send_signal(asked)
-    _, errors = run.communicate(timeout=60)
+    _, errors = run.communicate(timeout=300)
     assert run.returncode == 128 + asked, errors
     assert errors.count("\n") == 1
     assert f"keras-senet: Stopped. The network after epoch 1 is {folder / 'last.keras'}. --resume goes on from" in errors
@@ -151,7 +151,7 @@ def test_a_full_disk_leaves_the_state_before(recipe, tmp_path):
         "state.np.savez = fill\n"
     )
     run = start(recipe, folder, code=code)
-    _, errors = run.communicate(timeout=120)
+    _, errors = run.communicate(timeout=300)
     assert run.returncode == 2, errors
     last = errors.splitlines()[-1]
     assert "could not be written: File too large" in last
