@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
         options.run(options)
     except KeyboardInterrupt as interrupt:
         print(f"keras-senet: {interrupt}".rstrip(": "), file=sys.stderr)
-        return 143 if type(interrupt).__name__ == "Terminated" else 130
+        return getattr(interrupt, "status", 130)
     except BrokenPipeError:  # whoever reads our output, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:

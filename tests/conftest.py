@@ -3,6 +3,7 @@
 import gc
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -65,6 +66,15 @@ def image_folder(tmp_path):
             pixels = random.integers(low, low + 128, (40 + index, 50, 3), np.uint8)
             (tmp_path / "images" / name / f"{index}.jpg").write_bytes(tf.io.encode_jpeg(pixels).numpy())
     return tmp_path / "images"
+
+
+@pytest.fixture
+def many_images(image_folder):
+    """The folder with 150 images in each class."""
+    for file in list(image_folder.glob("*/*.jpg")):
+        for copy in range(14):
+            shutil.copyfile(file, file.with_stem(f"{file.stem}_{copy}"))
+    return image_folder
 
 
 @pytest.fixture(scope="session")

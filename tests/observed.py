@@ -1,7 +1,7 @@
 """Trains, as one process of several or alone, and writes down what it saw: `python observed.py FILE.npz FILE.json`.
 
-The first file gets the loss after each step and, after each epoch, the sum of the weights' bits; the second one says what to do:
-the fields of the recipe, the folder, and what else `train` takes.
+The first file gets the loss after each step, and the weights after the last epoch; the second one says what to do: the fields
+of the recipe, the folder, and what else `train` takes.
 """
 
 import json

@@ -136,15 +136,6 @@ def damage(folder) -> set[str]:
     return {str(truncated), str(text)}
 
 
-@pytest.fixture
-def many_images(image_folder):
-    """The folder with 150 images in each class."""
-    for file in list(image_folder.glob("*/*.jpg")):
-        for copy in range(14):
-            shutil.copyfile(file, file.with_stem(f"{file.stem}_{copy}"))
-    return image_folder
-
-
 @pytest.mark.parametrize("augmentation", ["crop", "none"])
 def test_damaged_images_are_named_and_replaced_in_training(many_images, augmentation):
     damaged = damage(many_images)

@@ -146,3 +146,20 @@ def test_a_loss_that_is_no_number_ends_the_run(recipe, tmp_path):
     with pytest.raises(ValueError, match="lower the learning rate"):
         training.train(dataclasses.replace(recipe, learning_rate=1e30), tmp_path / "nan")
     assert not (tmp_path / "nan" / "last.keras").exists()
+
+
+def test_damaged_images_are_named_in_the_report_of_a_resumed_run_too(recipe, many_images, tmp_path):
+    damaged = many_images / "dark" / "3.jpg"
+    damaged.write_bytes(damaged.read_bytes()[:700])
+    once = dataclasses.replace(recipe, dataset=str(many_images), train_split="train", held_out_split="held-out", epochs=1)
+    whole = damaged.with_stem("4").read_bytes()
+    with pytest.warns(UserWarning, match="3.jpg"):
+        training.train(once, tmp_path / "run")
+    for resumed in (False, True):
+        if resumed:
+            damaged.write_bytes(whole)
+            (tmp_path / "run" / "damaged.txt").unlink()
+            training.train(once, tmp_path / "run", resume=True)
+        assert (tmp_path / "run" / "damaged.txt").read_text() == f"{damaged}\n"
+        assert str(damaged) in (tmp_path / "run" / "report.md").read_text()
+        assert "1 were left out" in (tmp_path / "run" / "report.md").read_text()

@@ -21,7 +21,7 @@ from keras_senet.preprocessing import Preprocessing
 AUGMENTATIONS = ("crop", "shift", "none")
 _ENDLESS = 2**40
 _GROUP = 64  # images that are decoded together, at most
-_SEPARATOR = "\n"
+_SEPARATOR = "\0"  # in no path
 _MOST_DAMAGED = 0.01  # of the images
 _TOO_MANY_DAMAGED = "{} of the {} images cannot be decoded, over 1 %: repair or remove them. The last one was {}"
 
@@ -288,7 +288,7 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:
-        said = re.search(_TOO_MANY_DAMAGED.replace("{}", r"\S+"), str(error))
+        said = re.search(_TOO_MANY_DAMAGED.format(r"\d+", r"\d+", ".*"), str(error))
         if said is None:
             raise
         raise ValueError(said[0]) from error

@@ -48,7 +48,13 @@ class DivergedError(ValueError):
 
 
 class Terminated(KeyboardInterrupt):
-    """The process was asked to end by SIGTERM, as preemptible machines do."""
+    """The process was asked to end by SIGTERM, as preemptible machines do.
+
+    Attributes:
+        status: with which the command then ends.
+    """
+
+    status = 128 + signal.SIGTERM
 
 
 def train(
@@ -164,7 +170,9 @@ def _learn(recipe, folder, state, devices, save_every, keep, data_service):
         write_text(folder / _CONFIG_FILE, json.dumps(config, indent=2) + "\n")
         write_text(folder / LABELS_FILE, "".join(f"{name}\n" for name in training_images.class_names))
 
-    run = _Run(recipe, network, model, measures, folder, devices, batches.steps_per_epoch, save_every, keep)
+    run = _Run(
+        recipe, network, model, measures, folder, devices, batches.steps_per_epoch, save_every, keep, training_images.damaged
+    )
     if state is not None:
         run.resume(state)
     try:
@@ -362,7 +370,7 @@ class _Run(keras.callbacks.Callback):
         asked: the error with which to end after the next batch, when a signal asked for it.
     """
 
-    def __init__(self, recipe, network, model, measures, folder, devices: Devices, steps_per_epoch, save_every, keep):
+    def __init__(self, recipe, network, model, measures, folder, devices: Devices, steps_per_epoch, save_every, keep, damaged):
         super().__init__()
         self.recipe = recipe
         self.network = network
@@ -372,6 +380,7 @@ class _Run(keras.callbacks.Callback):
         self.steps_per_epoch = steps_per_epoch
         self.save_every = save_every
         self.keep = keep
+        self.damaged = damaged
         self.plateau = [Plateau()] if recipe.schedule == "plateau" else []
         self.learned = [*model.variables, *model.optimizer.variables]
         self.metrics = [model.metrics[0], *measures]
@@ -397,6 +406,7 @@ class _Run(keras.callbacks.Callback):
         self.resumed = values[len(self.learned) :]  # `fit` sets metrics to zero at first
         for name in ("epoch", "step", "best", "best_epoch", "history", "seconds"):
             setattr(self, name, progress[name])
+        self.damaged.update(progress["damaged"])
         for plateau, state in zip(self.plateau, progress["plateau"], strict=True):
             plateau.state = state
 
@@ -419,7 +429,8 @@ class _Run(keras.callbacks.Callback):
             self.model.jax_state_sync()
         self.average_statistics()
         progress = {name: getattr(self, name) for name in ("epoch", "step", "best", "best_epoch", "history")}
-        progress |= {"seconds": self._seconds_of_epoch(), "plateau": [plateau.state for plateau in self.plateau]}
+        progress |= {"damaged": sorted(self.damaged), "seconds": self._seconds_of_epoch()}
+        progress["plateau"] = [plateau.state for plateau in self.plateau]
         try:
             save_state(self.folder / "states", [*self.learned, *self.measured], progress, self.keep, self.writes)
         except FloatingPointError as error:
