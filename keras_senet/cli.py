@@ -1,6 +1,7 @@
 """The command keras-senet: a thin face over the package's functions."""
 
 import argparse
+import collections
 import dataclasses
 import inspect
 import itertools
@@ -125,6 +126,16 @@ def _parser() -> argparse.ArgumentParser:
     sub = add(_export, "runs/digits/last.keras digits.tflite")
     sub.add_argument("network", metavar="NETWORK", help="a .keras file")
     sub.add_argument("output", metavar="OUTPUT", help="a name that ends in .tflite, or the folder of a SavedModel")
+
+    sub = add(_benchmark, "saved_models/seresnet20_digits/model.keras saved_models/seresnet20_digits/model.tflite --threads 1 2")
+    sub.add_argument("networks", nargs="+", metavar="FILE", help="a .tflite file, a .keras file, or the folder of a SavedModel")
+    sub.add_argument("--threads", type=int, nargs="+", default=[1], metavar="N", help="numbers of threads (default: 1)")
+    sub.add_argument("--xnnpack", choices=("on", "off"), nargs="+", default=["on"], help="on, off or both (default: on)")
+    sub.add_argument("--rounds", type=int, default=30, help="how often each is timed, in turn (default: 30)")
+    sub.add_argument("--dataset", help="measure accuracy, too: a dataset, as of evaluate, whose held-out part is taken")
+    sub.add_argument("--data-dir", help="folder of tensorflow-datasets")
+    sub.add_argument("--picture", metavar="FILE.png", help="draw accuracy over latency; needs --dataset")
+    _add_json(sub)
 
     sub = add(_convert, "se_resnet50-ce0d4300.pth se_resnet50.keras --model SEResNet50")
     sub.add_argument("weights", metavar="WEIGHTS", help=f"a file that ends in one of {', '.join(SUFFIXES)}")
@@ -416,6 +427,46 @@ def _export(options) -> None:
     write = export.tflite if options.output.endswith(".tflite") else export.saved_model
     write(model, options.output, class_names)
     print(f"{options.output} computes what {options.network} computes.")
+
+
+def _benchmark(options) -> None:
+    """Measure what networks cost where they run, side by side: time, memory, size, and operators that XNNPACK did not take."""
+    from keras_senet import data, export, training
+    from keras_senet.training.pictures import draw_tradeoff
+
+    if options.dataset is None and (options.picture or options.data_dir):
+        raise ValueError("--picture and --data-dir are about accuracy: say with --dataset what that is measured on.")
+    images = options.dataset and data.load(options.dataset, "held-out", options.data_dir)
+    xnnpack = [choice == "on" for choice in options.xnnpack]
+    measurements = export.benchmark(options.networks, options.threads, xnnpack, options.rounds)
+    found = [dataclasses.asdict(one) for one in measurements]
+    if images:
+        accuracies = {path: training.evaluate(export.open_classifier(path), images).top1 for path in options.networks}
+        found = [one | {"top1": accuracies[one["network"]]} for one in found]
+    if options.json:
+        _print_json(found)
+    else:
+        columns = ["network", "threads", "XNNPACK", "median ms", "90 % ms", "to first", "peak MiB", "file MiB", "operators"]
+        _print_table([*columns, "not delegated", *["top-1"] * bool(images)], [_measured_cells(**one) for one in found])
+    if options.picture:  # last, as in evaluation
+        draw_tradeoff(measurements, accuracies, options.picture)
+
+
+def _measured_cells(
+    network, threads, xnnpack, milliseconds, milliseconds_90, ratio, memory, size, operators, not_delegated, top1=None
+) -> list[str]:
+    left = collections.Counter(kind for kind, _ in not_delegated or ())
+    named = "all" if left == operators else ", ".join(f"{kind} x{count}" for kind, count in left.items()) or "none"
+    return [
+        network,
+        str(threads),
+        {None: "", True: "on", False: "off"}[xnnpack],
+        *(f"{number:,.2f}" for number in (milliseconds, milliseconds_90)),
+        f"{ratio:.3f}",
+        *(f"{number / 2**20:,.1f}" for number in (memory, size)),
+        *([f"{sum(operators.values()):,}", named] if operators else ["", ""]),
+        *([] if top1 is None else [f"{top1:.2%}"]),
+    ]
 
 
 def _convert(options) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import keras_senet
+from keras_senet import cli
 
 # Networks are a great many objects that live long: looking through them less often makes the tests a tenth faster.
 gc.set_threshold(100_000, 20, 100)
@@ -118,3 +119,28 @@ def run_folder(recipe, digits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "first"
     keras_senet.training.train(recipe, folder)
     return folder
+
+
+@pytest.fixture
+def run(capsys):
+    """Runs the command within this process; returns status, output and errors."""
+
+    def run(*arguments) -> tuple[int, str, str]:
+        status = cli.main([str(argument) for argument in arguments])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def fails(run):
+    """Runs the command, which must end with status 2 and one line on stderr, and returns this line."""
+
+    def fails(*arguments) -> str:
+        status, output, errors = run(*arguments)
+        assert (status, output) == (2, "")
+        assert errors.startswith("keras-senet: error: ")
+        assert errors.count("\n") == 1
+        return errors
+
+    return fails

@@ -14,36 +14,10 @@ from conftest import DEMO, ROOT
 from reference import write_caffemodel, write_pth, write_safetensors
 
 import keras_senet
-from keras_senet import cli
 
 # With it set, as the tests do, TensorFlow's own messages are let through.
 WITHOUT_LOG_LEVEL = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
 SAMPLES = ROOT / "examples" / "digits"
-
-
-@pytest.fixture
-def run(capsys):
-    """Runs the command within this process; returns status, output and errors."""
-
-    def run(*arguments) -> tuple[int, str, str]:
-        status = cli.main([str(argument) for argument in arguments])
-        return status, *capsys.readouterr()
-
-    return run
-
-
-@pytest.fixture
-def fails(run):
-    """Runs the command, which must end with status 2 and one line on stderr, and returns this line."""
-
-    def fails(*arguments) -> str:
-        status, output, errors = run(*arguments)
-        assert (status, output) == (2, "")
-        assert errors.startswith("keras-senet: error: ")
-        assert errors.count("\n") == 1
-        return errors
-
-    return fails
 
 
 def test_models_are_listed(run):
@@ -144,7 +118,7 @@ def test_info_takes_the_ablations_of_the_paper(run):
 
 
 def test_every_command_shows_an_example(run, capsys):
-    for command in ("models", "info", "train", "evaluate", "predict", "export", "convert"):
+    for command in ("models", "info", "train", "evaluate", "predict", "export", "benchmark", "convert"):
         with pytest.raises(SystemExit) as exit_:
             run(command, "--help")
         assert exit_.value.code == 0

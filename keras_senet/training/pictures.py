@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_senet.errors import require
+from keras_senet.export import Measurement
 from keras_senet.files import replacing
 
 
@@ -131,6 +132,43 @@ def draw_confusion(confusion: np.ndarray, class_names: Sequence[str], path: str 
         for row, column in np.argwhere(confusion):
             color = "white" if shares[row, column] > 0.4 else "black"
             axes.text(column, row, confusion[row, column], ha="center", va="center", color=color, fontsize=8)
+    _save(figure, path)
+
+
+def draw_tradeoff(measurements: Sequence[Measurement], accuracies: dict[str, float], path: str | os.PathLike) -> None:
+    """Draws the accuracy of networks over the time that they take, one panel for each number of threads.
+
+    Args:
+        measurements: what `keras_senet.export.benchmark` found.
+        accuracies: top-1 accuracy of each of their networks, in [0, 1].
+        path: the picture, a `.png` file.
+    """
+    panels = sorted({one.threads for one in measurements})
+    looks = {
+        network: {"color": f"C{index}", "marker": "os^Dv<>p"[index % 8], "markersize": 8, "linestyle": "", "zorder": 3}
+        for index, network in enumerate(accuracies)
+    }
+    figure = _figure(max(6, 4 * len(panels)), 3.7 + 0.22 * len(accuracies))
+    row = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, threads in zip(row, panels, strict=True):
+        for one in measurements:
+            if one.threads == threads:
+                fill = "none" if one.xnnpack is False else "full"
+                look = looks[one.network] | {"fillstyle": fill, "clip_on": False}
+                axes.plot(one.milliseconds, 100 * accuracies[one.network], **look)
+        axes.set(title=f"{threads} thread{'s' * (threads > 1)}", xlabel="median latency, ms")
+        axes.grid(alpha=0.3)
+    percent = [100 * accuracy for accuracy in accuracies.values()]
+    margin = max(1, 0.2 * (max(percent) - min(percent)))
+    row[0].set_ylim(max(0, min(percent) - margin), min(100, max(percent) + margin))
+    row[0].set_xlim(0, 1.08 * max(one.milliseconds for one in measurements))
+    row[0].set_ylabel("top-1 accuracy, %")
+    sizes = {one.network: one.size for one in measurements}
+    for network, look in looks.items():
+        row[0].plot([], [], label=f"{network}, {sizes[network] / 2**20:,.1f} MiB", **look)
+    if any(one.xnnpack is False for one in measurements):
+        row[0].plot([], [], "o", color="gray", markersize=8, fillstyle="none", label="hollow: without XNNPACK")
+    figure.legend(loc="outside lower left", frameon=False)
     _save(figure, path)
 
 
