@@ -66,6 +66,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="keras-senet", description="Squeeze-and-Excitation networks: train, evaluate, export.")
+    from keras_senet.export import MODES
     from keras_senet.training import RECIPES, STRATEGIES
 
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -86,7 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_json(sub)
 
     sub = add(_info, "SEResNet50 --reduction 8")
-    sub.add_argument("model", nargs="?", metavar="MODEL", help="name of a network, or a .keras file")
+    sub.add_argument(
+        "model", nargs="?", metavar="MODEL", help="name of a network, a .keras file, or a .tflite file for its metadata"
+    )
     sub.add_argument("--paper", action="store_true", help="compare every table of the paper with our networks instead")
     sub.add_argument("--image-size", type=int, help="height and width of the image, pixels (default: the network's)")
     _add_recipe(sub, only_of_the_network=True)
@@ -125,7 +128,22 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = add(_export, "runs/digits/last.keras digits.tflite")
     sub.add_argument("network", metavar="NETWORK", help="a .keras file")
-    sub.add_argument("output", metavar="OUTPUT", help="a name that ends in .tflite, or the folder of a SavedModel")
+    sub.add_argument(
+        "output", metavar="OUTPUT", help="a name that ends in .tflite, .onnx or .xml (OpenVINO), or the folder of a SavedModel"
+    )
+    sub.add_argument("--quantize", choices=tuple(MODES), help="numbers in a .tflite file (default: float32)")
+    sub.add_argument("--dataset", help="compare on its held-out part, and calibrate integers on its training part")
+    sub.add_argument("--data-dir", help="folder of tensorflow-datasets")
+    sub.add_argument(
+        "--limit",
+        action="append",
+        type=_limit,
+        default=[],
+        metavar="NAME=VALUE",
+        help="what a .tflite file may lose: largest or mean difference in probability, least agreement of top-1, or accuracy",
+    )
+    sub.add_argument("--keep", action="store_true", help="keep a .tflite file that loses more")
+    sub.add_argument("--gates", metavar="LAYER", help="an SE layer whose gates are a second output of a .tflite file")
 
     sub = add(_benchmark, "saved_models/seresnet20_digits/model.keras saved_models/seresnet20_digits/model.tflite --threads 1 2")
     sub.add_argument("networks", nargs="+", metavar="FILE", help="a .tflite file, a .keras file, or the folder of a SavedModel")
@@ -184,6 +202,17 @@ def _add_recipe(sub: argparse.ArgumentParser, only_of_the_network: bool = False)
         else:
             options["type"] = field.type
         sub.add_argument(f"--{field.name.replace('_', '-')}", **options)
+
+
+def _limit(text: str) -> tuple[str, float]:
+    from keras_senet.export import Limits
+
+    name, _, value = text.partition("=")
+    names = [field.name for field in dataclasses.fields(Limits)]
+    try:
+        return names[names.index(name)], float(value)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(names)} with =VALUE. Received: {text}") from error
 
 
 def _or_none(kind: type):
@@ -258,10 +287,13 @@ def _info(options) -> None:
         raise ValueError("Give the name of a network or a .keras file, or --paper. See: keras-senet info --help")
     shape = None if options.image_size is None else image_shape(options.image_size)
     chosen = {name: value for name, value in vars(options).items() if name in EXCITATION}
-    file = bool(options.model) and options.model.endswith(".keras")
+    file = bool(options.model) and options.model.endswith((".keras", ".tflite"))
     if (chosen and (file or options.paper)) or (shape and options.paper):
         flags = [f"--{name.replace('_', '-')}" for name in chosen] + ["--image-size"] * bool(shape and options.paper)
         raise ValueError(f"{' and '.join(flags)}: only for the name of a network. Received: {options.model or '--paper'}")
+    if file and options.model.endswith(".tflite"):
+        _show_metadata(options.model, options.json)
+        return
     if file:
         model = load_keras_model(options.model)
         _show_cost(model, profile(model, shape), options.json)
@@ -274,6 +306,22 @@ def _info(options) -> None:
             model = find_model(options.model)(weights=None, input_shape=shape, **chosen)
             _show_cost(model, profile(model), options.json)
     keras.utils.clear_session()  # else Keras would give them values at the next opportunity
+
+
+def _show_metadata(path: str, as_json: bool) -> None:
+    from keras_senet.export.metadata import describe
+
+    metadata = describe(existing_path(path))
+    if as_json:
+        _print_json(metadata)
+        return
+    if not metadata:
+        raise ValueError(f"{path} has no metadata. Export it again: keras-senet export NETWORK {path}")
+    labels, preprocessing = metadata.pop("labels"), metadata.pop("preprocessing")
+    metadata["normalization"] = f"(pixel - {metadata.pop('mean')}) / {metadata.pop('std')} before the network"
+    metadata["image"] = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in preprocessing.items())
+    metadata["classes"] = f"{len(labels)}: " + ", ".join(labels[:10]) + (", ..." if len(labels) > 10 else "")
+    _print_table(["metadata", ""], [list(row) for row in metadata.items()])
 
 
 def _show_cost(model, cost, as_json: bool) -> None:
@@ -418,15 +466,29 @@ def _predict(options) -> None:
 
 
 def _export(options) -> None:
-    """Write a trained network as a TFLite file or a SavedModel, checked to compute the same."""
-    from keras_senet import export
+    """Write a trained network as a file for a phone or a server, compared with it on images."""
+    from keras_senet import data, export
     from keras_senet.export.classifier import load_keras_model, read_labels
 
+    writers = {".tflite": export.tflite, ".onnx": export.onnx, ".xml": export.openvino}
+    suffix = pathlib.Path(options.output).suffix
+    chosen = {name: getattr(options, name) for name in ("quantize", "keep", "gates") if getattr(options, name)}
+    if suffix != ".tflite" and (chosen or options.limit):
+        raise ValueError(
+            f"{', '.join([f'--{name}' for name in chosen] or ['--limit'])}: only for .tflite. Received: {options.output}"
+        )
     model = load_keras_model(options.network)
     class_names = read_labels(pathlib.Path(options.network), model.output_shape[-1])
-    write = export.tflite if options.output.endswith(".tflite") else export.saved_model
-    write(model, options.output, class_names)
-    print(f"{options.output} computes what {options.network} computes.")
+    images = None
+    if options.dataset:
+        images = data.load(options.dataset, "held-out", options.data_dir)
+        if suffix == ".tflite":
+            chosen["calibration"] = data.load(options.dataset, "train", options.data_dir)
+    if options.limit:
+        limits = export.MODES[options.quantize or "float32"].limits
+        chosen["limits"] = dataclasses.replace(limits, **dict(options.limit))
+    proof = writers.get(suffix, export.saved_model)(model, options.output, class_names, images, **chosen)
+    print(f"{options.output} was made from {options.network}" + (f": {proof}." if proof else "."))
 
 
 def _benchmark(options) -> None:

@@ -1,6 +1,8 @@
 """Models and data that several tests share, built once."""
 
+import dataclasses
 import gc
+import inspect
 import os
 import pathlib
 import shutil
@@ -15,6 +17,8 @@ import pytest
 
 import keras_senet
 from keras_senet import cli
+from keras_senet.models.constructor import MODELS, constructor
+from keras_senet.models.resnet import ResNet, features
 
 # Networks are a great many objects that live long: looking through them less often makes the tests a tenth faster.
 gc.set_threshold(100_000, 20, 100)
@@ -32,6 +36,22 @@ def model():
         if name not in built:
             built[name] = getattr(keras_senet, name)(weights=None)
         return built[name]
+
+    return build
+
+
+@pytest.fixture
+def shallow(monkeypatch):
+    """Function from a constructor's name to the constructor; of ResNets to one with all kinds of blocks and no more."""
+
+    def build(name: str):
+        construct = getattr(keras_senet, name)
+        architecture = inspect.getclosurevars(construct).nonlocals["default"]
+        if not isinstance(architecture, ResNet):
+            return construct
+        monkeypatch.setitem(MODELS, name, construct)  # which puts it back after the test
+        depths = (2, *[1] * (len(architecture.depths) - 1))
+        return constructor(name, dataclasses.replace(architecture, depths=depths), features, name)
 
     return build
 

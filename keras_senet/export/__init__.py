@@ -1,7 +1,23 @@
-"""A trained network as a SavedModel or a TFLite file, each checked to compute what was trained, and what running it costs."""
+"""A trained network as a file for another program, each checked to compute what was trained; and what it costs to run."""
 
 from keras_senet.export.benchmark import Measurement, benchmark
 from keras_senet.export.classifier import Classifier, open_classifier
-from keras_senet.export.exporters import saved_model, tflite
+from keras_senet.export.conversion import MODES
+from keras_senet.export.exporters import onnx, openvino, saved_model, tflite
+from keras_senet.export.inference import fold_batch_norm
+from keras_senet.export.proof import Limits, Proof
 
-__all__ = ["Classifier", "Measurement", "benchmark", "open_classifier", "saved_model", "tflite"]
+__all__ = [
+    "MODES",
+    "Classifier",
+    "Limits",
+    "Measurement",
+    "Proof",
+    "benchmark",
+    "fold_batch_norm",
+    "onnx",
+    "open_classifier",
+    "openvino",
+    "saved_model",
+    "tflite",
+]

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_senet.errors import did_you_mean, existing_path, require
+from keras_senet.export.metadata import read_metadata
 from keras_senet.models.constructor import find_model, find_published, image_shape, list_checkpoints
 from keras_senet.preprocessing import Preprocessing, decode_predictions, preprocessing_for
 
@@ -87,18 +88,25 @@ def open_classifier(path: str | os.PathLike, image_size: int | None = None) -> C
             model = _at_size(model, image_size, path)
         preprocessing = preprocessing_of(model)
         run, input_shape, output_shape = run_keras(model), model.input_shape, model.output_shape
-    elif path.suffix == ".tflite":
-        run, input_shape, output_shape = open_tflite(path)
+    elif path.suffix in _OPENERS:
+        run, input_shape, output_shape = _OPENERS[path.suffix](path)
     elif (path / "saved_model.pb").is_file():
         run, input_shape, output_shape = open_saved_model(path)
     else:
-        raise ValueError(f"{path} is neither a .keras file, nor a .tflite file, nor the folder of a SavedModel.")
+        raise ValueError(
+            f"{path} is neither a .keras file, nor a .tflite, .onnx or .xml (OpenVINO) file, nor the folder of a SavedModel."
+        )
     size, classes = classifier_sizes(input_shape, output_shape, path)
     if image_size not in (None, size):
         raise ValueError(f"{path} takes images of {size} x {size} pixels and no others. Open the .keras file that it came from.")
-    names = read_labels(path, classes)
-    labels_file = path.with_name(LABELS_FILE) if names else None
-    return Classifier(run, preprocessing or Preprocessing(size), classes, names or _numbers(classes), labels_file)
+    names, labels_file = read_labels(path, classes), path.with_name(LABELS_FILE)
+    if path.suffix == ".tflite":
+        inside, preprocessing = read_metadata(path)
+        if not names:
+            names, labels_file = inside, path
+    return Classifier(
+        run, preprocessing or Preprocessing(size), classes, names or _numbers(classes), labels_file if names else None
+    )
 
 
 def _at_size(model: keras.Model, image_size: int, owner: object) -> keras.Model:
@@ -207,22 +215,71 @@ def open_saved_model(path: str | os.PathLike, signature: str = "serving_default"
 
 
 def open_tflite(path: str | os.PathLike) -> tuple[Callable, list, list]:
-    """A TFLite file: a function of a batch of any size, the shapes of one image's batch and of its result."""
+    """A TFLite file: a function of a number of images, float32 pixels, the shapes of its input and of its output."""
     litert = require("ai_edge_litert.interpreter", "mobile")
     try:
         interpreter = litert.Interpreter(model_path=os.fspath(path), num_threads=os.cpu_count())
         interpreter.allocate_tensors()
-        (source,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
+        (source,) = interpreter.get_input_details()
+        outputs = interpreter.get_signature_runner().get_output_details() if interpreter.get_signature_list() else {}
+        result = outputs["probabilities"] if "probabilities" in outputs else interpreter.get_output_details()[0]
     except (RuntimeError, ValueError) as error:
         raise ValueError(f"{path} is damaged, or not a TFLite image classifier: {' '.join(str(error).split())}") from error
+    batch_size = source["shape"][0]
 
-    def run_one(image):
-        interpreter.set_tensor(source["index"], np.asarray(image, np.float32)[np.newaxis])
+    def run_batch(images):
+        batch = np.resize(images, source["shape"])  # the last one is filled up
+        interpreter.set_tensor(source["index"], _quantized(batch, source))
         interpreter.invoke()
-        return interpreter.get_tensor(result["index"])
+        return _dequantized(interpreter.get_tensor(result["index"]), result)[: len(images)]
 
+    def run(images):
+        return np.concatenate([run_batch(images[start : start + batch_size]) for start in range(0, len(images), batch_size)])
+
+    return run, source["shape"].tolist(), result["shape"].tolist()
+
+
+def _quantized(values: np.ndarray, tensor: dict) -> np.ndarray:
+    if not np.issubdtype(tensor["dtype"], np.integer):
+        return values.astype(tensor["dtype"])
+    scale, zero = tensor["quantization"]
+    accepted = np.iinfo(tensor["dtype"])
+    return np.clip(np.round(values / (scale or 1) + zero), accepted.min, accepted.max).astype(tensor["dtype"])
+
+
+def _dequantized(values: np.ndarray, tensor: dict) -> np.ndarray:
+    scale, zero = tensor["quantization"]
+    return (values.astype("float32") - zero) * scale if scale else values
+
+
+def open_onnx(path: str | os.PathLike) -> tuple[Callable, list, list]:
+    """An ONNX file: a function of a batch, the shapes of its input and of its output."""
+    runtime = require("onnxruntime", "runtimes")
+    try:
+        session = runtime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
+        (source,), (result, *_) = session.get_inputs(), session.get_outputs()
+    except Exception as error:  # the runtime's own error classes are not public
+        raise ValueError(f"{path} is damaged, or not an ONNX image classifier: {' '.join(str(error).split())}") from error
     return (
-        lambda images: np.concatenate([run_one(image) for image in images]),
-        source["shape"].tolist(),
-        result["shape"].tolist(),
+        lambda images: session.run([result.name], {source.name: np.asarray(images, "float32")})[0],
+        source.shape,
+        result.shape,
     )
+
+
+def open_openvino(path: str | os.PathLike) -> tuple[Callable, list, list]:
+    """An OpenVINO file, with its weights beside it: a function of a batch, the shapes of its input and of its output."""
+    runtime = require("openvino", "runtimes")
+    try:
+        # OpenVINO computes in 16 bits where a processor has them, unless told otherwise.
+        compiled = runtime.Core().compile_model(os.fspath(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        shapes = [
+            [dimension.get_length() if dimension.is_static else None for dimension in port.partial_shape]
+            for port in (compiled.input(0), compiled.output(0))
+        ]
+    except RuntimeError as error:
+        raise ValueError(f"{path} is damaged, or not an OpenVINO image classifier: {' '.join(str(error).split())}") from error
+    return (lambda images: compiled(np.asarray(images, "float32"))[0], *shapes)
+
+
+_OPENERS = {".tflite": open_tflite, ".onnx": open_onnx, ".xml": open_openvino}

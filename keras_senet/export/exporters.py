@@ -1,34 +1,50 @@
 """Exports, each run and compared with the network it came from before it takes its place."""
 
 import contextlib
+import dataclasses
 import os
 import pathlib
 import tempfile
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_senet.data import evaluation_image
+from keras_senet.data import LabelledImages, evaluation_batches, evaluation_image, plain_errors
+from keras_senet.errors import did_you_mean, require
 from keras_senet.export.classifier import (
     LABELS_FILE,
     classifier_sizes,
+    open_onnx,
+    open_openvino,
     open_saved_model,
     open_tflite,
     preprocessing_of,
     read_labels,
     run_keras,
 )
+from keras_senet.export.conversion import MODES, convert
+from keras_senet.export.inference import cheaper_to_run, fold_batch_norm
+from keras_senet.export.metadata import write_with_metadata
+from keras_senet.export.proof import Limits, Proof, compare, first_layer
 from keras_senet.files import replacing, write_text
 from keras_senet.layers.grouped_conv2d import one_operator
+from keras_senet.preprocessing import Preprocessing
 
-TOLERANCE = 1e-4  # largest difference in probability between a network and its export
-_CHECKED_IMAGES = 4
+_NOISE_IMAGES = 4
+_CALIBRATION_IMAGES, _LEAST_CALIBRATION_IMAGES = 200, 32
+_BATCH_SIZE = 32
 
 
-def saved_model(model: keras.Model, path: str | os.PathLike, class_names: Sequence[str] | None = None) -> None:
-    """Writes a SavedModel for TensorFlow Serving and other TensorFlow programs.
+def saved_model(
+    model: keras.Model,
+    path: str | os.PathLike,
+    class_names: Sequence[str] | None = None,
+    images: LabelledImages | np.ndarray | None = None,
+) -> Proof:
+    """Writes a SavedModel for TensorFlow Serving and other TensorFlow programs, with batch normalization folded.
 
     It has two signatures: `serving_default` takes `images`, float32 RGB pixels in [0, 255] of shape `(N, H, W, 3)`, and
     `serve_encoded` takes `image_bytes`, JPEG or PNG files as strings `(N,)`, whose centre it crops and resizes as evaluation
@@ -38,121 +54,349 @@ def saved_model(model: keras.Model, path: str | os.PathLike, class_names: Sequen
         model: a network with its preprocessing inside, for images of one fixed square size, with the top.
         path: the folder to write; a SavedModel that is there already is replaced.
         class_names: names of the classes, written to labels.txt in the same folder as `path`.
+        images: on what the two are compared, as for `tflite`.
+
+    Returns:
+        What the comparison found, a `Proof`.
 
     Raises:
         ValueError: if the model takes another kind of input, `path` is something else than a SavedModel, or the result does not
-            compute what the model computes: the largest difference in probability, on a batch of random images, is over 1e-4.
-            Then nothing is left behind.
+            compute what the model computes: the largest difference in probability is over 1e-4. Then nothing is left behind.
         FileNotFoundError: if the folder that `path` lies in does not exist.
 
     Example:
 
     >>> model = keras_senet.SEResNet20(weights="saved_models/seresnet20_digits/model.keras")
-    >>> keras_senet.export.saved_model(model, "digits")
+    >>> keras_senet.export.saved_model(model, "digits").agreement
+    1.0
     """
-    image_size, _ = classifier_sizes(model.input_shape, model.output_shape, model.name)
-    preprocessing = preprocessing_of(model)
-    path = pathlib.Path(path)
-    if path.exists() and not (path / "saved_model.pb").is_file():
+    source = _Source.of(model, path, class_names)
+    if source.path.exists() and not (source.path / "saved_model.pb").is_file():
         raise ValueError(f"{path} exists and is not a SavedModel: choose another folder.")
+    folded = fold_batch_norm(model)
 
-    def decode_and_run(image_bytes):
-        images = tf.map_fn(
-            lambda encoded: evaluation_image(encoded, preprocessing),
+    def run(images):
+        return {"probabilities": folded(images, training=False)}
+
+    def decode(image_bytes):
+        return tf.map_fn(
+            lambda encoded: evaluation_image(encoded, source.preprocessing),
             image_bytes,
-            fn_output_signature=tf.TensorSpec((image_size, image_size, 3), tf.float32),
+            fn_output_signature=tf.TensorSpec(model.input_shape[1:], tf.float32),
         )
-        return {"probabilities": model(images, training=False)}
 
-    def outputs(partial, images):
-        yield open_saved_model(partial)[0](images), images
-        encoded = [tf.io.encode_png(image.astype("uint8")).numpy() for image in images]
-        decoded = np.stack([evaluation_image(one, preprocessing) for one in encoded])
-        yield open_saved_model(partial, "serve_encoded")[0](np.array(encoded)), decoded
-
-    with _checked(model, path, class_names, outputs) as partial:
-        archive = _archive(model, tf.TensorSpec((None, image_size, image_size, 3), tf.float32, name="images"))
-        archive.add_endpoint("serve_encoded", decode_and_run, [tf.TensorSpec((None,), tf.string, name="image_bytes")])
+    with source.replacing() as partial:
+        archive = keras.export.ExportArchive()
+        archive.track(folded)
+        archive.add_endpoint("serving_default", run, [source.images(batch_size=None)])
+        signature = [tf.TensorSpec((None,), tf.string, name="image_bytes")]
+        archive.add_endpoint("serve_encoded", lambda image_bytes: run(decode(image_bytes)), signature)
         archive.write_out(str(partial), verbose=False)
+        files = np.array([tf.io.encode_png(image).numpy() for image in source.noise().astype("uint8")])
+        encoded, _, _ = open_saved_model(partial, "serve_encoded")
+        source.prove(lambda pixels: encoded(files), decode(tf.constant(files)).numpy())
+        return source.prove(open_saved_model(partial)[0], images)
 
 
-def tflite(model: keras.Model, path: str | os.PathLike, class_names: Sequence[str] | None = None) -> None:
-    """Writes a float32 TFLite file that classifies one image: RGB pixels in [0, 255], shape `(1, H, W, 3)`.
+def tflite(
+    model: keras.Model,
+    path: str | os.PathLike,
+    class_names: Sequence[str] | None = None,
+    images: LabelledImages | np.ndarray | None = None,
+    *,
+    quantize: str = "float32",
+    calibration: LabelledImages | np.ndarray | None = None,
+    limits: Limits | None = None,
+    keep: bool = False,
+    batch_size: int = 1,
+    gates: str | None = None,
+) -> Proof:
+    """Writes a TFLite file that classifies images: RGB pixels in [0, 255], shape `(1, H, W, 3)`.
+
+    The graph is shaped for XNNPACK, the library that computes such files on a CPU (`keras_senet.export.inference` says how), and
+    metadata makes it a file that MediaPipe's ImageClassifier opens as it is.
 
     Args:
         model: a network with its preprocessing inside, for images of one fixed square size, with the top.
         path: the `.tflite` file to write; one that is there already is replaced.
-        class_names: names of the classes, written to labels.txt in the same folder.
+        class_names: names of the classes, written into the file, and to labels.txt in the same folder.
+        images: on what the model and the file are compared: labelled images from `keras_senet.data.load`, or float32 RGB pixels
+            `(N, H, W, 3)` in [0, 255]. By default a fifth of the calibration, which is held out from it then, or noise.
+        quantize: "float32"; "float16", which halves the file; "dynamic", with weights of 8 bits and maps quantized as they come;
+            "int8", integers alone, which takes and gives uint8; "int8_float_io", the same between float32 pixels and
+            probabilities; "int16x8", with maps of 16 bits and weights of 8, which XNNPACK does not compute.
+        calibration: images like those that the file will see, at least 32, as labelled images or pixels. The modes of integers
+            measure on up to 200 of them which values there are.
+        limits: what may be lost, in place of the mode's own.
+        keep: whether to keep a file that loses more, with a warning.
+        batch_size: number of images that the file takes at a time.
+        gates: name of a `SqueezeExcite` layer whose gates are a second output, `(1, C)`; MediaPipe does not open such a file.
+
+    Returns:
+        What the comparison found, a `Proof`.
 
     Raises:
-        ValueError: if the model takes another kind of input, `path` does not end in `.tflite`, or the result does not compute
-            what the model computes: the largest difference in probability, on a batch of random images, is over 1e-4. Then
-            nothing is left behind.
+        ValueError: if the model takes another kind of input, has a layer that TFLite cannot compute, `path` does not end in
+            `.tflite`, images are of another shape or range or too few, or the file loses more than `limits`: the message says
+            what, and at which layer the difference starts. Then nothing is left behind.
         FileNotFoundError: if the folder of `path` does not exist.
-        ImportError: if ai-edge-litert, which runs the file to check it, is not installed.
+        ImportError: if ai-edge-litert, which runs the file, or mediapipe, which writes its metadata, is not installed.
 
     Example:
 
     >>> model = keras_senet.SEResNet20(weights="saved_models/seresnet20_digits/model.keras")
-    >>> keras_senet.export.tflite(model, "digits.tflite")
+    >>> digits = keras_senet.data.load("digits", "train")
+    >>> keras_senet.export.tflite(model, "digits.tflite", quantize="int8", calibration=digits).agreement
+    1.0
     """
-    image_size, _ = classifier_sizes(model.input_shape, model.output_shape, model.name)
-    path = pathlib.Path(path)
-    if path.suffix != ".tflite":
-        raise ValueError(f"The name of a TFLite file ends in .tflite. Received: {path}")
+    source = _Source.of(model, path, class_names, ".tflite")
+    if quantize not in MODES:
+        raise ValueError(f"`quantize` must be one of {tuple(MODES)}. Received: {quantize!r}.{did_you_mean(quantize, MODES)}")
+    mode = MODES[quantize]
+    measured = None
+    if mode.calibrated:
+        if calibration is None:
+            raise ValueError(
+                f"{quantize} needs to measure, on images like those that it will see, which values there are: give at least "
+                f"{_LEAST_CALIBRATION_IMAGES} of them as `calibration` (--dataset on the command line)."
+            )
+        measured, held_out = source.calibration(calibration)
+        images = held_out if images is None else images
+    inference = cheaper_to_run(model)
+    outputs = {"probabilities": inference.output}
+    if gates is not None:
+        outputs["gates"] = keras.layers.Flatten()(_gates(inference, gates))
 
-    def outputs(partial, images):
-        yield open_tflite(partial)[0](images), images
+    def converted(part: keras.Model) -> bytes:
+        return convert(part, quantize, batch_size, measured)
 
-    with _checked(model, path, class_names, outputs) as partial, tempfile.TemporaryDirectory() as folder, one_operator():
-        archive = _archive(model, tf.TensorSpec((1, image_size, image_size, 3), tf.float32, name="images"))
-        archive.write_out(folder, verbose=False)
+    def differs(part: keras.Model) -> bool:
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder) / "part.tflite"
+            file.write_bytes(converted(part))
+            before, after = run_keras(part)(source.few(images)), open_tflite(file)[0](source.few(images))
+        return not np.sqrt(np.mean((after - before) ** 2)) <= mode.layer_error * np.sqrt(np.mean(before**2)) + 1e-6
+
+    def fails(part: keras.Model) -> bool:
         try:
-            converted = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
-        except Exception as error:  # the converter's own error class is not public
-            raise ValueError(f"{model.name} cannot be converted to TFLite: {error}") from error
-        partial.write_bytes(converted)
+            converted(part)
+        except ValueError:
+            return True
+        return False
 
-
-def _archive(model: keras.Model, images: tf.TensorSpec) -> keras.export.ExportArchive:
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    archive.add_endpoint("serving_default", lambda images: {"probabilities": model(images, training=False)}, [images])
-    return archive
-
-
-@contextlib.contextmanager
-def _checked(model: keras.Model, path: pathlib.Path, class_names: Sequence[str] | None, outputs: Callable):
-    """A temporary name for the export, which takes the place of `path` once it is shown to compute what the model computes.
-
-    `outputs(partial, images)` gives pairs of what the export computed, and the images that the model gets for comparison.
-    """
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            f"Export runs on the TensorFlow backend, and Keras uses {keras.backend.backend()}: set KERAS_BACKEND=tensorflow. "
-            "A .keras file that was saved on another backend loads there."
+    with source.replacing() as partial:
+        try:
+            content = converted(keras.Model(inference.inputs, outputs))
+        except ValueError as error:
+            layer = first_layer(inference, fails)
+            raise ValueError(
+                f"{model.name} cannot be converted to TFLite, from the layer {layer} on: {error}. Build it without that layer."
+            ) from error
+        write_with_metadata(
+            content, partial, source.path.stem, model.name, quantize, class_names, source.preprocessing, bool(gates)
         )
-    classes = model.output_shape[-1]
-    if class_names and len(class_names) != classes:
-        raise ValueError(f"`class_names` has {len(class_names)} names, but {model.name} has {classes} classes.")
-    labels = path.with_name(LABELS_FILE)
-    beside = read_labels(path, classes)
-    if beside and class_names and beside != list(class_names):
-        raise ValueError(f"{labels} holds the class names of another network: choose another folder for {path.name}.")
-    with replacing(path) as partial:
+        accepted = limits or mode.limits
+        return source.prove(open_tflite(partial)[0], images, accepted, keep, lambda: first_layer(inference, differs))
+
+
+def onnx(
+    model: keras.Model,
+    path: str | os.PathLike,
+    class_names: Sequence[str] | None = None,
+    images: LabelledImages | np.ndarray | None = None,
+) -> Proof | None:
+    """Writes an ONNX file by Keras' own exporter, with batch normalization folded.
+
+    Args:
+        model: a network with its preprocessing inside, for images of one fixed square size, with the top.
+        path: the `.onnx` file to write.
+        class_names: names of the classes, written to labels.txt in the same folder.
+        images: on what the two are compared, as for `tflite`.
+
+    Returns:
+        What the comparison found, a `Proof`; None, with a warning, if onnxruntime, which runs the file, is not installed.
+
+    Raises:
+        ValueError: as `saved_model`.
+        FileNotFoundError: if the folder of `path` does not exist.
+        ImportError: if tf2onnx, by which Keras exports, is not installed.
+    """
+    require("tf2onnx", "runtimes")
+    source = _Source.of(model, path, class_names, ".onnx")
+    folded = fold_batch_norm(model)
+    for layer in folded.layers:
+        if isinstance(layer, keras.layers.Normalization):  # tf2onnx takes tensors that a function finds outside itself for inputs
+            layer.mean, layer.variance = map(keras.ops.convert_to_numpy, (layer.mean, layer.variance))
+    with source.replacing() as partial:
+        source.export_by_keras(folded, partial, "onnx")
+        return source.prove_if_installed("onnxruntime", lambda: open_onnx(partial)[0], images)
+
+
+def openvino(
+    model: keras.Model,
+    path: str | os.PathLike,
+    class_names: Sequence[str] | None = None,
+    images: LabelledImages | np.ndarray | None = None,
+) -> Proof:
+    """Writes OpenVINO's pair of files by Keras' own exporter, with batch normalization folded.
+
+    Args:
+        model: a network with its preprocessing inside, for images of one fixed square size, with the top.
+        path: the `.xml` file to write; the weights come beside it in a `.bin` file.
+        class_names: names of the classes, written to labels.txt in the same folder.
+        images: on what the two are compared, as for `tflite`.
+
+    Returns:
+        What the comparison found, a `Proof`.
+
+    Raises:
+        ValueError: as `saved_model`.
+        FileNotFoundError: if the folder of `path` does not exist.
+        ImportError: if openvino, which writes and runs the files, is not installed.
+    """
+    require("openvino", "runtimes")
+    source = _Source.of(model, path, class_names, ".xml")
+    with replacing(source.path.with_suffix(".bin")), source.replacing() as partial:  # OpenVINO names both alike
+        source.export_by_keras(fold_batch_norm(model), partial, "openvino")
+        return source.prove(open_openvino(partial)[0], images)
+
+
+def _gates(inference: keras.Model, name: str) -> keras.KerasTensor:
+    gates = {layer.name.removesuffix("_expand"): layer for layer in inference.layers if layer.name.endswith("_se_expand")}
+    if name not in gates:
+        raise ValueError(f"`gates` must name an SE layer with squeeze. Received: {name!r}.{did_you_mean(name, gates)}")
+    return gates[name].output
+
+
+@dataclasses.dataclass(frozen=True)
+class _Source:
+    """A network on its way into a file."""
+
+    model: keras.Model
+    path: pathlib.Path
+    class_names: Sequence[str] | None
+    preprocessing: Preprocessing
+
+    @classmethod
+    def of(cls, model: keras.Model, path: str | os.PathLike, class_names: Sequence[str] | None, suffix: str = "") -> "_Source":
+        """After a look at all that can be wrong before anything is computed."""
+        _, classes = classifier_sizes(model.input_shape, model.output_shape, model.name)
+        path = pathlib.Path(path)
+        if suffix and path.suffix != suffix:
+            raise ValueError(f"The name of such a file ends in {suffix}. Received: {path}")
+        if keras.backend.backend() != "tensorflow":
+            raise ValueError(
+                f"Export runs on the TensorFlow backend, and Keras uses {keras.backend.backend()}: set KERAS_BACKEND=tensorflow. "
+                "A .keras file that was saved on another backend loads there."
+            )
+        if class_names and len(class_names) != classes:
+            raise ValueError(f"`class_names` has {len(class_names)} names, but {model.name} has {classes} classes.")
+        beside = read_labels(path, classes)
+        if beside and class_names and beside != list(class_names):
+            labels = path.with_name(LABELS_FILE)
+            raise ValueError(f"{labels} holds the class names of another network: choose another folder for {path.name}.")
+        return cls(model, path, class_names, preprocessing_of(model))
+
+    def images(self, batch_size: int | None) -> tf.TensorSpec:
+        return tf.TensorSpec((batch_size, *self.model.input_shape[1:]), tf.float32, name="images")
+
+    def noise(self) -> np.ndarray:
+        shape = (_NOISE_IMAGES, *self.model.input_shape[1:])
+        return np.random.default_rng(0).integers(0, 256, shape).astype("float32")
+
+    @contextlib.contextmanager
+    def replacing(self) -> Iterator[pathlib.Path]:
+        """A temporary name for the export; it takes its place, with the labels beside it, when the block ends well."""
+        with replacing(self.path) as partial:
+            try:
+                yield partial
+            except tf.errors.OpError as error:  # how TensorFlow says that a disk is full
+                raise OSError(error.message) from error
+        if self.class_names:
+            write_text(self.path.with_name(LABELS_FILE), "".join(f"{name}\n" for name in self.class_names))
+
+    def batches(self, images: LabelledImages | np.ndarray | None) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """Pixels and one-hot labels, or None where there are none."""
+        if isinstance(images, LabelledImages):
+            classes = self.model.output_shape[-1]
+            if len(images.class_names) != classes:
+                raise ValueError(f"{self.model.name} has {classes} classes, but the images have {len(images.class_names)}.")
+            with plain_errors():
+                yield from evaluation_batches(images, self.preprocessing, _BATCH_SIZE).as_numpy_iterator()
+            return
+        images = self.noise() if images is None else np.asarray(images, "float32")
+        shape = self.model.input_shape[1:]
+        if images.shape[1:] != shape or not len(images):
+            raise ValueError(
+                f"Images for {self.model.name} have the shape (N, {', '.join(map(str, shape))}). Received: {images.shape}"
+            )
+        if images.min() < 0 or images.max() > 255 or images.max() <= 1:
+            raise ValueError(
+                "Images are RGB pixels in [0, 255], not normalized: the network does that itself. Received values in "
+                f"[{images.min():g}, {images.max():g}]."
+            )
+        for start in range(0, len(images), _BATCH_SIZE):
+            yield images[start : start + _BATCH_SIZE], None
+
+    def export_by_keras(self, model: keras.Model, path: pathlib.Path, kind: str) -> None:
         try:
-            yield partial
-        except tf.errors.OpError as error:  # how TensorFlow says that a disk is full
-            raise OSError(error.message) from error
-        size = model.input_shape[1]
-        images = np.random.default_rng(0).integers(0, 256, (_CHECKED_IMAGES, size, size, 3)).astype("float32")
-        run = run_keras(model)
-        for exported, compared in outputs(partial, images):
-            difference = float(np.max(np.abs(exported - run(compared))))
-            if not difference <= TOLERANCE:
-                raise ValueError(
-                    f"The export of {model.name} does not compute what the model computes: the largest difference in "
-                    f"probability is {difference:.2g}, and {TOLERANCE:g} is accepted. Nothing was written."
-                )
-    if class_names:
-        write_text(labels, "".join(f"{name}\n" for name in class_names))
+            with one_operator(), warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # tf2onnx's, about numpy
+                model.export(str(path), kind, verbose=False, input_signature=[self.images(batch_size=None)])
+        except OSError:
+            raise
+        except Exception as error:  # each exporter has errors of its own
+            raise ValueError(f"{model.name} cannot be converted to {kind}: {' '.join(str(error).split())}") from error
+
+    def few(self, images: LabelledImages | np.ndarray | None) -> np.ndarray:
+        return next(self.batches(images))[0][:8]
+
+    def calibration(self, images: LabelledImages | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels of up to 200 images to measure on, and of a quarter as many others."""
+        most = _CALIBRATION_IMAGES * 5 // 4
+        if isinstance(images, LabelledImages):
+            drawn = images.examples(tf.constant(0, tf.int64)).take(most)
+            images = dataclasses.replace(images, examples=lambda *_: drawn, size=min(images.size, most))
+        else:
+            images = np.random.default_rng(0).permutation(images)[:most]
+        pixels = np.concatenate([pixels for pixels, _ in self.batches(images)])
+        if len(pixels) < _LEAST_CALIBRATION_IMAGES:
+            raise ValueError(f"{len(pixels)} images are too few for a calibration: give at least {_LEAST_CALIBRATION_IMAGES}.")
+        return np.split(pixels, [len(pixels) * 4 // 5])
+
+    def prove(
+        self,
+        run: Callable[[np.ndarray], np.ndarray],
+        images: LabelledImages | np.ndarray | None,
+        limits: Limits = MODES["float32"].limits,
+        keep: bool = False,
+        culprit: Callable[[], str | None] | None = None,
+    ) -> Proof:
+        """The proof that `run` computes what the model computes, within limits.
+
+        Args:
+            run: the export.
+            images: on what to compare; None for noise, on which top-1 need not agree.
+            limits: what may be lost.
+            keep: whether to warn in place of raising.
+            culprit: finds the layer at which a difference starts.
+        """
+        proof = compare(run_keras(self.model), run, self.batches(images))
+        misses = proof.misses(dataclasses.replace(limits, agreement=0.0) if images is None else limits)
+        if misses:
+            layer = culprit and culprit()
+            message = f"The export of {self.model.name} does not compute what the model computes: {'; '.join(misses)}. " + (
+                f"The difference starts at the layer {layer}. " if layer else ""
+            )
+            if not keep:
+                raise ValueError(message + "Nothing was written.")
+            warnings.warn(message + "It was kept, as asked.", stacklevel=3)
+        return proof
+
+    def prove_if_installed(self, runtime: str, opened: Callable, images: LabelledImages | np.ndarray | None) -> Proof | None:
+        try:
+            require(runtime, "runtimes")
+        except ImportError as error:
+            warnings.warn(f"{self.path.name} was not checked. {error}", stacklevel=3)
+            return None
+        return self.prove(opened(), images)

@@ -70,7 +70,7 @@ _as_one_operator = contextvars.ContextVar("as_one_operator", default=False)
 
 @contextlib.contextmanager
 def one_operator() -> Iterator[None]:
-    """Within this, `GroupedConv2D` traces to a single operator: for a TFLite file, whose runtime computes it well."""
+    """Within this, `GroupedConv2D` traces to a single operator: for files whose runtimes compute that well."""
     token = _as_one_operator.set(True)
     try:
         yield

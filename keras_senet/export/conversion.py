@@ -1,0 +1,97 @@
+"""From a network to the bytes of a TFLite file, in any of its kinds of numbers."""
+
+import dataclasses
+import tempfile
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_senet.export.proof import Limits
+from keras_senet.layers.grouped_conv2d import one_operator
+
+
+@dataclasses.dataclass(frozen=True)
+class Mode:
+    """A kind of numbers in a TFLite file.
+
+    Attributes:
+        summary: what it is, in a line.
+        limits: what it may lose.
+        layer_error: root mean square error of a layer's output, relative to its values, above which something is wrong with it.
+        calibrated: whether ranges of values have to be measured on images.
+        input_type: of the pixels.
+    """
+
+    summary: str
+    limits: Limits
+    layer_error: float
+    calibrated: bool = False
+    input_type: tf.DType = tf.float32
+
+
+MODES = {
+    "float32": Mode("as trained", Limits(1e-4, 1e-4, 0.999, 0.001), 0.001),
+    "float16": Mode("weights of half the size, computed in float32", Limits(0.03, 0.003, 0.995, 0.003), 0.02),
+    "dynamic": Mode("weights of 8 bits, maps quantized as they come", Limits(0.4, 0.03, 0.97, 0.01), 0.3),
+    "int16x8": Mode("weights of 8 bits, maps of 16", Limits(0.2, 0.01, 0.98, 0.005), 0.1, calibrated=True),
+    "int8": Mode("integers from the pixels, uint8, to the probabilities", Limits(0.5, 0.04, 0.96, 0.01), 0.4, True, tf.uint8),
+    "int8_float_io": Mode("integers between float32 pixels and probabilities", Limits(0.5, 0.04, 0.96, 0.01), 0.4, True),
+}
+
+
+def convert(model: keras.Model, mode: str, batch_size: int, calibration: np.ndarray | None) -> bytes:
+    """A TFLite file.
+
+    Args:
+        model: a functional model that takes float32 RGB pixels `(N, H, W, 3)` in [0, 255]; its outputs, one or a dictionary, are
+            those of the file.
+        mode: one of `MODES`.
+        batch_size: number of images that the file takes.
+        calibration: such pixels, for the modes that need them.
+
+    Raises:
+        ValueError: if an operator has no counterpart in TFLite.
+    """
+    pixels = tf.TensorSpec((batch_size, *model.input_shape[1:]), tf.float32, name="images")
+
+    def forward(images):
+        if mode.startswith("int8"):
+            # One step of the integers that come in is one step of a pixel's value, whatever the images of the calibration hold.
+            images = tf.quantization.fake_quant_with_min_max_args(images, 0, 255)
+        return model(images, training=False)
+
+    with tempfile.TemporaryDirectory() as folder, one_operator():
+        archive = keras.export.ExportArchive()
+        archive.track(model)
+        archive.add_endpoint("serving_default", forward, [pixels])
+        archive.write_out(folder, verbose=False)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        if mode != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if mode == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if calibration is not None:
+            images = np.resize(calibration, (-(-len(calibration) // batch_size), *pixels.shape))
+            converter.representative_dataset = lambda: ([batch] for batch in images)
+            integers = tf.lite.OpsSet.TFLITE_BUILTINS_INT8
+            if mode == "int16x8":
+                integers = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+            converter.target_spec.supported_ops = [integers]
+        if mode == "int8":
+            converter.inference_input_type = converter.inference_output_type = tf.uint8
+        try:
+            if mode == "int8_float_io":
+                return _with_float_softmax(converter)
+            return converter.convert()
+        except Exception as error:  # the converter's own error class is not public
+            raise ValueError(" ".join(str(error).split())) from error
+
+
+def _with_float_softmax(converter: tf.lite.TFLiteConverter) -> bytes:
+    """XNNPACK has no integer softmax, and where probabilities are floats they need not be integers before."""
+    options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=["SOFTMAX"])
+    debugger = tf.lite.experimental.QuantizationDebugger(
+        converter=converter, debug_dataset=converter.representative_dataset, debug_options=options
+    )
+    return debugger.get_nondebug_quantized_model()

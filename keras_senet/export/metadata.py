@@ -1,0 +1,114 @@
+"""What a TFLite file says of itself: to MediaPipe Tasks on a phone, and to this package.
+
+Class names and the way from a photograph to the network's input are files in an archive at its end, as MediaPipe has it, which
+`zipfile` reads.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import zipfile
+from collections.abc import Sequence
+
+import flatbuffers
+import numpy as np
+
+from keras_senet.errors import require
+from keras_senet.preprocessing import Preprocessing
+
+_LABELS, _PREPROCESSING = "labels.txt", "preprocessing.json"
+
+
+def write_with_metadata(
+    content: bytes,
+    path: pathlib.Path,
+    name: str,
+    network: str,
+    numbers: str,
+    class_names: Sequence[str] | None,
+    preprocessing: Preprocessing,
+    gates: bool,
+) -> None:
+    """Writes a TFLite file with metadata.
+
+    Args:
+        content: the file without.
+        path: where it goes.
+        name: what it will be called.
+        network: what it was made from.
+        numbers: its kind of numbers.
+        class_names: names of the classes, if they are known.
+        preprocessing: how its images are cut and resized.
+        gates: whether it has gates as a second output.
+
+    Raises:
+        ImportError: if mediapipe is not installed.
+    """
+    info = require("mediapipe.tasks.python.metadata.metadata_writers.metadata_info", "mobile")
+    schema = require("mediapipe.tasks.metadata.metadata_schema_py_generated", "mobile")
+    litert = require("ai_edge_litert.tools.flatbuffer_utils", "mobile")
+    file = litert.read_model_from_bytearray(bytearray(content))
+    kind = {"tensor_type": file.subgraphs[0].tensors[file.subgraphs[0].inputs[0]].type}
+    # MediaPipe would normalize the pixels of a float network, which ours does itself.
+    pixels = info.InputImageTensorMd("images", "RGB pixels in [0, 255]", [0.0], [1.0], schema.ColorSpaceType.RGB, **kind)
+    labels = [info.LabelFileMd(_LABELS)] if class_names else None
+    outputs = [info.ClassificationTensorMd("probabilities", "one for each class", labels, **kind)]
+    if gates:
+        outputs.append(info.TensorMd("gates", "by what an SE block multiplies each channel"))
+    subgraph = schema.SubGraphMetadataT()
+    subgraph.inputTensorMetadata = [pixels.create_metadata()]
+    subgraph.outputTensorMetadata = [output.create_metadata() for output in outputs]
+    described = info.GeneralMd(name, description=f"{network}, {numbers}").create_metadata()
+    described.subgraphMetadata, described.minParserVersion = [subgraph], "1.0.0"
+    builder = flatbuffers.Builder()
+    builder.Finish(described.Pack(builder), b"M001")
+    file.buffers.append(litert.schema_fb.BufferT(np.frombuffer(builder.Output(), np.uint8)))
+    file.metadata = [*(file.metadata or []), litert.schema_fb.MetadataT("TFLITE_METADATA", len(file.buffers) - 1)]
+    path.write_bytes(litert.convert_object_to_bytearray(file))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(_PREPROCESSING, json.dumps(dataclasses.asdict(preprocessing)))
+        if class_names:
+            archive.writestr(_LABELS, "".join(f"{name}\n" for name in class_names))
+
+
+def read_metadata(path: str | os.PathLike) -> tuple[list[str], Preprocessing | None]:
+    """The class names, none if they are not there, and the preprocessing that a TFLite file brings."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            files = {name: archive.read(name).decode("utf-8") for name in archive.namelist()}
+    except zipfile.BadZipFile:
+        return [], None
+    preprocessing = json.loads(files[_PREPROCESSING]) if _PREPROCESSING in files else None
+    return files.get(_LABELS, "").splitlines(), preprocessing and Preprocessing(**preprocessing)
+
+
+def describe(path: str | os.PathLike) -> dict:
+    """What the metadata of a TFLite file say, for people: empty if there are none.
+
+    Raises:
+        ImportError: if mediapipe or ai-edge-litert is not installed.
+        ValueError: if the file is damaged.
+    """
+    schema = require("mediapipe.tasks.metadata.metadata_schema_py_generated", "mobile")
+    litert = require("ai_edge_litert.tools.flatbuffer_utils", "mobile")
+    try:
+        file = litert.read_model(os.fspath(path))
+        found = [file.buffers[one.buffer].data for one in file.metadata or [] if one.name == b"TFLITE_METADATA"]
+    except Exception as error:  # as many kinds as a damaged file can be misread
+        raise ValueError(f"{path} is damaged, or not a TFLite file.") from error
+    if not found:
+        return {}
+    metadata = schema.ModelMetadataT.InitFromPackedBuf(bytearray(found[0]))
+    (subgraph,) = metadata.subgraphMetadata
+    (pixels,), (normalization,) = subgraph.inputTensorMetadata, subgraph.inputTensorMetadata[0].processUnits
+    labels, preprocessing = read_metadata(path)
+    return {
+        "name": metadata.name.decode(),
+        "description": metadata.description.decode(),
+        "input": pixels.description.decode(),
+        "mean": [float(value) for value in normalization.options.mean],
+        "std": [float(value) for value in normalization.options.std],
+        "preprocessing": preprocessing and dataclasses.asdict(preprocessing),
+        "labels": labels,
+    }

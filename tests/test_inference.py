@@ -1,0 +1,106 @@
+"""Networks that are made cheaper to run compute what they were made from."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_senet
+from keras_senet.export import fold_batch_norm
+from keras_senet.export.inference import cheaper_to_run
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3)).astype("float32")
+
+
+def with_statistics(model: keras.Model) -> keras.Model:
+    """`model` with normalization that does something, yet keeps values in a sound range."""
+    random = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.momentum = 0.0
+    model(IMAGES / (1 if model.layers[1].name == "preprocessing" else 255), training=True)
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            # Channels that hardly vary would be rounding alone, magnified.
+            variance = keras.ops.convert_to_numpy(layer.moving_variance)
+            layer.moving_variance.assign(np.maximum(variance, 0.1 * variance.mean()))
+            for weight, low in ((layer.gamma, 0.2), (layer.beta, -0.2)):
+                if weight is not None:
+                    weight.assign(random.uniform(low, low + 0.4, weight.shape))
+    return model
+
+
+def normalizations(model: keras.Model) -> int:
+    return sum(isinstance(layer, layers.BatchNormalization) for layer in model.layers)
+
+
+@pytest.mark.parametrize(
+    ("build", "left"),
+    [
+        (lambda: keras_senet.SEResNet50(weights=None, input_shape=(64, 64, 3)), 0),
+        (lambda: keras_senet.SEShuffleNet(weights=None, input_shape=(64, 64, 3)), 0),
+        (lambda: keras_senet.SEMobileNet(weights=None, input_shape=(64, 64, 3)), 0),
+        (lambda: keras_senet.SEResNeXt26D(weights=None, input_shape=(64, 64, 3)), 0),
+        (lambda: keras_senet.SEResNet20(weights=None, input_shape=(64, 64, 3), squeeze="max", gate="tanh"), 0),
+        (lambda: keras_senet.SEResNet20(weights=None, input_shape=(64, 64, 3), squeeze=None), 0),
+        (lambda: keras_senet.SEResNet20(weights=None, input_shape=(64, 64, 3), attention_position="identity"), 0),
+        (lambda: keras.applications.MobileNetV2((64, 64, 3), weights=None), 0),
+        (lambda: keras.applications.ResNet50V2(weights=None, input_shape=(64, 64, 3)), 17),  # those before an activation
+    ],
+    ids=["bottleneck", "shuffle", "mobile", "grouped", "max", "no squeeze", "identity", "MobileNetV2", "ResNet50V2"],
+)
+def test_folded_and_cheaper_networks_compute_the_same(build, left):
+    model = with_statistics(build())
+    images = IMAGES / (1 if model.layers[1].name == "preprocessing" else 255)
+    before = model.get_weights()
+    expected = keras.Model(model.inputs, model.layers[-1].input)(images).numpy()
+    for rewrite in (fold_batch_norm, cheaper_to_run):
+        rewritten = rewrite(model)
+        assert normalizations(rewritten) == left
+        np.testing.assert_allclose(rewritten(images), model(images), atol=1e-5)
+        features = keras.Model(rewritten.inputs, rewritten.layers[-1].input)(images)
+        np.testing.assert_allclose(features, expected, atol=1e-4 * np.abs(expected).max())
+        assert rewritten.name == model.name
+    for weight, same in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, same)
+
+
+def test_normalization_is_folded_into_all_kinds_of_convolutions_and_models_within_models():
+    inner = keras.Sequential([keras.Input((62, 62, 4)), layers.Conv2D(4, 1), layers.BatchNormalization(center=False)])
+    x = pixels = keras.Input((64, 64, 3))
+    for layer in (layers.SeparableConv2D(4, 3, depth_multiplier=2), layers.BatchNormalization(scale=False), inner):
+        x = layer(x)
+    for layer in (layers.DepthwiseConv2D(3, depth_multiplier=2), layers.BatchNormalization(), layers.Conv2D(4, 1)):
+        x = layer(x)
+    both = layers.Add()([layers.BatchNormalization()(x), x])  # the convolution is read twice
+    stays = layers.BatchNormalization()(layers.Conv2D(2, 1, activation="relu")(both))
+    model = keras.Model(pixels, stays)
+    for layer in [*model.layers, *inner.layers]:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.set_weights(
+                [np.random.default_rng(len(weight)).uniform(0.5, 2, weight.shape) for weight in layer.get_weights()]
+            )
+    folded = fold_batch_norm(model)
+    assert normalizations(model) - normalizations(folded) == 2
+    assert normalizations(folded.get_layer(inner.name)) == 0
+    np.testing.assert_allclose(folded(IMAGES / 255), model(IMAGES / 255), rtol=1e-4, atol=1e-4)
+
+
+def test_the_squeeze_reads_a_quarter_of_the_channels_and_the_gates_stay():
+    model = with_statistics(keras_senet.SEResNet50(weights=None, input_shape=(64, 64, 3)))
+    cheaper = cheaper_to_run(model)
+    assert cheaper.get_layer("stage2_block1_se_squeeze").output.shape == (None, 1, 1, 64)
+    assert cheaper.count_params() < model.count_params() - 900_000
+    se = model.get_layer("stage5_block3_se")
+    gates = keras.Model(model.inputs, se.gates(se.input))(IMAGES)
+    ours = keras.Model(cheaper.inputs, cheaper.get_layer("stage5_block3_se_expand").output)(IMAGES)
+    np.testing.assert_allclose(ours[:, 0, 0], gates, atol=1e-5)
+
+
+def test_a_subclassed_model_is_refused():
+    class Network(keras.Model):
+        def call(self, inputs):
+            return inputs
+
+    with pytest.raises(ValueError, match="Only a functional or sequential Keras model"):
+        fold_batch_norm(Network())

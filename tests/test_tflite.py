@@ -1,0 +1,331 @@
+"""TFLite files in each kind of numbers: what they keep, what is caught, and that a phone's libraries take them as they are."""
+
+import collections
+import dataclasses
+import json
+import os
+
+import keras
+import mediapipe
+import numpy as np
+import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+from conftest import DEMO
+from mediapipe.tasks.python import BaseOptions, vision
+
+import keras_senet
+from keras_senet import data, export
+from keras_senet.export.classifier import run_keras
+from keras_senet.export.conversion import convert
+from keras_senet.export.inference import cheaper_to_run
+from keras_senet.export.proof import first_layer
+
+DIGITS = [str(digit) for digit in range(10)]
+SMALL = keras_senet.Preprocessing(32)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return keras.saving.load_model(DEMO / "model.keras")
+
+
+@pytest.fixture(scope="module")
+def exported(network, digits, tmp_path_factory):
+    """Function from a kind of numbers to the demo's network in it, and to what its proof found."""
+    folder, made = tmp_path_factory.mktemp("tflite"), {}
+
+    def write(quantize: str):
+        if quantize not in made:
+            path = folder / f"{quantize}.tflite"
+            held_out, train = digits("held-out"), digits("train")
+            made[quantize] = path, export.tflite(network, path, DIGITS, held_out, quantize=quantize, calibration=train)
+        return made[quantize]
+
+    return write
+
+
+def pixels(images: data.LabelledImages, count: int) -> np.ndarray:
+    return next(iter(data.evaluation_batches(images, SMALL, count)))[0].numpy()
+
+
+@pytest.mark.parametrize(
+    ("quantize", "agreement", "size"),
+    [
+        ("float32", 1.0, 1.05),
+        ("float16", 0.995, 0.56),
+        ("dynamic", 0.99, 0.33),
+        ("int16x8", 0.99, 0.36),
+        ("int8", 0.99, 0.35),
+        ("int8_float_io", 0.99, 0.35),
+    ],
+)
+def test_each_kind_of_numbers_keeps_the_accuracy_on_digits(quantize, agreement, size, exported):
+    path, proof = exported(quantize)
+    assert proof.images == 360
+    assert proof.accuracy >= proof.model_accuracy - 0.003
+    assert proof.agreement >= agreement
+    assert path.stat().st_size < size * 4 * 272_095  # parameters of four bytes
+
+
+def test_the_proof_is_what_numpy_finds(network, digits, exported):
+    path, proof = exported("int8")
+    images = list(data.evaluation_batches(digits("held-out"), SMALL, 100).as_numpy_iterator())
+    before = np.concatenate([network.predict(batch, verbose=0) for batch, _ in images])
+    after = np.concatenate([export.open_classifier(path).probabilities(batch) for batch, _ in images])
+    truth = np.concatenate([labels.argmax(axis=1) for _, labels in images])
+    each = np.abs(before - after).max(axis=1)
+    assert proof.largest == pytest.approx(each.max(), abs=1e-5)
+    assert proof.mean == pytest.approx(each.mean(), abs=1e-5)
+    assert proof.agreement == np.mean(before.argmax(axis=1) == after.argmax(axis=1))
+    assert proof.accuracy == np.mean(after.argmax(axis=1) == truth)
+    assert proof.model_accuracy == np.mean(before.argmax(axis=1) == truth)
+
+
+def test_the_integer_file_takes_the_bytes_of_pixels_and_gives_256ths(exported):
+    interpreter = Interpreter(str(exported("int8")[0]))
+    (source,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
+    assert (source["dtype"], source["quantization"]) == (np.uint8, (1.0, 0))
+    assert (result["dtype"], result["quantization"]) == (np.uint8, (1 / 256, 0))
+    assert source["shape"].tolist() == [1, 32, 32, 3]
+
+
+@pytest.mark.parametrize("name", ["SEResNet50", "SEResNeXt50", "SEMobileNet", "SEShuffleNet"])
+@pytest.mark.slow
+def test_xnnpack_takes_every_operator(name, shallow, tmp_path):
+    model = shallow(name)(weights=None, input_shape=(64, 64, 3))
+    convolutions = sum(isinstance(layer, keras.layers.Conv2D) for layer in model.layers)
+    images = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3)).astype("float32")
+    paths = [tmp_path / "float32.tflite", tmp_path / "int8_float_io.tflite"]
+    export.tflite(model, paths[0])
+    # Untrained networks do not survive integers.
+    export.tflite(model, paths[1], quantize="int8_float_io", calibration=images, limits=export.Limits(1, 1, 0, 1))
+    for measured in export.benchmark(paths, rounds=1):
+        assert measured.not_delegated == []
+        assert measured.operators["CONV_2D"] == convolutions
+        assert not {"SPLIT", "GATHER"} & set(measured.operators)
+
+
+def test_of_an_integer_file_xnnpack_takes_all_but_its_ends(exported):
+    """It has neither a softmax for integers nor the change from uint8 to int8."""
+    (measured,) = export.benchmark([exported("int8")[0]], rounds=1)
+    assert collections.Counter(kind for kind, _ in measured.not_delegated) == {"QUANTIZE": 2, "SOFTMAX": 1}
+
+
+def test_the_shipped_networks_shortcuts_are_taken_too(exported):
+    for quantize in ("float32", "int8_float_io"):
+        (measured,) = export.benchmark([exported(quantize)[0]], rounds=1)
+        assert measured.not_delegated == []
+
+
+def test_an_excitation_that_is_always_off_does_not_crash_xnnpack(python, digits, network, tmp_path):
+    """All hidden units zero for all images: without care the layer's integers have no range."""
+    dead = keras.models.clone_model(network)
+    dead.set_weights(network.get_weights())
+    for layer in dead.layers:
+        if layer.name.endswith("_se"):
+            layer.reduce.bias.assign(-100 + 0 * layer.reduce.bias)
+    train = pixels(digits("train"), 40)
+    for quantize in ("int8", "int16x8"):
+        converted = convert(cheaper_to_run(dead), quantize, 1, train)
+        (tmp_path / "dead.tflite").write_bytes(converted)
+        run = (
+            "import sys; from keras_senet.export import benchmark; print(benchmark([sys.argv[1]], rounds=1)[0].milliseconds > 0)"
+        )
+        assert python(run, tmp_path / "dead.tflite").stdout.strip() == "True"
+
+
+@pytest.mark.slow
+def test_a_calibration_of_the_wrong_range_is_caught_and_located(network, digits, tmp_path):
+    train, held_out = pixels(digits("train"), 64), digits("held-out")
+    with pytest.raises(
+        ValueError, match=r"top-1 accuracy falls.*starts at the layer preprocessing\. Nothing was written"
+    ) as caught:
+        export.tflite(network, tmp_path / "dark.tflite", images=held_out, quantize="int8", calibration=train / 12)
+    assert "the largest difference in probability is" in str(caught.value)
+    assert not os.listdir(tmp_path)
+    with pytest.warns(UserWarning, match="It was kept, as asked"):
+        proof = export.tflite(
+            network, tmp_path / "dark.tflite", images=held_out, quantize="int8", calibration=train / 12, keep=True
+        )
+    assert proof.agreement < 0.9
+    assert (tmp_path / "dark.tflite").exists()
+
+
+def test_limits_are_arguments(digits, tmp_path):
+    images = keras.Input((32, 32, 3))
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(keras.layers.Rescaling(1 / 255)(images)))
+    small = keras.Model(images, keras.layers.Dense(10, "softmax")(x))
+    tight = dataclasses.replace(export.MODES["float16"].limits, largest=1e-9)
+    with pytest.raises(ValueError, match=r"the largest difference in probability is .* and 1e-09 is accepted"):
+        export.tflite(small, tmp_path / "half.tflite", images=digits("held-out"), quantize="float16", limits=tight)
+
+
+def test_calibration_images_are_held_out_for_the_proof(network, digits, tmp_path):
+    proof = export.tflite(network, tmp_path / "a.tflite", quantize="int8", calibration=pixels(digits("train"), 50))
+    assert proof.images == 10
+    assert proof.accuracy is None
+
+
+@keras.saving.register_keras_serializable("tests")
+class Determinant(keras.layers.Layer):
+    """Something that TFLite has no operator for."""
+
+    def call(self, inputs):
+        return inputs + tf.linalg.det(inputs[:, :2, :2, 0])[:, None, None, None]
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+def test_a_layer_that_cannot_be_converted_is_named(tmp_path):
+    images = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 3, name="before")(images)
+    x = Determinant(name="determinant")(x)
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3, name="after")(x))
+    model = keras.Model(images, keras.layers.Dense(3, "softmax")(x), name="odd")
+    with pytest.raises(ValueError, match="odd cannot be converted to TFLite, from the layer determinant on"):
+        export.tflite(model, tmp_path / "odd.tflite")
+    assert not os.listdir(tmp_path)
+
+
+def test_the_first_wrong_layer_is_found(network):
+    names = [layer.name for layer in network.layers[1:]]
+    for culprit in ("preprocessing", "stage3_block2_se", "predictions"):
+        wrong = names.index(culprit)
+        looked = []
+
+        def is_wrong(part, wrong=wrong, looked=looked):
+            looked.append(part.output.name)
+            return len(part.layers) > 1 and names.index(part.layers[-1].name) >= wrong
+
+        assert first_layer(network, is_wrong) == culprit
+        assert len(looked) <= np.ceil(np.log2(len(names))) + 1
+    assert first_layer(network, lambda part: False) is None
+
+
+@pytest.mark.parametrize("quantize", ["float32", "int8", "int8_float_io"])
+def test_mediapipe_classifies_as_keras_does(quantize, network, digits, exported):
+    """On the ten images of whose order Keras itself is surest."""
+    images = np.round(pixels(digits("held-out"), 360))
+    expected = network.predict(images, verbose=0)
+    best = -np.sort(-expected, axis=1)[:, :4]
+    apart = (best[:, :3] - best[:, 1:]).min(axis=1) * (best[:, 0] > 0.7)
+    clear = np.argsort(-apart)[:10]
+    options = vision.ImageClassifierOptions(BaseOptions(model_asset_path=str(exported(quantize)[0])), max_results=3)
+    with vision.ImageClassifier.create_from_options(options) as classifier:
+        for index in clear:
+            image = np.ascontiguousarray(images[index].astype("uint8"))
+            (result,) = classifier.classify(mediapipe.Image(mediapipe.ImageFormat.SRGB, image)).classifications
+            order = np.argsort(-expected[index])[:3]
+            assert [one.category_name for one in result.categories] == [DIGITS[one] for one in order]
+            np.testing.assert_allclose([one.score for one in result.categories], expected[index, order], atol=0.02)
+
+
+def test_the_file_brings_its_labels_and_its_preprocessing(exported, run, fails, tmp_path):
+    path = tmp_path / "moved.tflite"
+    path.write_bytes(exported("int8")[0].read_bytes())
+    opened = export.open_classifier(path)
+    assert opened.class_names == DIGITS
+    assert opened.labels_file == path
+    (tmp_path / "other").mkdir()
+    own = keras_senet.SEResNet20(weights=None, input_shape=(72, 72, 3), classes=2)
+    own.get_layer("preprocessing").crop_ratio, own.get_layer("preprocessing").interpolation = 0.95, "bicubic"
+    export.tflite(own, tmp_path / "other" / "own.tflite")
+    assert export.open_classifier(tmp_path / "other" / "own.tflite").preprocessing == keras_senet.Preprocessing(
+        72, 0.95, "bicubic"
+    )
+    shown = json.loads(run("info", path, "--json")[1])
+    assert shown["labels"] == DIGITS
+    assert (shown["mean"], shown["std"]) == ([0.0], [1.0])
+    assert shown["description"] == "seresnet20, int8"
+    table = run("info", path)[1]
+    assert "RGB pixels in [0, 255]" in table
+    assert "10: 0, 1, 2" in table
+    path.write_bytes(path.read_bytes()[:2000])
+    assert "is damaged" in fails("info", path)
+    path.write_bytes(convert(cheaper_to_run(own), "float32", 1, None))
+    assert "has no metadata" in fails("info", path)
+
+
+def test_a_file_takes_batches_and_can_give_gates(network, digits, tmp_path):
+    images = pixels(digits("held-out"), 7)
+    export.tflite(network, tmp_path / "three.tflite", DIGITS, batch_size=3, gates="stage4_block3_se")
+    opened = export.open_classifier(tmp_path / "three.tflite")
+    np.testing.assert_allclose(opened.probabilities(images), network.predict(images, verbose=0), atol=1e-5)
+    runner = Interpreter(str(tmp_path / "three.tflite")).get_signature_runner()
+    se = network.get_layer("stage4_block3_se")
+    gates = run_keras(keras.Model(network.inputs, se.gates(se.input)))(images[:3])
+    np.testing.assert_allclose(runner(images=images[:3])["gates"], gates, atol=1e-5)
+    with pytest.raises(ValueError, match="Did you mean 'stage4_block3_se'"):
+        export.tflite(network, tmp_path / "a.tflite", gates="stage4_block3")
+
+
+def test_what_cannot_be_exported_is_refused_before_anything_is_computed(network, digits, tmp_path):
+    path = tmp_path / "a.tflite"
+    train = pixels(digits("train"), 40)
+    for message, arguments in (
+        ("Did you mean 'int8'", {"quantize": "int9"}),
+        ("give at least 32 of them as `calibration`", {"quantize": "int8"}),
+        ("20 images are too few for a calibration", {"quantize": "int8", "calibration": train[:20]}),
+        (r"Images are RGB pixels in \[0, 255\], not normalized", {"quantize": "int8", "calibration": train / 255}),
+        (r"Received values in \[-1", {"quantize": "int8", "calibration": train / 127.5 - 1}),
+        (r"have the shape \(N, 32, 32, 3\)", {"quantize": "int8", "calibration": train[:, :8]}),
+        ("but the images have 2", {"images": dataclasses.replace(digits("train"), class_names=["a", "b"])}),
+    ):
+        with pytest.raises(ValueError, match=message):
+            export.tflite(network, path, **arguments)
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize(("write", "name"), [(export.onnx, "network.onnx"), (export.openvino, "network.xml")])
+def test_other_runtimes_compute_what_keras_computes(write, name, network, digits, tmp_path):
+    proof = write(network, tmp_path / name, DIGITS, digits("held-out"))
+    assert proof.largest < 1e-5
+    assert proof.accuracy == proof.model_accuracy
+    images = pixels(digits("held-out"), 5)
+    opened = export.open_classifier(tmp_path / name)
+    np.testing.assert_allclose(opened.probabilities(images), network.predict(images, verbose=0), atol=1e-5)
+    assert opened.class_names == DIGITS
+    (tmp_path / name).write_text("nothing")
+    with pytest.raises(ValueError, match="is damaged"):
+        export.open_classifier(tmp_path / name)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_grouped_convolutions_go_to_other_runtimes(shallow, tmp_path):
+    model = shallow("SEResNeXt50")(weights=None, input_shape=(64, 64, 3))
+    images = np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3)).astype("float32")
+    for write, name in ((export.onnx, "network.onnx"), (export.openvino, "network.xml")):
+        assert write(model, tmp_path / name, images=images).largest < 1e-4
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_without_its_runtime_an_onnx_file_is_written_unchecked(network, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    with pytest.warns(UserWarning, match="network.onnx was not checked. .*keras-senet\\[runtimes\\]"):
+        assert export.onnx(network, tmp_path / "network.onnx") is None
+    assert (tmp_path / "network.onnx").exists()
+
+
+def test_the_command_exports_in_any_kind_of_numbers(run, fails, data_dir, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "model.keras").write_bytes((DEMO / "model.keras").read_bytes())
+    (tmp_path / "in" / "labels.txt").write_text((DEMO / "labels.txt").read_text())
+    command = ("export", tmp_path / "in" / "model.keras")
+    integers = ("--quantize", "int8", "--dataset", "digits", "--data-dir", data_dir)
+    status, output, _ = run(*command, tmp_path / "int8.tflite", *integers)
+    assert status == 0
+    assert "on 360 images top-1 agrees for" in output
+    assert (tmp_path / "labels.txt").read_text().split() == DIGITS
+    assert "--dataset on the command line" in fails(*command, tmp_path / "a.tflite", "--quantize", "int8")
+    assert "--quantize: only for .tflite" in fails(*command, tmp_path / "a.onnx", "--quantize", "int8")
+    images = keras.Input((32, 32, 3))
+    small = keras.Model(images, keras.layers.Dense(10, "softmax")(keras.layers.GlobalMaxPooling2D()(images)))
+    small.save(tmp_path / "in" / "small.keras")
+    tight = ("--quantize", "float16", "--limit", "agreement=1.1", "--dataset", "digits", "--data-dir", data_dir)
+    assert "and 110.00% must" in fails("export", tmp_path / "in" / "small.keras", tmp_path / "a.tflite", *tight)
+    assert "must be one of largest, mean" in fails(*command, tmp_path / "a.tflite", "--limit", "large=1")
+    assert "There is no folder" in fails(*command, tmp_path / "none" / "a.tflite")
+    assert sorted(os.listdir(tmp_path)) == ["in", "int8.tflite", "labels.txt"]
