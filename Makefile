@@ -11,10 +11,11 @@ demo: .venv/installed
 	rm -rf $(RUN)
 	$(BIN)/keras-senet train --config saved_models/seresnet20_digits/config.json --output $(RUN)
 	$(BIN)/keras-senet export $(RUN)/last.keras $(RUN)/model.tflite
+	$(BIN)/keras-senet export $(RUN)/last.keras $(RUN)/model_int8.tflite --quantize int8 --dataset digits
 	$(BIN)/keras-senet export $(RUN)/last.keras $(RUN)/saved_model
 	$(BIN)/keras-senet evaluate $(RUN)/last.keras --dataset digits
-	$(BIN)/keras-senet evaluate $(RUN)/model.tflite --dataset digits
-	$(BIN)/keras-senet predict $(RUN)/model.tflite $(SAMPLES) --picture $(RUN)/predictions.png
+	$(BIN)/keras-senet evaluate $(RUN)/model_int8.tflite --dataset digits
+	$(BIN)/keras-senet predict $(RUN)/model_int8.tflite $(SAMPLES) --picture $(RUN)/predictions.png
 
 test: .venv/installed
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal

@@ -59,9 +59,12 @@ def test_the_operators_that_xnnpack_does_not_take_are_named(tflite):
         assert collections.Counter(kind for kind, _ in one.not_delegated) == one.operators
 
 
-def test_the_shortcuts_of_the_shipped_network_are_not_delegated():
+def test_what_is_delegated_is_what_has_a_delegate_of_its_own(tflite):
     """Against a delegate for each operator, which makes the same tensor."""
-    path = str(DEMO / "model.tflite")
+    path = tflite(
+        "pool.tflite",
+        lambda images: convolution(tf.nn.max_pool2d(tf.pad(convolution(images), 4 * [(0, 1)])[:1, :, :, :3], 1, 2, "VALID")),
+    )
     interpreter = Interpreter(path, experimental_disable_delegate_node_fusion=True)
     interpreter.allocate_tensors()
     nodes = interpreter._get_ops_details()
@@ -69,7 +72,7 @@ def test_the_shortcuts_of_the_shipped_network_are_not_delegated():
     names = {tensor["index"]: tensor["name"] for tensor in interpreter.get_tensor_details()}
     (measured,) = benchmark([path], rounds=1)
     assert {name for _, name in measured.not_delegated} == {names[tensor] for tensor, count in made.items() if count == 1}
-    assert [kind for kind, _ in measured.not_delegated] == 2 * ["MAX_POOL_2D"]
+    assert "MAX_POOL_2D" in [kind for kind, _ in measured.not_delegated]
 
 
 def test_more_work_takes_longer_and_more_weights_take_more_memory(tflite):
@@ -168,9 +171,9 @@ def test_the_command_prints_what_it_measured(run, fails, digits, data_dir, tmp_p
     assert title[:5] == ["network", "threads", "XNNPACK", "median", "ms"]
     assert [on[:3], off[:3]] == [[str(path), "1", "on"], [str(path), "1", "off"]]
     card = (DEMO / "README.md").read_text()
-    assert on[7:11] == ["1.1", "84", "MAX_POOL_2D", "x2"]
-    assert off[9:] == ["all", on[11]]
-    assert on[11] in card
+    assert on[7:10] == ["1.1", "84", "none"]
+    assert off[9:] == ["all", on[10]]
+    assert on[10] in card
     assert picture.read_bytes().startswith(b"\x89PNG")
     (measured,) = json.loads(run("benchmark", path, "--rounds", 2, "--json")[1])
     names = ["network", "threads", "xnnpack", "milliseconds", "milliseconds_90", "ratio", "memory", "size"]

@@ -1,6 +1,7 @@
 """Where labelled images come from: tensorflow-datasets by name, or a folder with one sub-folder of images a class."""
 
 import collections
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -85,7 +86,8 @@ def _load_tfds(tfds, dataset: str, split: str, data_dir: str | None) -> Labelled
     try:
         builder = tfds.builder(dataset, data_dir=data_dir)
         if {"image", "label"} <= set(builder.info.features or ()):
-            builder.download_and_prepare()
+            with contextlib.redirect_stdout(sys.stderr):  # for what it says on the way
+                builder.download_and_prepare()
     except Exception as error:  # a download fails in as many ways as there are datasets
         raise ValueError(f"The dataset {dataset!r} could not be prepared: {' '.join(str(error).split())}") from error
     if not {"image", "label"} <= set(builder.info.features or ()):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import tempfile
+import warnings
 
 import keras
 import numpy as np
@@ -91,7 +92,9 @@ def convert(model: keras.Model, mode: str, batch_size: int, calibration: np.ndar
 def _with_float_softmax(converter: tf.lite.TFLiteConverter) -> bytes:
     """XNNPACK has no integer softmax, and where probabilities are floats they need not be integers before."""
     options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=["SOFTMAX"])
-    debugger = tf.lite.experimental.QuantizationDebugger(
-        converter=converter, debug_dataset=converter.representative_dataset, debug_options=options
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "(?s).*tf.lite.Interpreter is deprecated")  # which is TensorFlow's own use of it
+        debugger = tf.lite.experimental.QuantizationDebugger(
+            converter=converter, debug_dataset=converter.representative_dataset, debug_options=options
+        )
     return debugger.get_nondebug_quantized_model()

@@ -44,7 +44,7 @@ def saved_model(
     class_names: Sequence[str] | None = None,
     images: LabelledImages | np.ndarray | None = None,
 ) -> Proof:
-    """Writes a SavedModel for TensorFlow Serving and other TensorFlow programs, with batch normalization folded.
+    """Writes a SavedModel for TensorFlow Serving and other TensorFlow programs, in the graph that `tflite` uses.
 
     It has two signatures: `serving_default` takes `images`, float32 RGB pixels in [0, 255] of shape `(N, H, W, 3)`, and
     `serve_encoded` takes `image_bytes`, JPEG or PNG files as strings `(N,)`, whose centre it crops and resizes as evaluation
@@ -73,10 +73,10 @@ def saved_model(
     source = _Source.of(model, path, class_names)
     if source.path.exists() and not (source.path / "saved_model.pb").is_file():
         raise ValueError(f"{path} exists and is not a SavedModel: choose another folder.")
-    folded = fold_batch_norm(model)
+    inference = cheaper_to_run(model)
 
     def run(images):
-        return {"probabilities": folded(images, training=False)}
+        return {"probabilities": inference(images, training=False)}
 
     def decode(image_bytes):
         return tf.map_fn(
@@ -87,7 +87,7 @@ def saved_model(
 
     with source.replacing() as partial:
         archive = keras.export.ExportArchive()
-        archive.track(folded)
+        archive.track(inference)
         archive.add_endpoint("serving_default", run, [source.images(batch_size=None)])
         signature = [tf.TensorSpec((None,), tf.string, name="image_bytes")]
         archive.add_endpoint("serve_encoded", lambda image_bytes: run(decode(image_bytes)), signature)

@@ -79,7 +79,7 @@ def _with_normalization(conv: keras.layers.Layer, norm: layers.BatchNormalizatio
 
 
 def cheaper_to_run(model: keras.Model) -> keras.Model:
-    """A network that a phone computes faster, by operators that its fast library, XNNPACK, has.
+    """A network that a CPU computes faster, on a phone by operators that the fast library there, XNNPACK, has.
 
     - Normalization is folded.
     - Squeezing comes before a 1x1 convolution. The mean of a linear map is the map of the mean, so the excitation can read the
@@ -208,7 +208,7 @@ class _Graph:
 
 def _functional(model: keras.Model) -> keras.Model:
     if isinstance(model, keras.Sequential):
-        return keras.Model(model.inputs, model.outputs, name=model.name)
+        return keras.Model(model.input, model.output, name=model.name)
     if not hasattr(model, "_nodes_by_depth"):
         raise ValueError(f"Only a functional or sequential Keras model can be rewritten. Received: {model}")
     return model
