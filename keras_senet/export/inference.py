@@ -208,7 +208,7 @@ class _Graph:
 
 def _functional(model: keras.Model) -> keras.Model:
     if isinstance(model, keras.Sequential):
-        return keras.Model(model.input, model.output, name=model.name)
+        return keras.Model(model.inputs, model.outputs[0], name=model.name)
     if not hasattr(model, "_nodes_by_depth"):
         raise ValueError(f"Only a functional or sequential Keras model can be rewritten. Received: {model}")
     return model
