@@ -272,6 +272,7 @@ def test_what_cannot_be_exported_is_refused_before_anything_is_computed(network,
         (r"Received values in \[-1", {"quantize": "int8", "calibration": train / 127.5 - 1}),
         (r"have the shape \(N, 32, 32, 3\)", {"quantize": "int8", "calibration": train[:, :8]}),
         ("but the images have 2", {"images": dataclasses.replace(digits("train"), class_names=["a", "b"])}),
+        ("in the same order", {"images": digits("train"), "class_names": DIGITS[::-1]}),
     ):
         with pytest.raises(ValueError, match=message):
             export.tflite(network, path, **arguments)

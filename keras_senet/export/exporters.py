@@ -229,7 +229,12 @@ def onnx(
             layer.mean, layer.variance = map(keras.ops.convert_to_numpy, (layer.mean, layer.variance))
     with source.replacing() as partial:
         source.export_by_keras(folded, partial, "onnx")
-        return source.prove_if_installed("onnxruntime", lambda: open_onnx(partial)[0], images)
+        try:
+            require("onnxruntime", "runtimes")
+        except ImportError as error:
+            warnings.warn(f"{source.path.name} was not checked. {error}", stacklevel=2)
+            return None
+        return source.prove(open_onnx(partial)[0], images)
 
 
 def openvino(
@@ -321,6 +326,11 @@ class _Source:
             classes = self.model.output_shape[-1]
             if len(images.class_names) != classes:
                 raise ValueError(f"{self.model.name} has {classes} classes, but the images have {len(images.class_names)}.")
+            if self.class_names and list(self.class_names) != images.class_names:
+                raise ValueError(
+                    f"The images have the classes {images.class_names[:5]} and so on, but {self.model.name} has "
+                    f"{list(self.class_names)[:5]}: give images with the classes that it was trained on, in the same order."
+                )
             with plain_errors():
                 yield from evaluation_batches(images, self.preprocessing, _BATCH_SIZE).as_numpy_iterator()
             return
@@ -392,11 +402,3 @@ class _Source:
                 raise ValueError(message + "Nothing was written.")
             warnings.warn(message + "It was kept, as asked.", stacklevel=3)
         return proof
-
-    def prove_if_installed(self, runtime: str, opened: Callable, images: LabelledImages | np.ndarray | None) -> Proof | None:
-        try:
-            require(runtime, "runtimes")
-        except ImportError as error:
-            warnings.warn(f"{self.path.name} was not checked. {error}", stacklevel=3)
-            return None
-        return self.prove(opened(), images)
