@@ -284,7 +284,7 @@ def _info(options) -> None:
     from keras_senet.training import EXCITATION
 
     if options.paper == bool(options.model):
-        raise ValueError("Give the name of a network or a .keras file, or --paper. See: keras-senet info --help")
+        raise ValueError("Give the name of a network, a .keras or a .tflite file, or --paper. See: keras-senet info --help")
     shape = None if options.image_size is None else image_shape(options.image_size)
     chosen = {name: value for name, value in vars(options).items() if name in EXCITATION}
     file = bool(options.model) and options.model.endswith((".keras", ".tflite"))

@@ -28,7 +28,7 @@ class Measurement:
         milliseconds_90: the 90th percentile of it.
         ratio: how many times as long as the first one it took, the median over the rounds.
         memory: the most that loading and running it added to the memory of a process that had imported TFLite or TensorFlow,
-            bytes; about 9 MiB of it are used by any TFLite file, and 30 MiB by any network in TensorFlow.
+            bytes; that of the smallest network is not zero.
         size: size of the file, or of all files in the folder, bytes.
         operators: number of operators of each kind in a TFLite file; None for TensorFlow.
         not_delegated: kind of each operator that XNNPACK did not take, and the name of the tensor that it makes; None for

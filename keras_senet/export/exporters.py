@@ -1,41 +1,24 @@
 """Exports, each run and compared with the network it came from before it takes its place."""
 
-import contextlib
-import dataclasses
 import os
 import pathlib
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_senet.data import LabelledImages, evaluation_batches, evaluation_image, plain_errors
+from keras_senet.data import LabelledImages, evaluation_image
 from keras_senet.errors import did_you_mean, require
-from keras_senet.export.classifier import (
-    LABELS_FILE,
-    classifier_sizes,
-    open_onnx,
-    open_openvino,
-    open_saved_model,
-    open_tflite,
-    preprocessing_of,
-    read_labels,
-    run_keras,
-)
+from keras_senet.export.classifier import open_onnx, open_openvino, open_saved_model, open_tflite, run_keras
 from keras_senet.export.conversion import MODES, convert
 from keras_senet.export.inference import cheaper_to_run, fold_batch_norm
 from keras_senet.export.metadata import write_with_metadata
-from keras_senet.export.proof import Limits, Proof, compare, first_layer
-from keras_senet.files import replacing, write_text
-from keras_senet.layers.grouped_conv2d import one_operator
-from keras_senet.preprocessing import Preprocessing
-
-_NOISE_IMAGES = 4
-_CALIBRATION_IMAGES, _LEAST_CALIBRATION_IMAGES = 200, 32
-_BATCH_SIZE = 32
+from keras_senet.export.proof import Limits, Proof, first_layer
+from keras_senet.export.source import LEAST_CALIBRATION_IMAGES, Source
+from keras_senet.files import replacing
 
 
 def saved_model(
@@ -70,7 +53,7 @@ def saved_model(
     >>> keras_senet.export.saved_model(model, "digits").agreement
     1.0
     """
-    source = _Source.of(model, path, class_names)
+    source = Source.of(model, path, class_names)
     if source.path.exists() and not (source.path / "saved_model.pb").is_file():
         raise ValueError(f"{path} exists and is not a SavedModel: choose another folder.")
     inference = cheaper_to_run(model)
@@ -149,7 +132,7 @@ def tflite(
     >>> keras_senet.export.tflite(model, "digits.tflite", quantize="int8", calibration=digits).agreement
     1.0
     """
-    source = _Source.of(model, path, class_names, ".tflite")
+    source = Source.of(model, path, class_names, ".tflite")
     if quantize not in MODES:
         raise ValueError(f"`quantize` must be one of {tuple(MODES)}. Received: {quantize!r}.{did_you_mean(quantize, MODES)}")
     mode = MODES[quantize]
@@ -158,7 +141,7 @@ def tflite(
         if calibration is None:
             raise ValueError(
                 f"{quantize} needs to measure, on images like those that it will see, which values there are: give at least "
-                f"{_LEAST_CALIBRATION_IMAGES} of them as `calibration` (--dataset on the command line)."
+                f"{LEAST_CALIBRATION_IMAGES} of them as `calibration` (--dataset on the command line)."
             )
         measured, held_out = source.calibration(calibration)
         images = held_out if images is None else images
@@ -222,7 +205,7 @@ def onnx(
         ImportError: if tf2onnx, by which Keras exports, is not installed.
     """
     require("tf2onnx", "runtimes")
-    source = _Source.of(model, path, class_names, ".onnx")
+    source = Source.of(model, path, class_names, ".onnx")
     folded = fold_batch_norm(model)
     for layer in folded.layers:
         if isinstance(layer, keras.layers.Normalization):  # tf2onnx takes tensors that a function finds outside itself for inputs
@@ -260,7 +243,7 @@ def openvino(
         ImportError: if openvino, which writes and runs the files, is not installed.
     """
     require("openvino", "runtimes")
-    source = _Source.of(model, path, class_names, ".xml")
+    source = Source.of(model, path, class_names, ".xml")
     with replacing(source.path.with_suffix(".bin")), source.replacing() as partial:  # OpenVINO names both alike
         source.export_by_keras(fold_batch_norm(model), partial, "openvino")
         return source.prove(open_openvino(partial)[0], images)
@@ -271,134 +254,3 @@ def _gates(inference: keras.Model, name: str) -> keras.KerasTensor:
     if name not in gates:
         raise ValueError(f"`gates` must name an SE layer with squeeze. Received: {name!r}.{did_you_mean(name, gates)}")
     return gates[name].output
-
-
-@dataclasses.dataclass(frozen=True)
-class _Source:
-    """A network on its way into a file."""
-
-    model: keras.Model
-    path: pathlib.Path
-    class_names: Sequence[str] | None
-    preprocessing: Preprocessing
-
-    @classmethod
-    def of(cls, model: keras.Model, path: str | os.PathLike, class_names: Sequence[str] | None, suffix: str = "") -> "_Source":
-        """After a look at all that can be wrong before anything is computed."""
-        _, classes = classifier_sizes(model.input_shape, model.output_shape, model.name)
-        path = pathlib.Path(path)
-        if suffix and path.suffix != suffix:
-            raise ValueError(f"The name of such a file ends in {suffix}. Received: {path}")
-        if keras.backend.backend() != "tensorflow":
-            raise ValueError(
-                f"Export runs on the TensorFlow backend, and Keras uses {keras.backend.backend()}: set KERAS_BACKEND=tensorflow. "
-                "A .keras file that was saved on another backend loads there."
-            )
-        if class_names and len(class_names) != classes:
-            raise ValueError(f"`class_names` has {len(class_names)} names, but {model.name} has {classes} classes.")
-        beside = read_labels(path, classes)
-        if beside and class_names and beside != list(class_names):
-            labels = path.with_name(LABELS_FILE)
-            raise ValueError(f"{labels} holds the class names of another network: choose another folder for {path.name}.")
-        return cls(model, path, class_names, preprocessing_of(model))
-
-    def images(self, batch_size: int | None) -> tf.TensorSpec:
-        return tf.TensorSpec((batch_size, *self.model.input_shape[1:]), tf.float32, name="images")
-
-    def noise(self) -> np.ndarray:
-        shape = (_NOISE_IMAGES, *self.model.input_shape[1:])
-        return np.random.default_rng(0).integers(0, 256, shape).astype("float32")
-
-    @contextlib.contextmanager
-    def replacing(self) -> Iterator[pathlib.Path]:
-        """A temporary name for the export; it takes its place, with the labels beside it, when the block ends well."""
-        with replacing(self.path) as partial:
-            try:
-                yield partial
-            except tf.errors.OpError as error:  # how TensorFlow says that a disk is full
-                raise OSError(error.message) from error
-        if self.class_names:
-            write_text(self.path.with_name(LABELS_FILE), "".join(f"{name}\n" for name in self.class_names))
-
-    def batches(self, images: LabelledImages | np.ndarray | None) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        """Pixels and one-hot labels, or None where there are none."""
-        if isinstance(images, LabelledImages):
-            classes = self.model.output_shape[-1]
-            if len(images.class_names) != classes:
-                raise ValueError(f"{self.model.name} has {classes} classes, but the images have {len(images.class_names)}.")
-            if self.class_names and list(self.class_names) != images.class_names:
-                raise ValueError(
-                    f"The images have the classes {images.class_names[:5]} and so on, but {self.model.name} has "
-                    f"{list(self.class_names)[:5]}: give images with the classes that it was trained on, in the same order."
-                )
-            with plain_errors():
-                yield from evaluation_batches(images, self.preprocessing, _BATCH_SIZE).as_numpy_iterator()
-            return
-        images = self.noise() if images is None else np.asarray(images, "float32")
-        shape = self.model.input_shape[1:]
-        if images.shape[1:] != shape or not len(images):
-            raise ValueError(
-                f"Images for {self.model.name} have the shape (N, {', '.join(map(str, shape))}). Received: {images.shape}"
-            )
-        if images.min() < 0 or images.max() > 255 or images.max() <= 1:
-            raise ValueError(
-                "Images are RGB pixels in [0, 255], not normalized: the network does that itself. Received values in "
-                f"[{images.min():g}, {images.max():g}]."
-            )
-        for start in range(0, len(images), _BATCH_SIZE):
-            yield images[start : start + _BATCH_SIZE], None
-
-    def export_by_keras(self, model: keras.Model, path: pathlib.Path, kind: str) -> None:
-        try:
-            with one_operator(), warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)  # tf2onnx's, about numpy
-                model.export(str(path), kind, verbose=False, input_signature=[self.images(batch_size=None)])
-        except OSError:
-            raise
-        except Exception as error:  # each exporter has errors of its own
-            raise ValueError(f"{model.name} cannot be converted to {kind}: {' '.join(str(error).split())}") from error
-
-    def few(self, images: LabelledImages | np.ndarray | None) -> np.ndarray:
-        return next(self.batches(images))[0][:8]
-
-    def calibration(self, images: LabelledImages | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels of up to 200 images to measure on, and of a quarter as many others."""
-        most = _CALIBRATION_IMAGES * 5 // 4
-        if isinstance(images, LabelledImages):
-            drawn = images.examples(tf.constant(0, tf.int64)).take(most)
-            images = dataclasses.replace(images, examples=lambda *_: drawn, size=min(images.size, most))
-        else:
-            images = np.random.default_rng(0).permutation(images)[:most]
-        pixels = np.concatenate([pixels for pixels, _ in self.batches(images)])
-        if len(pixels) < _LEAST_CALIBRATION_IMAGES:
-            raise ValueError(f"{len(pixels)} images are too few for a calibration: give at least {_LEAST_CALIBRATION_IMAGES}.")
-        return np.split(pixels, [len(pixels) * 4 // 5])
-
-    def prove(
-        self,
-        run: Callable[[np.ndarray], np.ndarray],
-        images: LabelledImages | np.ndarray | None,
-        limits: Limits = MODES["float32"].limits,
-        keep: bool = False,
-        culprit: Callable[[], str | None] | None = None,
-    ) -> Proof:
-        """The proof that `run` computes what the model computes, within limits.
-
-        Args:
-            run: the export.
-            images: on what to compare; None for noise, on which top-1 need not agree.
-            limits: what may be lost.
-            keep: whether to warn in place of raising.
-            culprit: finds the layer at which a difference starts.
-        """
-        proof = compare(run_keras(self.model), run, self.batches(images))
-        misses = proof.misses(dataclasses.replace(limits, agreement=0.0) if images is None else limits)
-        if misses:
-            layer = culprit and culprit()
-            message = f"The export of {self.model.name} does not compute what the model computes: {'; '.join(misses)}. " + (
-                f"The difference starts at the layer {layer}. " if layer else ""
-            )
-            if not keep:
-                raise ValueError(message + "Nothing was written.")
-            warnings.warn(message + "It was kept, as asked.", stacklevel=3)
-        return proof

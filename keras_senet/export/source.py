@@ -1,0 +1,156 @@
+"""What all exports have in common: the checks before they start, the images, and the proof before they take their place."""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_senet.data import LabelledImages, evaluation_batches, plain_errors
+from keras_senet.export.classifier import LABELS_FILE, classifier_sizes, preprocessing_of, read_labels, run_keras
+from keras_senet.export.conversion import MODES
+from keras_senet.export.proof import Limits, Proof, compare
+from keras_senet.files import replacing, write_text
+from keras_senet.layers.grouped_conv2d import one_operator
+from keras_senet.preprocessing import Preprocessing
+
+LEAST_CALIBRATION_IMAGES = 32
+_CALIBRATION_IMAGES = 200
+_NOISE_IMAGES = 4
+_BATCH_SIZE = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A network on its way into a file."""
+
+    model: keras.Model
+    path: pathlib.Path
+    class_names: Sequence[str] | None
+    preprocessing: Preprocessing
+
+    @classmethod
+    def of(cls, model: keras.Model, path: str | os.PathLike, class_names: Sequence[str] | None, suffix: str = "") -> "Source":
+        """After a look at all that can be wrong before anything is computed."""
+        _, classes = classifier_sizes(model.input_shape, model.output_shape, model.name)
+        path = pathlib.Path(path)
+        if suffix and path.suffix != suffix:
+            raise ValueError(f"The name of such a file ends in {suffix}. Received: {path}")
+        if keras.backend.backend() != "tensorflow":
+            raise ValueError(
+                f"Export runs on the TensorFlow backend, and Keras uses {keras.backend.backend()}: set KERAS_BACKEND=tensorflow. "
+                "A .keras file that was saved on another backend loads there."
+            )
+        if class_names and len(class_names) != classes:
+            raise ValueError(f"`class_names` has {len(class_names)} names, but {model.name} has {classes} classes.")
+        beside = read_labels(path, classes)
+        if beside and class_names and beside != list(class_names):
+            labels = path.with_name(LABELS_FILE)
+            raise ValueError(f"{labels} holds the class names of another network: choose another folder for {path.name}.")
+        return cls(model, path, class_names, preprocessing_of(model))
+
+    def images(self, batch_size: int | None) -> tf.TensorSpec:
+        return tf.TensorSpec((batch_size, *self.model.input_shape[1:]), tf.float32, name="images")
+
+    def noise(self) -> np.ndarray:
+        shape = (_NOISE_IMAGES, *self.model.input_shape[1:])
+        return np.random.default_rng(0).integers(0, 256, shape).astype("float32")
+
+    @contextlib.contextmanager
+    def replacing(self) -> Iterator[pathlib.Path]:
+        """A temporary name for the export; it takes its place, with the labels beside it, when the block ends well."""
+        with replacing(self.path) as partial:
+            try:
+                yield partial
+            except tf.errors.OpError as error:  # how TensorFlow says that a disk is full
+                raise OSError(error.message) from error
+        if self.class_names:
+            write_text(self.path.with_name(LABELS_FILE), "".join(f"{name}\n" for name in self.class_names))
+
+    def batches(self, images: LabelledImages | np.ndarray | None) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """Pixels and one-hot labels, or None where there are none."""
+        if isinstance(images, LabelledImages):
+            classes = self.model.output_shape[-1]
+            if len(images.class_names) != classes:
+                raise ValueError(f"{self.model.name} has {classes} classes, but the images have {len(images.class_names)}.")
+            if self.class_names and list(self.class_names) != images.class_names:
+                raise ValueError(
+                    f"The images have the classes {images.class_names[:5]} and so on, but {self.model.name} has "
+                    f"{list(self.class_names)[:5]}: give images with the classes that it was trained on, in the same order."
+                )
+            with plain_errors():
+                yield from evaluation_batches(images, self.preprocessing, _BATCH_SIZE).as_numpy_iterator()
+            return
+        images = self.noise() if images is None else np.asarray(images, "float32")
+        shape = self.model.input_shape[1:]
+        if images.shape[1:] != shape or not len(images):
+            raise ValueError(
+                f"Images for {self.model.name} have the shape (N, {', '.join(map(str, shape))}). Received: {images.shape}"
+            )
+        if images.min() < 0 or images.max() > 255 or images.max() <= 1:
+            raise ValueError(
+                "Images are RGB pixels in [0, 255], not normalized: the network does that itself. Received values in "
+                f"[{images.min():g}, {images.max():g}]."
+            )
+        for start in range(0, len(images), _BATCH_SIZE):
+            yield images[start : start + _BATCH_SIZE], None
+
+    def export_by_keras(self, model: keras.Model, path: pathlib.Path, kind: str) -> None:
+        try:
+            with one_operator(), warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # tf2onnx's, about numpy
+                model.export(str(path), kind, verbose=False, input_signature=[self.images(batch_size=None)])
+        except OSError:
+            raise
+        except Exception as error:  # each exporter has errors of its own
+            raise ValueError(f"{model.name} cannot be converted to {kind}: {' '.join(str(error).split())}") from error
+
+    def few(self, images: LabelledImages | np.ndarray | None) -> np.ndarray:
+        return next(self.batches(images))[0][:8]
+
+    def calibration(self, images: LabelledImages | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels of up to 200 images to measure on, and of a quarter as many others."""
+        most = _CALIBRATION_IMAGES * 5 // 4
+        if isinstance(images, LabelledImages):
+            drawn = images.examples(tf.constant(0, tf.int64)).take(most)
+            images = dataclasses.replace(images, examples=lambda *_: drawn, size=min(images.size, most))
+        else:
+            images = np.random.default_rng(0).permutation(images)[:most]
+        pixels = np.concatenate([pixels for pixels, _ in self.batches(images)])
+        if len(pixels) < LEAST_CALIBRATION_IMAGES:
+            raise ValueError(f"{len(pixels)} images are too few for a calibration: give at least {LEAST_CALIBRATION_IMAGES}.")
+        return np.split(pixels, [len(pixels) * 4 // 5])
+
+    def prove(
+        self,
+        run: Callable[[np.ndarray], np.ndarray],
+        images: LabelledImages | np.ndarray | None,
+        limits: Limits = MODES["float32"].limits,
+        keep: bool = False,
+        culprit: Callable[[], str | None] | None = None,
+    ) -> Proof:
+        """The proof that `run` computes what the model computes, within limits.
+
+        Args:
+            run: the export.
+            images: on what to compare; None for noise, on which top-1 need not agree.
+            limits: what may be lost.
+            keep: whether to warn in place of raising.
+            culprit: finds the layer at which a difference starts.
+        """
+        proof = compare(run_keras(self.model), run, self.batches(images))
+        misses = proof.misses(dataclasses.replace(limits, agreement=0.0) if images is None else limits)
+        if misses:
+            layer = culprit and culprit()
+            message = f"The export of {self.model.name} does not compute what the model computes: {'; '.join(misses)}. " + (
+                f"The difference starts at the layer {layer}. " if layer else ""
+            )
+            if not keep:
+                raise ValueError(message + "Nothing was written.")
+            warnings.warn(message + "It was kept, as asked.", stacklevel=3)
+        return proof
