@@ -131,7 +131,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "output", metavar="OUTPUT", help="a name that ends in .tflite, .onnx or .xml (OpenVINO), or the folder of a SavedModel"
     )
-    sub.add_argument("--quantize", choices=tuple(MODES), help="numbers in a .tflite file (default: float32)")
+    kinds = "; ".join(f"{name}: {mode.summary}" for name, mode in MODES.items())
+    sub.add_argument("--quantize", choices=tuple(MODES), help=f"numbers in a .tflite file (default: float32). {kinds}")
     sub.add_argument("--dataset", help="compare on its held-out part, and calibrate integers on its training part")
     sub.add_argument("--data-dir", help="folder of tensorflow-datasets")
     sub.add_argument(

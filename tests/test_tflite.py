@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.tools import flatbuffer_utils
 from conftest import DEMO
 from mediapipe.tasks.python import BaseOptions, vision
 
@@ -246,6 +247,11 @@ def test_the_file_brings_its_labels_and_its_preprocessing(exported, run, fails, 
     assert "is damaged" in fails("info", path)
     path.write_bytes(convert(cheaper_to_run(own), "float32", 1, None))
     assert "has no metadata" in fails("info", path)
+    file = flatbuffer_utils.read_model(path)
+    file.buffers.append(flatbuffer_utils.schema_fb.BufferT(np.frombuffer(b"of another program", np.uint8)))
+    file.metadata = [flatbuffer_utils.schema_fb.MetadataT("TFLITE_METADATA", len(file.buffers) - 1)]
+    path.write_bytes(flatbuffer_utils.convert_object_to_bytearray(file))
+    assert "has other metadata than an image classifier of this package" in fails("info", path)
 
 
 def test_a_file_takes_batches_and_can_give_gates(network, digits, tmp_path):

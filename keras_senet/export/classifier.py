@@ -46,22 +46,22 @@ def open_classifier(path: str | os.PathLike, image_size: int | None = None) -> C
     """Opens a network that was trained, exported or published.
 
     Args:
-        path: a `.keras` file, a `.tflite` file with float32 input and output, or the folder of a SavedModel that
-            `keras_senet.export.saved_model` wrote. Or, where there is no such file, the name of one of
+        path: a `.keras` file, or what the functions of `keras_senet.export` write: a `.tflite`, `.onnx` or `.xml` (OpenVINO)
+            file, or the folder of a SavedModel. Or, where there is no such file, the name of one of
             `keras_senet.list_checkpoints()`, or of a network, for its published weights.
         image_size: height and width of the images that it shall take, pixels; by default those that it was made for. Exported
             networks take no others, nor do those with fully connected layers between feature map and classifier.
 
     Returns:
         A `Classifier`. Its class names are the lines of the file labels.txt in the same folder, if there is one, and those of
-        ImageNet for published weights of 1000 classes. A `.keras` file says how its images were cut and resized, if the network
-        is of this package; an exported one looks at what is usual for its size.
+        ImageNet for published weights of 1000 classes; a `.tflite` file may bring them itself. `.keras` and `.tflite` files say
+        how their images were cut and resized, if they are of this package; others look at what is usual for their size.
 
     Raises:
         FileNotFoundError: if there is nothing at `path`.
         ValueError: if it is damaged, of another kind, or not an image classifier with a fixed square input; or if it cannot take
             images of `image_size`.
-        ImportError: if a `.tflite` file is to be opened and ai-edge-litert is not installed.
+        ImportError: if the package that runs such a file is not installed; the message names the extra that brings it.
 
     Example:
 

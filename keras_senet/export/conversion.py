@@ -21,14 +21,12 @@ class Mode:
         limits: what it may lose.
         layer_error: root mean square error of a layer's output, relative to its values, above which something is wrong with it.
         calibrated: whether ranges of values have to be measured on images.
-        input_type: of the pixels.
     """
 
     summary: str
     limits: Limits
     layer_error: float
     calibrated: bool = False
-    input_type: tf.DType = tf.float32
 
 
 MODES = {
@@ -36,8 +34,10 @@ MODES = {
     "float16": Mode("weights of half the size, computed in float32", Limits(0.03, 0.003, 0.995, 0.003), 0.02),
     "dynamic": Mode("weights of 8 bits, maps quantized as they come", Limits(0.4, 0.03, 0.97, 0.01), 0.3),
     "int16x8": Mode("weights of 8 bits, maps of 16", Limits(0.2, 0.01, 0.98, 0.005), 0.1, calibrated=True),
-    "int8": Mode("integers from the pixels, uint8, to the probabilities", Limits(0.5, 0.04, 0.96, 0.01), 0.4, True, tf.uint8),
-    "int8_float_io": Mode("integers between float32 pixels and probabilities", Limits(0.5, 0.04, 0.96, 0.01), 0.4, True),
+    "int8": Mode("integers from the pixels, uint8, to the probabilities", Limits(0.5, 0.04, 0.96, 0.01), 0.4, calibrated=True),
+    "int8_float_io": Mode(
+        "integers between float32 pixels and probabilities", Limits(0.5, 0.04, 0.96, 0.01), 0.4, calibrated=True
+    ),
 }
 
 

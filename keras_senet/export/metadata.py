@@ -88,20 +88,20 @@ def describe(path: str | os.PathLike) -> dict:
 
     Raises:
         ImportError: if mediapipe or ai-edge-litert is not installed.
-        ValueError: if the file is damaged.
+        ValueError: if the file is damaged, or of another kind.
     """
     schema = require("mediapipe.tasks.metadata.metadata_schema_py_generated", "mobile")
     litert = require("ai_edge_litert.tools.flatbuffer_utils", "mobile")
     try:
         file = litert.read_model(os.fspath(path))
         found = [file.buffers[one.buffer].data for one in file.metadata or [] if one.name == b"TFLITE_METADATA"]
-    except Exception as error:  # as many kinds as a damaged file can be misread
-        raise ValueError(f"{path} is damaged, or not a TFLite file.") from error
-    if not found:
-        return {}
-    metadata = schema.ModelMetadataT.InitFromPackedBuf(bytearray(found[0]))
-    (subgraph,) = metadata.subgraphMetadata
-    (pixels,), (normalization,) = subgraph.inputTensorMetadata, subgraph.inputTensorMetadata[0].processUnits
+        if not found:
+            return {}
+        metadata = schema.ModelMetadataT.InitFromPackedBuf(bytearray(found[0]))
+        (subgraph,) = metadata.subgraphMetadata
+        (pixels,), (normalization,) = subgraph.inputTensorMetadata, subgraph.inputTensorMetadata[0].processUnits
+    except Exception as error:  # as many kinds as a file can be misread
+        raise ValueError(f"{path} is damaged, or has other metadata than an image classifier of this package.") from error
     labels, preprocessing = read_metadata(path)
     return {
         "name": metadata.name.decode(),
