@@ -4,16 +4,40 @@ Functions, not composite layers: the graph stays flat, so that every feature map
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import keras
 from keras import layers
 
-from keras_senet.layers import GroupedConv2D, ShakeShake
+from keras_senet.layers import FeatureGate, GroupedConv2D, ShakeShake, SqueezeExcite
 
 # Where attention stands in a residual unit (arXiv 1709.01507, section 6.5, figure 5): on the residual branch before the
 # addition; before the unit; after the addition; on the identity branch; after the first 3x3 convolution.
 ATTENTION_POSITIONS = ("standard", "pre", "post", "identity", "3x3")
+
+
+ATTENTIONS: dict[str, type[FeatureGate]] = {"se": SqueezeExcite}
+
+
+def attention_layer(attention: str | Callable | None, **excitation) -> Callable[..., keras.layers.Layer] | None:
+    """What makes an attention layer of a name.
+
+    Args:
+        attention: a name from `ATTENTIONS`, None, or the function itself, `attention(name=...)`.
+        **excitation: arguments of the layer that is named.
+
+    Raises:
+        ValueError: if there is no attention of that name.
+    """
+    if attention is None or callable(attention):
+        return attention
+    if attention in ATTENTIONS:
+        return functools.partial(ATTENTIONS[attention], **excitation)
+    raise ValueError(
+        f"`attention` must be None, one of {', '.join(map(repr, ATTENTIONS))}, or a function `attention(name=...)` that returns "
+        f"a layer. Received: attention={attention!r}"
+    )
 
 
 @dataclasses.dataclass(frozen=True)

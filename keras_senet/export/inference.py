@@ -1,13 +1,12 @@
 """The same function as a network that computes less: for inference alone, since nothing of it is meant to learn."""
 
-import collections
 import math
-from collections.abc import Callable
 
 import keras
 import numpy as np
 from keras import layers
 
+from keras_senet.graph import Graph, as_functional, rewritten
 from keras_senet.layers import SqueezeExcite
 
 
@@ -36,8 +35,8 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
     >>> any(isinstance(layer, keras.layers.BatchNormalization) for layer in folded.layers)
     False
     """
-    model = _functional(model)
-    graph = _Graph(model)
+    model = as_functional(model)
+    graph = Graph(model)
     normalizations = [layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)]
     producers = {norm.name: graph.sole_producer(norm) for norm in normalizations}
     after = {producers[norm.name].name: norm for norm in normalizations if _folds_into(norm, producers[norm.name])}
@@ -54,7 +53,7 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
     def weights(layer):
         return _with_normalization(layer, after[layer.name]) if layer.name in after else layer.get_weights()
 
-    return _rewritten(model, copy, call, weights)
+    return rewritten(model, copy, call, weights)
 
 
 def _folds_into(norm: layers.BatchNormalization, layer: keras.layers.Layer | None) -> bool:
@@ -102,7 +101,7 @@ def cheaper_to_run(model: keras.Model) -> keras.Model:
         ValueError: if the model is a subclassed one.
     """
     model = fold_batch_norm(model)
-    graph = _Graph(model)
+    graph = Graph(model)
     pools = {layer.name: layer for layer in model.layers if _is_depthwise(layer)}
     attention = {layer.name: layer for layer in model.layers if isinstance(layer, SqueezeExcite) and layer.squeeze is not None}
     pointwise = {
@@ -136,7 +135,7 @@ def cheaper_to_run(model: keras.Model) -> keras.Model:
             gates = _with_weights(layers.Dense(weights[1].size, dense.activation, name=dense.name), weights, gates)
         return layers.Multiply(name=se.name)([inputs, gates])
 
-    return _rewritten(model, copy, call, lambda layer: layer.get_weights())
+    return rewritten(model, copy, call, lambda layer: layer.get_weights())
 
 
 def _excitation(se: SqueezeExcite, conv: layers.Conv2D | None) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -183,43 +182,3 @@ def _with_weights(layer: keras.layers.Layer, weights: list[np.ndarray], inputs):
     outputs = layer(inputs)
     layer.set_weights(weights)
     return outputs
-
-
-class _Graph:
-    """Which layer made what another one reads."""
-
-    def __init__(self, model: keras.Model):
-        nodes = [node for nodes in model._nodes_by_depth.values() for node in nodes if not node.is_input]
-        self._calls = collections.Counter(node.operation.name for node in nodes)
-        self._inputs = {node.operation.name: node.input_tensors for node in nodes}
-        self._made_by = {id(tensor): node.operation for node in nodes for tensor in node.outputs}
-        self._readers = collections.Counter(id(tensor) for node in nodes for tensor in node.input_tensors)
-        self._readers.update(map(id, model.outputs))
-
-    def producer(self, layer: keras.layers.Layer) -> keras.layers.Layer | None:
-        """The layer whose output `layer` reads; None if either is called more than once."""
-        made_by = self._made_by.get(id(self._inputs[layer.name][0]))
-        return made_by if made_by is not None and self._calls[made_by.name] == self._calls[layer.name] == 1 else None
-
-    def sole_producer(self, layer: keras.layers.Layer) -> keras.layers.Layer | None:
-        """The same, but only if nothing else reads that output."""
-        return self.producer(layer) if self._readers[id(self._inputs[layer.name][0])] == 1 else None
-
-
-def _functional(model: keras.Model) -> keras.Model:
-    if isinstance(model, keras.Sequential):
-        return keras.Model(model.inputs, model.outputs[0], name=model.name)
-    if not hasattr(model, "_nodes_by_depth"):
-        raise ValueError(f"Only a functional or sequential Keras model can be rewritten. Received: {model}")
-    return model
-
-
-def _rewritten(model: keras.Model, copy: Callable, call: Callable, weights: Callable) -> keras.Model:
-    """A clone of `model`, by `copy` and `call` as for `keras.models.clone_model`, with what `weights` says of its layers."""
-    clone = keras.models.clone_model(model, clone_function=copy, call_function=call)
-    copies = {layer.name: layer for layer in clone.layers}
-    for layer in model.layers:
-        replaced = layer.name not in copies or type(layer) is not type(copies[layer.name])
-        if layer.weights and not replaced and not isinstance(layer, keras.Model):
-            copies[layer.name].set_weights(weights(layer))
-    return clone

@@ -5,13 +5,13 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
-from keras_senet.layers.data_format import standardize_data_format
+from keras_senet.layers.feature_gate import FeatureGate
 
 SQUEEZES = ("avg", "max", None)
 
 
 @keras.saving.register_keras_serializable(package="keras_senet")
-class SqueezeExcite(keras.layers.Layer):
+class SqueezeExcite(FeatureGate):
     """Rescales the channels of a feature map by gates computed from the whole map.
 
     Squeeze: each channel is summarized by its mean over the map. Excitation: two fully connected layers, the first narrower by
@@ -28,8 +28,8 @@ class SqueezeExcite(keras.layers.Layer):
         activation: activation after the first layer, anything that `keras.activations.get` takes.
         gate: activation that makes the gates, likewise.
         use_bias: whether the two layers have biases.
-        data_format: `"channels_last"` or `"channels_first"`; by default `keras.config.image_data_format()`.
-        **kwargs: `name`, `dtype` and `trainable` of `keras.layers.Layer`.
+        **kwargs: `data_format`, by default `keras.config.image_data_format()`, and `name`, `dtype` and `trainable` of
+            `keras.layers.Layer`.
 
     Input shape: `(N, H, W, C)`, or `(N, C, H, W)` with `"channels_first"`. H and W may be unknown.
 
@@ -58,7 +58,6 @@ class SqueezeExcite(keras.layers.Layer):
         activation: str | Callable = "relu",
         gate: str | Callable = "sigmoid",
         use_bias: bool = True,
-        data_format: str | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -72,17 +71,9 @@ class SqueezeExcite(keras.layers.Layer):
         self.activation = keras.activations.get(activation)
         self.gate = keras.activations.get(gate)
         self.use_bias = use_bias
-        self.data_format = standardize_data_format(data_format)
-        self.input_spec = keras.layers.InputSpec(ndim=4)
-
-    @property
-    def _spatial_axes(self) -> tuple[int, int]:
-        return (1, 2) if self.data_format == "channels_last" else (2, 3)
 
     def build(self, input_shape):
-        channels = input_shape[-1 if self.data_format == "channels_last" else 1]
-        if channels is None:
-            raise ValueError(f"`SqueezeExcite` needs a known number of channels. Received: input_shape={input_shape}")
+        channels = self.known_channels(input_shape)
         hidden_units = self.hidden_units if self.hidden_units is not None else channels // self.reduction
         if hidden_units < 1:
             raise ValueError(
@@ -97,33 +88,17 @@ class SqueezeExcite(keras.layers.Layer):
         self.expand.build((None, hidden_units))
 
     def gates(self, inputs):
-        """The values by which the layer multiplies its input.
-
-        Args:
-            inputs: a feature map `(N, H, W, C)` as for the layer itself, or a symbolic Keras tensor of that shape; then the
-                result is symbolic too, so that `keras.Model(model.inputs, [se.gates(se.input) for se in ...])` reads the gates
-                of a whole network.
-
-        Returns:
-            Gates of shape `(N, C)`; without squeeze, one for each position: `(N, H, W, C)`, or `(N, C, H, W)` with
-            `"channels_first"`.
-        """
+        """The gates as of `FeatureGate.gates`: `(N, C)`, but without squeeze one for each position, `(N, H, W, C)`."""
         if self.squeeze is None and self.data_format == "channels_first":
             return ops.moveaxis(self.expand(self.reduce(ops.moveaxis(inputs, 1, -1))), -1, 1)
         if self.squeeze == "avg":
-            inputs = ops.mean(ops.cast(inputs, "float32"), axis=self._spatial_axes)
+            inputs = ops.mean(ops.cast(inputs, "float32"), axis=self.spatial_axes)
         elif self.squeeze == "max":
-            inputs = ops.max(inputs, axis=self._spatial_axes)
+            inputs = ops.max(inputs, axis=self.spatial_axes)
         return self.expand(self.reduce(inputs))
 
-    def call(self, inputs):
-        gates = self.gates(inputs)
-        if self.squeeze is not None:
-            gates = ops.expand_dims(gates, self._spatial_axes)
-        return inputs * gates
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
+    def deciding_weights(self):
+        return [self.expand.kernel], self.expand.weights[1:]
 
     def get_config(self):
         return {
@@ -134,5 +109,4 @@ class SqueezeExcite(keras.layers.Layer):
             "activation": keras.activations.serialize(self.activation),
             "gate": keras.activations.serialize(self.gate),
             "use_bias": self.use_bias,
-            "data_format": self.data_format,
         }

@@ -5,7 +5,6 @@ in common stands here, once.
 """
 
 import dataclasses
-import functools
 import inspect
 import os
 from collections.abc import Callable
@@ -13,14 +12,12 @@ from collections.abc import Callable
 import keras
 from keras import layers
 
-from keras_senet.blocks import Attention, channel_axis
+from keras_senet.blocks import Attention, attention_layer, channel_axis
 from keras_senet.checkpoints import CHECKPOINTS, Checkpoint, assign
 from keras_senet.errors import did_you_mean
-from keras_senet.layers import PixelNormalization, SqueezeExcite
+from keras_senet.layers import PixelNormalization
 from keras_senet.models.architecture import Architecture
 from keras_senet.models.pretrained import check_activation, find_weights
-
-ATTENTIONS = ("se",)
 
 MODELS: dict[str, Callable[..., keras.Model]] = {}
 
@@ -126,8 +123,8 @@ def constructor(
             raise ValueError(
                 f"`attention_position` must be one of {net.positions} in {construct.__name__}. Received: {attention_position!r}"
             )
-        attention_layer = _attention_layer(attention, reduction=reduction, squeeze=squeeze, gate=gate)
-        placed = Attention(attention_layer, attention_position, _check_stages(attention_stages, net.stages))
+        layer = attention_layer(attention, reduction=reduction, squeeze=squeeze, gate=gate)
+        placed = Attention(layer, attention_position, _check_stages(attention_stages, net.stages))
 
         pretrained = None
         if weights is not None:
@@ -230,17 +227,6 @@ def _check_stages(attention_stages, stages) -> tuple[int, ...]:
             f"attention=None. Received: attention_stages={attention_stages}"
         )
     return chosen
-
-
-def _attention_layer(attention, **excitation) -> Callable[..., keras.layers.Layer] | None:
-    if attention is None or (callable(attention) and not isinstance(attention, str)):
-        return attention
-    if attention == "se":
-        return functools.partial(SqueezeExcite, **excitation)
-    raise ValueError(
-        f"`attention` must be None, one of {ATTENTIONS}, or a function `attention(name=...)` that returns a layer. "
-        f"Received: attention={attention!r}"
-    )
 
 
 def image_shape(size: int | None) -> tuple[int | None, ...]:

@@ -1,0 +1,102 @@
+"""What SE and its relatives have in common."""
+
+import itertools
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_senet.layers.data_format import standardize_data_format
+
+
+class FeatureGate(keras.layers.Layer):
+    """A layer that multiplies a feature map by gates that it computes from this map.
+
+    A subclass gives `build`, `gates` and `deciding_weights`.
+
+    Args:
+        data_format: `"channels_last"` or `"channels_first"`; by default `keras.config.image_data_format()`.
+        **kwargs: `name`, `dtype` and `trainable` of `keras.layers.Layer`.
+
+    Input shape: `(N, H, W, C)`, or `(N, C, H, W)` with `"channels_first"`.
+
+    Output shape: that of the input.
+    """
+
+    def __init__(self, data_format: str | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self.data_format = standardize_data_format(data_format)
+        self.input_spec = keras.layers.InputSpec(ndim=4)
+
+    @property
+    def channel_axis(self) -> int:
+        return 3 if self.data_format == "channels_last" else 1
+
+    @property
+    def spatial_axes(self) -> tuple[int, int]:
+        return (1, 2) if self.data_format == "channels_last" else (2, 3)
+
+    def known_channels(self, input_shape) -> int:
+        """The number of channels of a map of shape `input_shape`.
+
+        Raises:
+            ValueError: if it is not known.
+        """
+        channels = input_shape[self.channel_axis]
+        if channels is None:
+            raise ValueError(
+                f"`{type(self).__name__}` needs a known number of channels. Received: input_shape={input_shape} in {self.name!r}"
+            )
+        return channels
+
+    def gates(self, inputs):
+        """The values by which the layer multiplies its input.
+
+        Args:
+            inputs: a feature map `(N, H, W, C)` as for the layer itself, or a symbolic Keras tensor of that shape; then the
+                result is symbolic too, so that `keras.Model(model.inputs, [se.gates(se.input) for se in ...])` reads the gates
+                of a whole network.
+
+        Returns:
+            Gates of shape `(N, C)` where they are the same at all positions; else `(N, H, W, C)`, or `(N, H, W, 1)` where they
+            are the same for all channels, and the like with `"channels_first"`.
+        """
+        raise NotImplementedError
+
+    def deciding_weights(self) -> tuple[list[keras.Variable], list[keras.Variable]]:
+        """The weights behind which nothing but an activation makes the gates: factors, and what is added.
+
+        With all factors zero the gates do not depend on the image; with the others zero, too, they are the same for all channels.
+        """
+        raise NotImplementedError
+
+    def make_constant(self) -> float:
+        """Sets weights so that the gates are one number, whatever the image, and yet can learn.
+
+        Returns:
+            That number, by which the layer then multiplies every feature map.
+        """
+        for weight in itertools.chain(*self.deciding_weights()):
+            weight.assign(ops.zeros_like(weight))
+        return float(self.constant_gates()[0])
+
+    def constant_gates(self) -> np.ndarray | None:
+        """The gates, of shape `(C,)`, if they do not depend on the image; else None."""
+        if any(np.any(ops.convert_to_numpy(factor)) for factor in self.deciding_weights()[0]):
+            return None
+        shape = [1, *(side or 8 for side in self.input.shape[1:])]
+        gates = ops.broadcast_to(self._along_the_map(self.gates(ops.zeros(shape, self.compute_dtype))), shape)
+        gates = np.moveaxis(ops.convert_to_numpy(ops.cast(gates, "float32")), self.channel_axis, -1)
+        return gates.reshape(-1, gates.shape[-1])[0]
+
+    def _along_the_map(self, gates):
+        return ops.expand_dims(gates, self.spatial_axes) if len(gates.shape) == 2 else gates
+
+    def call(self, inputs):
+        return inputs * self._along_the_map(self.gates(inputs))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "data_format": self.data_format}
