@@ -5,6 +5,7 @@ import importlib
 from keras_senet import analysis, checkpoints, layers, models
 from keras_senet.models import *  # noqa: F403 - all of models.__all__
 from keras_senet.preprocessing import Preprocessing, decode_predictions, preprocessing_for
+from keras_senet.surgery import add_se, remove_se
 
 __version__ = "0.1.0"
 
@@ -15,11 +16,13 @@ __all__ = [
     *models.__all__,
     *_WAITING,
     "Preprocessing",
+    "add_se",
     "analysis",
     "checkpoints",
     "decode_predictions",
     "layers",
     "preprocessing_for",
+    "remove_se",
 ]
 
 

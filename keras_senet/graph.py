@@ -13,21 +13,38 @@ class Graph:
         nodes = [node for nodes in model._nodes_by_depth.values() for node in nodes if not node.is_input]
         self._calls = collections.Counter(node.operation.name for node in nodes)
         self._inputs = {node.operation.name: node.input_tensors for node in nodes}
+        self._outputs = {node.operation.name: node.outputs for node in nodes}
         self._made_by = {id(tensor): node.operation for node in nodes for tensor in node.outputs}
-        self._readers = collections.Counter(id(tensor) for node in nodes for tensor in node.input_tensors)
-        self._readers.update(map(id, model.outputs))
+        self._readers = collections.defaultdict(list, {id(tensor): [None] for tensor in model.outputs})
+        for node in nodes:
+            for tensor in node.input_tensors:
+                self._readers[id(tensor)].append(node.operation)
 
-    def producer(self, layer: keras.layers.Layer) -> keras.layers.Layer | None:
-        """The layer whose output `layer` reads; None if either is called more than once."""
-        made_by = self._made_by.get(id(self._inputs[layer.name][0]))
-        return made_by if made_by is not None and self._calls[made_by.name] == self._calls[layer.name] == 1 else None
+    def is_called_once(self, layer: keras.layers.Layer) -> bool:
+        return self._calls[layer.name] == 1
 
-    def sole_producer(self, layer: keras.layers.Layer) -> keras.layers.Layer | None:
+    def producer(self, layer: keras.layers.Layer, index: int = 0) -> keras.layers.Layer | None:
+        """The layer whose output `layer` reads as its input number `index`; None if either is called more than once."""
+        made_by = self._made_by.get(id(self._inputs[layer.name][index]))
+        return made_by if made_by is not None and self.is_called_once(made_by) and self.is_called_once(layer) else None
+
+    def sole_producer(self, layer: keras.layers.Layer, index: int = 0) -> keras.layers.Layer | None:
         """The same, but only if nothing else reads that output."""
-        return self.producer(layer) if self._readers[id(self._inputs[layer.name][0])] == 1 else None
+        return self.producer(layer, index) if len(self._readers[id(self._inputs[layer.name][index])]) == 1 else None
+
+    def readers(self, layer: keras.layers.Layer) -> list[keras.layers.Layer] | None:
+        """The layers that read the output of `layer`; None if any is called more than once, or if the model's user reads it."""
+        readers = [reader for tensor in self._outputs[layer.name] for reader in self._readers[id(tensor)]]
+        called_once = self.is_called_once(layer) and all(reader and self.is_called_once(reader) for reader in readers)
+        return readers if called_once else None
 
 
 def as_functional(model: keras.Model) -> keras.Model:
+    """The same model with a graph, made of the same layers.
+
+    Raises:
+        ValueError: if it is a subclassed one.
+    """
     if isinstance(model, keras.Sequential):
         return keras.Model(model.inputs, model.outputs[0], name=model.name)
     if not hasattr(model, "_nodes_by_depth"):
@@ -37,7 +54,11 @@ def as_functional(model: keras.Model) -> keras.Model:
 
 def rewritten(model: keras.Model, copy: Callable, call: Callable, weights: Callable) -> keras.Model:
     """A clone of `model`, by `copy` and `call` as for `keras.models.clone_model`, with what `weights` says of its layers."""
-    clone = keras.models.clone_model(model, clone_function=copy, call_function=call)
+    # Keras would name the inputs anew.
+    inputs = keras.tree.map_structure(
+        lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype, name=x._keras_history.operation.name), model.input
+    )
+    clone = keras.models.clone_model(model, inputs, copy, call)
     copies = {layer.name: layer for layer in clone.layers}
     for layer in model.layers:
         replaced = layer.name not in copies or type(layer) is not type(copies[layer.name])

@@ -1,0 +1,301 @@
+"""SE is put into networks that exist and taken out of them, and nothing that they compute changes."""
+
+import gc
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import keras_senet
+from keras_senet.layers import FeatureGate, SqueezeExcite
+
+RANDOM = np.random.default_rng(0)
+
+# Every constructor of keras.applications, with the number of places that its family has for SE and the pixels of its images.
+NETWORKS = {
+    "ConvNeXtTiny": (18, 32),
+    "ConvNeXtSmall": (36, 32),
+    "ConvNeXtBase": (36, 32),
+    "ConvNeXtLarge": (36, 32),
+    "ConvNeXtXLarge": (36, 32),
+    "DenseNet121": (58, 32),
+    "DenseNet169": (82, 32),
+    "DenseNet201": (98, 32),
+    "InceptionResNetV2": (40, 75),
+    "InceptionV3": (11, 75),
+    "MobileNet": (13, 32),
+    "MobileNetV2": (11, 32),
+    "NASNetLarge": (22, 32),
+    "NASNetMobile": (16, 32),
+    "ResNet50": (16, 32),
+    "ResNet101": (33, 32),
+    "ResNet152": (50, 32),
+    "ResNet50V2": (16, 32),
+    "ResNet101V2": (33, 32),
+    "ResNet152V2": (50, 32),
+    "VGG16": (5, 32),
+    "VGG19": (5, 32),
+    "Xception": (34, 71),
+}
+WITH_SE = [
+    *[f"EfficientNetB{number}" for number in range(8)],
+    *[f"EfficientNetV2{kind}" for kind in ("B0", "B1", "B2", "B3", "S", "M", "L")],
+    "MobileNetV3Large",
+    "MobileNetV3Small",
+]
+
+
+def test_every_network_of_keras_applications_is_listed():
+    public = {name for name in dir(keras.applications) if name[0].isupper()}
+    assert public == {*NETWORKS, *WITH_SE}
+
+
+def with_statistics(model: keras.Model) -> keras.Model:
+    """`model` with weights that are not those of initializers, so that scale, offset and statistics all matter."""
+    for layer in model.layers:
+        if isinstance(layer, (layers.BatchNormalization, layers.LayerNormalization)):
+            layer.set_weights([RANDOM.uniform(0.5, 1.5, weight.shape) for weight in layer.get_weights()])
+        elif getattr(layer, "bias", None) is not None:
+            layer.bias.assign(RANDOM.uniform(-0.1, 0.1, layer.bias.shape))
+        elif isinstance(layer, keras.Model):
+            with_statistics(layer)
+    return model
+
+
+def check_that_gates_learn(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> None:
+    """One training step changes each weight of the second layers that a gradient reaches."""
+    gates = [layer for layer in model.layers if isinstance(layer, SqueezeExcite)]
+    maps = [ops.convert_to_numpy(x) for x in keras.Model(model.inputs, [gate.input for gate in gates])(images, training=True)]
+    hidden = [ops.convert_to_numpy(gate.reduce(x.mean(axis=(1, 2)))) for gate, x in zip(gates, maps, strict=True)]
+    model.compile(keras.optimizers.SGD(0.01), "sparse_categorical_crossentropy", run_eagerly=True)
+    model.train_on_batch(images, labels)
+    for gate, x, units in zip(gates, maps, hidden, strict=True):
+        # The gradient of one image is zero where its hidden unit is off, or where all of its channel is zero.
+        lit = x.any(axis=(1, 2))
+        kernel, bias = (ops.convert_to_numpy(weight) for weight in gate.expand.weights)
+        reached = (units > 0).T.astype(int) @ lit > 0
+        assert reached.any()
+        # A ReLU behind can hide a channel, too.
+        assert bias[lit.any(axis=0)].astype(bool).mean() > 0.99
+        assert kernel[reached].astype(bool).mean() > 0.99
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_of_keras_applications_keep_what_they_compute(name, tmp_path):
+    places, side = NETWORKS[name]
+    model = with_statistics(getattr(keras.applications, name)(weights=None, input_shape=(side, side, 3), classes=5))
+    images = RANDOM.uniform(0, 255, (4, side, side, 3)).astype("float32")
+    outputs, weights = model(images).numpy(), model.get_weights()
+
+    with_se = keras_senet.add_se(model)
+    assert sum(isinstance(layer, SqueezeExcite) for layer in with_se.layers) == places
+    np.testing.assert_array_equal(with_se(images), outputs)
+    for weight, before in zip(keras_senet.remove_se(with_se).get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(weight, before)
+    for weight, before in zip(model.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(weight, before)
+    del model, weights
+
+    check_that_gates_learn(with_se, images, np.arange(4))
+    with_se.save(tmp_path / "with_se.keras")
+    loaded = keras.saving.load_model(tmp_path / "with_se.keras")
+    np.testing.assert_array_equal(loaded(images), with_se(images))
+    del loaded
+    assert keras_senet.export.tflite(with_se, tmp_path / "with_se.tflite").largest < 1e-3
+    keras.utils.clear_session()
+    gc.collect()
+
+
+@pytest.mark.parametrize("name", WITH_SE)
+def test_networks_that_have_se_are_left(name, without_weights):
+    model = getattr(keras.applications, name)(weights=None)
+    with pytest.raises(ValueError, match="has SE already, in '.*To put more into it say where with `after`"):
+        keras_senet.add_se(model)
+
+
+def test_our_networks_have_se_already_or_get_it_where_one_says(model):
+    with pytest.raises(ValueError, match="has SE already, in 'stage2_block1_se'"):
+        keras_senet.add_se(model("SEResNet20"))
+    plain = with_statistics(keras_senet.SEResNet20(weights=None, attention=None))
+    with pytest.raises(ValueError, match=r"say with `after` which layers it shall follow, such as 'predictions'"):
+        keras_senet.add_se(plain)
+    with_se = keras_senet.add_se(plain, after=r"stage\d_block\d_bn2", reduction=16)
+    assert [layer.name for layer in with_se.layers if isinstance(layer, SqueezeExcite)] == [
+        f"stage{stage}_block{block}_bn2_se" for stage in (2, 3, 4) for block in (1, 2, 3)
+    ]
+    assert with_se.count_params() == model("SEResNet20").count_params()
+    images = RANDOM.uniform(0, 255, (2, 32, 32, 3))
+    np.testing.assert_array_equal(with_se(images), plain(images))
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A network in which a scale is taken up in each way: by what is before, by what is behind, and by neither."""
+    x = images = keras.Input((16, 16, 3), name="images")
+    x = layers.Conv2D(8, 3, activation="relu", name="conv")(x)
+    x = layers.MaxPooling2D(name="pool")(x)
+    x = layers.BatchNormalization(name="bn")(x)
+    x = layers.ReLU(6, name="relu6")(x)  # what passes 6 is cut: no scale before it can be taken up
+    y = layers.DepthwiseConv2D(3, padding="same", name="depthwise")(layers.ZeroPadding2D(0, name="padding")(x))
+    z = layers.SeparableConv2D(8, 1, use_bias=False, name="separable")(x)
+    x = layers.Add(name="add")([y, z])
+    x = layers.Concatenate(name="concat")([layers.Conv2D(4, 1, name="narrow")(x), layers.Conv2D(12, 1, name="wide")(x)])
+    x = layers.Activation("swish", name="swish")(x)
+    x = layers.Dense(5, name="logits")(layers.GlobalAveragePooling2D(name="mean")(x))
+    return with_statistics(keras.Model(images, x, name="small"))
+
+
+IMAGES = RANDOM.uniform(0, 1, (3, 16, 16, 3)).astype("float32")
+
+
+def changed(model: keras.Model, other: keras.Model) -> dict[str, float]:
+    """By which factors the weights of layers that both have differ."""
+    factors = {}
+    for layer in model.layers:
+        for weight, another in zip(layer.weights, other.get_layer(layer.name).weights, strict=True):
+            ratio = np.unique(ops.convert_to_numpy(another) / ops.convert_to_numpy(weight))
+            if list(ratio) != [1]:
+                factors[f"{layer.name}/{weight.name}"] = ratio[0] if len(ratio) == 1 else None
+    return factors
+
+
+@pytest.mark.parametrize(
+    ("after", "scaled"),
+    [
+        ("bn", {"bn/gamma": 2, "bn/beta": 2}),
+        ("conv", {"conv/kernel": 2, "conv/bias": 2}),
+        ("pool", {"conv/kernel": 2, "conv/bias": 2}),
+        ("relu6", {"depthwise/kernel": 2, "separable/depthwise_kernel": 2}),
+        ("padding", {"depthwise/kernel": 2}),
+        ("add", {"depthwise/kernel": 2, "depthwise/bias": 2, "separable/pointwise_kernel": 2}),
+        ("concat", {f"{layer}/{weight}": 2 for layer in ("narrow", "wide") for weight in ("kernel", "bias")}),
+        ("swish", {"logits/kernel": 2}),
+        (["bn", "conv"], {"conv/kernel": 2, "conv/bias": 2, "bn/gamma": 2, "bn/beta": 2}),
+        (["conv", "pool"], {"conv/kernel": 4, "conv/bias": 4}),
+        (lambda layer: layer.name == "wide", {"wide/kernel": 2, "wide/bias": 2}),
+    ],
+    ids=str,
+)
+def test_the_scale_is_taken_up_by_the_nearest_weights(small, after, scaled):
+    with_se = keras_senet.add_se(small, after=after, reduction=4)
+    assert changed(small, with_se) == scaled
+    np.testing.assert_array_equal(with_se(IMAGES), small(IMAGES))
+    without = keras_senet.remove_se(with_se)
+    np.testing.assert_array_equal(without(IMAGES), small(IMAGES))
+    assert [layer.name for layer in without.layers] == [layer.name for layer in small.layers]
+
+
+def test_where_no_weight_can_take_up_the_scale_a_layer_does():
+    images = keras.Input((16, 16, 3))
+    model = keras.Model(images, layers.Activation("swish", name="swish")(layers.Conv2D(8, 3)(images)))
+    with_se = keras_senet.add_se(model, after="swish", reduction=4)
+    assert with_se.layers[-1].name == "swish_se_rescale"
+    np.testing.assert_array_equal(with_se(IMAGES), model(IMAGES))
+    without = keras_senet.remove_se(with_se)
+    assert [layer.name for layer in without.layers] == [layer.name for layer in model.layers]
+    np.testing.assert_array_equal(without(IMAGES), model(IMAGES))
+
+
+def test_models_within_models_and_sequential_ones_get_attention():
+    inner = keras.Sequential([keras.Input((16, 16, 3)), layers.Conv2D(8, 3, name="conv"), layers.ReLU()], name="inner")
+    backbone = keras.applications.MobileNet(include_top=False, weights=None, input_shape=(32, 32, 3))
+    images = keras.Input((32, 32, 3))
+    model = keras.Model(images, layers.Dense(2)(layers.GlobalAveragePooling2D()(backbone(images))))
+    with_se = keras_senet.add_se(model)
+    assert sum(isinstance(layer, SqueezeExcite) for layer in with_se.get_layer(backbone.name).layers) == 13
+    pixels = RANDOM.uniform(-1, 1, (2, 32, 32, 3))
+    np.testing.assert_array_equal(with_se(pixels), model(pixels))
+    for after in ("inner/conv", "conv", ["inner/conv"], "inner"):
+        outer = keras.Sequential([keras.Input((16, 16, 3)), inner, layers.Conv2D(4, 1, name="last")])
+        with_se = keras_senet.add_se(outer, after=after, reduction=2)
+        np.testing.assert_array_equal(with_se(IMAGES), outer(IMAGES))
+        np.testing.assert_array_equal(keras_senet.remove_se(with_se)(IMAGES), outer(IMAGES))
+    assert with_se.get_layer("inner_se").hidden_units is None
+
+
+def test_constant_gates_are_folded_channel_by_channel(small, recwarn):
+    with_se = keras_senet.add_se(small, after=["bn", "concat", "swish"], reduction=4)
+    for layer in with_se.layers:
+        if isinstance(layer, FeatureGate):
+            layer.expand.bias.assign(RANDOM.normal(0, 2, layer.expand.bias.shape))
+    without = keras_senet.remove_se(with_se)
+    assert not [warning for warning in recwarn if issubclass(warning.category, UserWarning)]
+    assert changed(small, without).keys() == {"bn/gamma", "bn/beta", "logits/kernel"} | {
+        f"{layer}/{weight}" for layer in ("narrow", "wide") for weight in ("kernel", "bias")
+    }
+    np.testing.assert_allclose(without(IMAGES), with_se(IMAGES), atol=1e-6)
+
+
+def test_gates_that_vary_are_named_and_replaced_by_their_mean(small):
+    with_se = keras_senet.add_se(small, after=["bn", "wide"], reduction=4)
+    gate = with_se.get_layer("bn_se")
+    gate.expand.kernel.assign(RANDOM.normal(0, 3, gate.expand.kernel.shape))
+    gate.reduce.bias.assign(np.ones(2))
+    with pytest.warns(UserWarning, match=r"in 1 of its 2 SE layers the gates vary .*: bn_se\.$"):
+        back = keras_senet.remove_se(with_se)
+    assert changed(small, back) == {}
+    values = ops.convert_to_numpy(gate.gates(keras.Model(with_se.inputs, gate.input)(IMAGES)))
+    with pytest.warns(UserWarning, match=rf"bn_se \(by {np.ptp(values, axis=0).max():.2g}\)"):
+        back = keras_senet.remove_se(with_se, {"bn_se": values})
+    expected = values.mean(axis=0) * ops.convert_to_numpy(with_se.get_layer("bn").gamma)
+    np.testing.assert_allclose(back.get_layer("bn").gamma, expected, rtol=1e-6)
+
+
+def shared_layer(weightless: bool):
+    images = keras.Input((16, 16, 3))
+    layer = layers.ReLU(name="twice") if weightless else layers.Conv2D(3, 1, name="twice")
+    return keras.Model(images, layer(layers.Conv2D(3, 1, name="conv")(layer(images))))
+
+
+def shared_variable():
+    first, second = layers.Conv2D(3, 1, name="first"), layers.Conv2D(3, 1, name="second")
+    images = keras.Input((16, 16, 3))
+    model = keras.Model(images, second(first(images)))
+    second._trainable_variables[0] = first.kernel
+    return model
+
+
+class Subclassed(keras.Model):
+    def call(self, inputs):
+        return inputs
+
+
+@pytest.mark.parametrize(
+    ("build", "arguments", "words"),
+    [
+        (Subclassed, {"after": "conv"}, "Only a functional or sequential Keras model"),
+        (None, {"after": r"concatt"}, "none of the 14 layers. Received: 'concatt'. Did you mean 'concat'"),
+        (None, {"after": ["bn", "relu"]}, r"Received: 'relu'\. Did you mean 'relu6'"),
+        (None, {"after": "*_bn"}, "must be a regular expression, and nothing to repeat"),
+        (None, {"after": lambda layer: False}, "chooses none of the 14 layers"),
+        (None, {"after": "mean"}, r"feature map \(N, H, W, C\), and 'mean' puts out \(None, 16\)"),
+        (None, {"after": "images"}, "none of the 14 layers. Received: 'images'"),
+        (None, {"after": "bn", "reduction": 16}, "needs at least one hidden unit. Received 8 channels with reduction=16"),
+        (None, {"after": "bn", "attention": "sse2"}, "`attention` must be None, one of 'se'"),
+        (None, {"after": "bn", "attention": layers.ReLU}, "must make a `keras_senet.layers.FeatureGate`. Received: ReLU"),
+        (
+            None,
+            {"after": "bn", "attention": lambda name: SqueezeExcite(4, gate="tanh", name=name)},
+            "no exact way to begin with SqueezeExcite in 'bn_se': its gates would be 0;",
+        ),
+        (lambda: shared_layer(False), {"after": "conv"}, "weights of 'twice' are used in two places; .*layer of its own in each"),
+        (lambda: shared_layer(True), {"after": "twice"}, "'twice' is called more than once"),
+        (shared_variable, {"after": "first"}, "weights of 'first' are used in two places, also in 'second'"),
+    ],
+)
+def test_bad_input_is_named_and_the_model_stays(small, build, arguments, words):
+    model = build() if build else small
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=words):
+        keras_senet.add_se(model, **arguments)
+    for weight, same in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, same)
+
+
+def test_a_layer_gets_attention_once_and_only_what_has_it_loses_it(small):
+    with_se = keras_senet.add_se(small, after="bn", reduction=4)
+    with pytest.raises(ValueError, match="has a layer 'bn_se' already"):
+        keras_senet.add_se(with_se, after="bn", reduction=4)
+    with pytest.raises(ValueError, match="'small' has no SE layer to remove"):
+        keras_senet.remove_se(small)
