@@ -74,7 +74,7 @@ class Scales:
         return self.changed.get(id(weight), keras.ops.convert_to_numpy(weight))
 
     def _passes_on(self, layer) -> bool:
-        return layer.name in self.gone or _keeps_the_scale(layer)
+        return layer.name in self.gone or keeps_the_scale(layer)
 
     def _before(self, layer, axis: int, factors: np.ndarray) -> list[tuple[keras.Variable, np.ndarray]] | None:
         """The weights and the factors for their channels, the last axis or the last two; None if there are none."""
@@ -124,7 +124,8 @@ def _is_homogeneous(activation) -> bool:
     return activation in (keras.activations.linear, keras.activations.relu)
 
 
-def _keeps_the_scale(layer) -> bool:
+def keeps_the_scale(layer: keras.layers.Layer) -> bool:
+    """Whether a channel that it reads with another positive factor, or with zero, comes out of it with the same factor."""
     if isinstance(layer, layers.ReLU):
         return layer.max_value is None and layer.threshold == 0
     if isinstance(layer, layers.Activation):

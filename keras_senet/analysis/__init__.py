@@ -1,5 +1,6 @@
 """What a network costs, and what it does inside."""
 
 from keras_senet.analysis.cost import Cost, LayerCost, Profile, profile
+from keras_senet.analysis.pruning import Pruning, prune
 
-__all__ = ["Cost", "LayerCost", "Profile", "profile"]
+__all__ = ["Cost", "LayerCost", "Profile", "Pruning", "profile", "prune"]

@@ -1,0 +1,226 @@
+"""Channels that the gates close are taken out of a network."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+from keras import layers
+
+from keras_senet.analysis.cost import Cost, profile
+from keras_senet.channels import channel_axis, keeps_the_scale
+from keras_senet.graph import Graph, as_functional, rewritten
+from keras_senet.layers import ChannelScatter, SqueezeExcite
+
+
+@dataclasses.dataclass(frozen=True)
+class Pruning:
+    """What `prune` did.
+
+    Attributes:
+        channels: by the name of each SE layer that could be pruned, its channels before and after.
+        left: names of the SE layers that could not.
+        before: the cost of the network for one image before.
+        after: the same after.
+        largest_difference: largest difference between the outputs of the two networks for the images.
+    """
+
+    channels: dict[str, tuple[int, int]]
+    left: tuple[str, ...]
+    before: Cost
+    after: Cost
+    largest_difference: float
+
+    def __str__(self) -> str:
+        before, after = np.sum(list(self.channels.values()), axis=0)
+        shares = [getattr(self.after, field) / getattr(self.before, field) for field in ("parameters", "multiply_adds")]
+        return (
+            f"{after:,} of {before:,} gated channels left, {shares[0]:.1%} of the parameters and {shares[1]:.1%} of the "
+            f"multiply-adds; outputs differ by at most {self.largest_difference:.2g}"
+        )
+
+
+def prune(
+    model: keras.Model,
+    images: np.ndarray,
+    keep: float = 0.9,
+    importance: Mapping[str, np.ndarray] | None = None,
+    batch_size: int = 32,
+) -> tuple[keras.Model, Pruning]:
+    """A smaller network, without the channels whose gates stay nearest to zero.
+
+    Of all channels that SE layers gate, the ones with the lowest mean gate are taken out, wherever they are: from the convolution
+    and normalization that make them and from the SE layer itself, whose hidden units get what the squeezed channel was on
+    average. Where convolutions alone read them, these get narrower, too; before an addition zeros take their place.
+
+    Args:
+        model: a functional or sequential Keras model with `SqueezeExcite` layers; it stays as it is. The channels can be taken
+            out where a convolution without groups made them, with no more than normalization, activation and pooling between.
+        images: `(N, H, W, C)` as `model` takes them: a few hundred of those that it is for.
+        keep: share of the channels to keep, in (0, 1]. Each SE layer keeps at least one.
+        importance: by the name of an SE layer, a number for each of its channels, to go by in place of the mean gates.
+        batch_size: images at a time.
+
+    Returns:
+        The smaller network, of the same name, inputs and outputs, and a report. Further training makes up for part of the loss.
+
+    Raises:
+        ValueError: if `keep` is not in (0, 1], or `model` is subclassed or has no SE layer whose channels can be taken out.
+
+    Source: Hu et al., arXiv 1709.01507, section 8, which names the use of the gates for pruning.
+
+    Example:
+
+    >>> model = keras_senet.SEResNet20(weights="saved_models/seresnet20_digits/model.keras")
+    >>> smaller, report = keras_senet.analysis.prune(model, np.random.uniform(0, 255, (16, 8, 8, 3)), keep=0.5)
+    >>> smaller.count_params() < model.count_params()
+    True
+    """
+    if not 0 < keep <= 1:
+        raise ValueError(f"`keep` must be in (0, 1], the share of the channels to keep. Received: keep={keep}")
+    model = as_functional(model)
+    graph = Graph(model)
+    attention = [layer for layer in model.layers if isinstance(layer, SqueezeExcite) and layer.squeeze is not None]
+    prunable = [layer for layer in attention if _makers(graph, layer)]
+    if not prunable:
+        raise ValueError(
+            f"{model.name!r} has no SE layer whose channels can be taken out: one with squeeze, behind a convolution without "
+            "groups, with no addition, concatenation or model in the model between."
+        )
+    gates, squeezed = _means(model, prunable, images, batch_size)
+    kept = _kept(gates if importance is None else {layer.name: importance[layer.name] for layer in prunable}, keep)
+    smaller = _without_channels(model, graph, kept, squeezed)
+    shape = images.shape[1:]
+    outputs = [_outputs(network, images, batch_size) for network in (model, smaller)]
+    report = Pruning(
+        channels={name: (len(gates[name]), len(indices)) for name, indices in kept.items()},
+        left=tuple(layer.name for layer in attention if layer not in prunable),
+        before=profile(model, shape).total,
+        after=profile(smaller, shape).total,
+        largest_difference=float(np.abs(outputs[0] - outputs[1]).max()),
+    )
+    return smaller, report
+
+
+def _outputs(model: keras.Model, images: np.ndarray, batch_size: int):
+    model = keras.Model(model.inputs, model.outputs)
+    model.compile(jit_compile=False)  # XLA would compile for longer than it runs
+    return model.predict(images, batch_size, verbose=0)
+
+
+def _means(
+    model: keras.Model, attention: list[SqueezeExcite], images: np.ndarray, batch_size: int
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """By layer, over the images: the mean gates and the mean squeezed channels."""
+    pools = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
+    pairs = [[se.gates(se.input), pools[se.squeeze](se.data_format)(se.input)] for se in attention]
+    outputs = _outputs(keras.Model(model.inputs, [output for pair in pairs for output in pair]), images, batch_size)
+    means = [output.mean(axis=0) for output in outputs]
+    names = [se.name for se in attention]
+    return dict(zip(names, means[::2], strict=True)), dict(zip(names, means[1::2], strict=True))
+
+
+def _kept(importance: Mapping[str, np.ndarray], keep: float) -> dict[str, np.ndarray]:
+    """The indices of the channels to keep: the most important ones of all, but one at least of each layer."""
+    everywhere = np.concatenate(list(importance.values()))
+    chosen = np.zeros(len(everywhere), bool)
+    chosen[np.argsort(-everywhere, kind="stable")[: round(keep * len(everywhere))]] = True
+    parts = np.split(chosen, np.cumsum([len(values) for values in importance.values()])[:-1])
+    for values, part in zip(importance.values(), parts, strict=True):
+        part[values.argmax()] = True
+    return {name: np.flatnonzero(part) for name, part in zip(importance, parts, strict=True)}
+
+
+def _makers(graph: Graph, se: SqueezeExcite) -> list[keras.layers.Layer]:
+    """The layers before `se` in which each channel is by itself, up to the convolution that makes it; none if there is none."""
+    chain, layer = [], graph.sole_producer(se)
+    while layer is not None:
+        chain.append(layer)
+        if isinstance(layer, layers.Conv2D):
+            return chain if layer.groups == 1 else []
+        if not _is_channelwise(layer):
+            return []
+        layer = graph.sole_producer(layer)
+    return []
+
+
+def _is_channelwise(layer: keras.layers.Layer) -> bool:
+    if isinstance(layer, layers.BatchNormalization):
+        return layer.axis % 4 == channel_axis(layer)
+    if isinstance(layer, layers.DepthwiseConv2D):
+        return layer.depth_multiplier == 1
+    if isinstance(layer, layers.Activation):
+        return layer.activation is not keras.activations.softmax
+    return isinstance(layer, layers.ReLU) or keeps_the_scale(layer)
+
+
+def _readers(graph: Graph, layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """What reads single channels, past layers that leave zeros zero: layers with kernels, or those that put channels among zeros.
+
+    None if there is anything else.
+    """
+    found = []
+    for reader in graph.readers(layer) or [None]:
+        is_convolution = isinstance(reader, layers.Conv2D) and reader.groups == 1
+        is_classifier = isinstance(reader, layers.Dense) and len(reader.input.shape) == 2
+        if is_convolution or is_classifier or isinstance(reader, ChannelScatter):
+            behind = [reader]
+        else:
+            behind = _readers(graph, reader) if reader is not None and keeps_the_scale(reader) else []
+        if not behind:
+            return []
+        found += behind
+    return found
+
+
+def _without_channels(
+    model: keras.Model, graph: Graph, kept: Mapping[str, np.ndarray], squeezed: Mapping[str, np.ndarray]
+) -> keras.Model:
+    """`model` with the channels `kept` of the layers named; `squeezed` are the values that took part in the excitation before."""
+    makes, reads, scattered = dict(kept), {}, {}
+    for name, indices in kept.items():
+        se = model.get_layer(name)
+        makes |= dict.fromkeys((layer.name for layer in _makers(graph, se)), indices)
+        readers = _readers(graph, se)
+        reads |= dict.fromkeys((layer.name for layer in readers), indices)
+        if not readers and len(indices) < len(squeezed[name]):
+            scattered[name] = ChannelScatter(indices, len(squeezed[name]), se.data_format, name=f"{name}_scatter")
+
+    def copy(layer):
+        if isinstance(layer, keras.Model):
+            return _without_channels(as_functional(layer), Graph(as_functional(layer)), {}, {})
+        config = layer.get_config()
+        if layer.name in makes and isinstance(layer, layers.Conv2D):
+            config["filters"] = len(makes[layer.name])
+        elif isinstance(layer, SqueezeExcite):
+            config["hidden_units"] = layer.reduce.units
+        elif isinstance(layer, ChannelScatter) and layer.name in reads:
+            config["indices"] = [layer.indices[index] for index in reads[layer.name]]
+        return layer.from_config(config)
+
+    def call(layer, *args, **kwargs):
+        outputs = layer(*args, **kwargs)
+        return scattered[layer.name](outputs) if layer.name in scattered else outputs
+
+    def weights(layer):
+        values = [keras.ops.convert_to_numpy(weight) for weight in layer.weights]
+        if layer.name in kept:
+            return _narrower_excitation(layer, values, kept[layer.name], squeezed[layer.name])
+        if layer.name in reads and values:  # a kernel, and perhaps a bias
+            values[0] = np.take(values[0], reads[layer.name], axis=-2)
+        if layer.name in makes:
+            axes = [2 if isinstance(layer, layers.DepthwiseConv2D) and value.ndim == 4 else -1 for value in values]
+            values = [np.take(value, makes[layer.name], axis=axis) for value, axis in zip(values, axes, strict=True)]
+        return values
+
+    return rewritten(model, copy, call, weights)
+
+
+def _narrower_excitation(se: SqueezeExcite, values: list[np.ndarray], kept: np.ndarray, squeezed: np.ndarray) -> list[np.ndarray]:
+    values = list(values)
+    gone = np.setdiff1d(np.arange(len(squeezed)), kept)
+    if se.use_bias:
+        reduce, bias, expand, offset = values
+        return [reduce[kept], bias + squeezed[gone] @ reduce[gone], expand[:, kept], offset[kept]]
+    reduce, expand = values
+    return [reduce[kept], expand[:, kept]]

@@ -1,0 +1,62 @@
+"""Channels put where they belong among channels of zeros, as a Keras layer."""
+
+from collections.abc import Sequence
+
+import keras
+from keras import ops
+
+from keras_senet.layers.data_format import standardize_data_format
+
+
+@keras.saving.register_keras_serializable(package="keras_senet")
+class ChannelScatter(keras.layers.Layer):
+    """Gives a feature map more channels: its own at certain places, and zeros at the others.
+
+    It lets the branch of a residual unit, from which channels were pruned, be added to a shortcut that has all of them.
+
+    Args:
+        indices: for each channel of the input, in increasing order, which channel of the output it becomes.
+        channels: number of channels of the output.
+        data_format: `"channels_last"` or `"channels_first"`; by default `keras.config.image_data_format()`.
+        **kwargs: `name`, `dtype` and `trainable` of `keras.layers.Layer`.
+
+    Input shape: `(N, H, W, len(indices))`, or `(N, len(indices), H, W)` with `"channels_first"`.
+
+    Output shape: `(N, H, W, channels)`, or `(N, channels, H, W)`.
+
+    Raises:
+        ValueError: if the indices do not increase from 0 or more to below `channels`, or are not as many as the input's channels.
+
+    Example:
+
+    >>> keras_senet.layers.ChannelScatter([0, 3], 4)(np.ones((1, 1, 1, 2))).numpy().ravel()
+    array([1., 0., 0., 1.], dtype=float32)
+    """
+
+    def __init__(self, indices: Sequence[int], channels: int, data_format: str | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self.indices = [int(index) for index in indices]
+        if sorted({*self.indices} & {*range(channels)}) != self.indices:
+            raise ValueError(f"`indices` must increase, from 0 to below channels={channels}. Received: indices={self.indices}")
+        self.channels = channels
+        self.data_format = standardize_data_format(data_format)
+        axis = -1 if self.data_format == "channels_last" else 1
+        self.input_spec = keras.layers.InputSpec(ndim=4, axes={axis: len(self.indices)})
+
+    def call(self, inputs):
+        axis = -1 if self.data_format == "channels_last" else 1
+        widths = [(0, 0)] * 4
+        widths[axis] = (0, 1)
+        # The channel of zeros behind the others is what all empty places show.
+        source = [len(self.indices)] * self.channels
+        for position, index in enumerate(self.indices):
+            source[index] = position
+        return ops.take(ops.pad(inputs, widths), source, axis=axis)
+
+    def compute_output_shape(self, input_shape):
+        shape = list(input_shape)
+        shape[-1 if self.data_format == "channels_last" else 1] = self.channels
+        return tuple(shape)
+
+    def get_config(self):
+        return {**super().get_config(), "indices": self.indices, "channels": self.channels, "data_format": self.data_format}

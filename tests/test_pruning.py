@@ -1,0 +1,135 @@
+"""Pruned networks compute what is left of the networks that they were made from."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import keras_senet
+from keras_senet.analysis import prune
+from keras_senet.layers import ChannelScatter, SqueezeExcite
+
+RANDOM = np.random.default_rng(0)
+IMAGES = RANDOM.uniform(0, 255, (4, 32, 32, 3)).astype("float32")
+
+
+def closed(model: keras.Model, share: float) -> dict[str, np.ndarray]:
+    """Shuts gates of `model` for good, and lets nothing else depend on their channels. Returns the indices of the others."""
+    opened = {}
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.set_weights([RANDOM.uniform(0.5, 1.5, weight.shape) for weight in layer.get_weights()])
+        if isinstance(layer, SqueezeExcite):
+            reduce, hidden, expand, offset = layer.get_weights()
+            shut = RANDOM.permutation(len(offset))[: int(share * len(offset))]
+            expand *= 1e-6  # so that no other gate closes, however large the values
+            reduce[shut], expand[:, shut], offset[shut] = 0, 0, -100
+            layer.set_weights([reduce, hidden + 0.1, expand, offset])
+            opened[layer.name] = np.setdiff1d(np.arange(len(offset)), shut)
+    return opened
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "scattered"),
+    [
+        ("SEResNet20", {}, True),
+        ("SEResNet20", {"attention_position": "3x3"}, False),  # the next convolution reads the gated channels alone
+        ("SEResNet20", {"squeeze": "max"}, True),
+        ("SEResNet164", {}, True),
+        ("SEWideResNet", {"depth": 10, "width": 1, "attention_position": "3x3"}, True),  # normalization reads them
+    ],
+    ids=str,
+)
+def test_channels_with_closed_gates_go_and_the_outputs_stay(name, arguments, scattered):
+    model = getattr(keras_senet, name)(weights=None, **arguments)
+    opened = closed(model, 0.25)
+    weights = model.get_weights()
+    smaller, report = prune(model, IMAGES, keep=0.75)
+    assert {layer: after for layer, (_, after) in report.channels.items()} == {layer: len(left) for layer, left in opened.items()}
+    np.testing.assert_allclose(smaller(IMAGES), model(IMAGES), atol=1e-5)
+    assert report.largest_difference < 1e-5
+    assert any(isinstance(layer, ChannelScatter) for layer in smaller.layers) == scattered
+    assert report.after.parameters == sum(ops.size(weight) for weight in smaller.trainable_weights) < report.before.parameters
+    assert report.after.multiply_adds < report.before.multiply_adds
+    for weight, same in zip(model.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(weight, same)
+
+
+def test_convolutions_and_the_classifier_behind_get_narrower():
+    x = images = keras.Input((32, 32, 3))
+    for index, filters in enumerate((8, 16), start=1):
+        x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(filters, 3, name=f"conv{index}")(x)))
+        x = layers.MaxPooling2D()(SqueezeExcite(4, name=f"se{index}")(x))
+    model = keras.Model(images, layers.Dense(5, name="classes")(layers.GlobalAveragePooling2D()(x)))
+    opened = closed(model, 0.5)
+    smaller, report = prune(model, IMAGES, keep=0.5)
+    assert report.channels == {"se1": (8, 4), "se2": (16, 8)}
+    assert smaller.get_layer("conv2").kernel.shape == (3, 3, 4, 8)
+    assert smaller.get_layer("classes").kernel.shape == (8, 5)
+    expected = ops.convert_to_numpy(model.get_layer("conv2").kernel)[:, :, opened["se1"]][..., opened["se2"]]
+    np.testing.assert_array_equal(smaller.get_layer("conv2").kernel, expected)
+    np.testing.assert_allclose(smaller(IMAGES), model(IMAGES), atol=1e-5)
+
+
+def test_the_excitation_keeps_what_squeezed_channels_gave_it_on_average():
+    images = keras.Input((32, 32, 3))
+    model = keras.Model(images, SqueezeExcite(2, name="se")(layers.Conv2D(8, 3)(images)))
+    image = IMAGES[:1] / 255
+    smaller, report = prune(model, image, keep=0.5, importance={"se": np.array([0, 1, 0, 1, 0, 1, 0, 1])})
+    assert report.channels == {"se": (8, 4)}
+    np.testing.assert_allclose(smaller(image)[..., 1::2], model(image)[..., 1::2], atol=1e-6)
+    np.testing.assert_array_equal(smaller(image)[..., ::2], 0)
+
+
+def test_the_least_important_channels_of_all_layers_go_but_never_all_of_one(model):
+    network = model("SEResNet20")
+    names = [layer.name for layer in network.layers if isinstance(layer, SqueezeExcite)]
+    importance = {name: np.arange(network.get_layer(name).expand.units) + 1000 * index for index, name in enumerate(names)}
+    _, report = prune(network, IMAGES, keep=0.5, importance=importance)
+    counts = [after for _, after in report.channels.values()]
+    assert counts == [1, 1, 1, 1, 1, 1, 40, 64, 64]  # 168 of 336, and six single ones
+
+
+def test_a_pruned_network_trains_and_travels(tmp_path):
+    model = keras_senet.SEResNet20(weights=None)
+    closed(model, 0.25)
+    smaller, _ = prune(model, IMAGES, keep=0.7)
+    smaller.save(tmp_path / "smaller.keras")
+    loaded = keras.saving.load_model(tmp_path / "smaller.keras")
+    np.testing.assert_array_equal(loaded(IMAGES), smaller(IMAGES))
+    assert keras_senet.export.tflite(loaded, tmp_path / "smaller.tflite", images=IMAGES).largest < 1e-4
+    again, report = prune(loaded, IMAGES, keep=0.9)
+    assert report.before.parameters == sum(ops.size(weight) for weight in loaded.trainable_weights)
+    assert len(again.layers) == len(smaller.layers)
+    again.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
+    again.train_on_batch(IMAGES, np.arange(4))
+
+
+def test_what_cannot_be_pruned_is_named(model):
+    for keep in (0, 1.1):
+        with pytest.raises(ValueError, match=r"`keep` must be in \(0, 1\]"):
+            prune(model("SEResNet20"), IMAGES, keep=keep)
+    before_units = keras_senet.SEResNet20(weights=None, attention_position="pre", attention_stages=3)
+    with pytest.raises(ValueError, match="no SE layer whose channels can be taken out"):
+        prune(before_units, IMAGES)
+    images = keras.Input((32, 32, 3))
+    x = SqueezeExcite(2, name="first")(layers.Conv2D(8, 3, groups=1)(images))
+    x = SqueezeExcite(2, name="after_addition")(layers.Add()([x, layers.Conv2D(8, 3)(images)]))
+    _, report = prune(keras.Model(images, x), IMAGES, keep=0.5)
+    assert report.left == ("after_addition",)
+    assert report.channels == {"first": (8, 4)}
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_channels_are_put_among_zeros(data_format):
+    layer = ChannelScatter([1, 2, 4], 5, data_format=data_format)
+    x = RANDOM.normal(size=(2, 3, 4, 3)).astype("float32")
+    expected = np.zeros((2, 3, 4, 5), "float32")
+    expected[..., [1, 2, 4]] = x
+    if data_format == "channels_first":
+        x, expected = x.transpose(0, 3, 1, 2), expected.transpose(0, 3, 1, 2)
+    np.testing.assert_array_equal(layer(x), expected)
+    assert layer.compute_output_shape(x.shape) == expected.shape
+    for indices in ([2, 1], [0, 5], [0, 0]):
+        with pytest.raises(ValueError, match=r"`indices` must increase, from 0 to below channels=5"):
+            ChannelScatter(indices, 5)
