@@ -3,6 +3,7 @@
 import importlib
 
 from keras_senet import analysis, checkpoints, layers, models
+from keras_senet.analysis import gates
 from keras_senet.models import *  # noqa: F403 - all of models.__all__
 from keras_senet.preprocessing import Preprocessing, decode_predictions, preprocessing_for
 
@@ -18,6 +19,7 @@ __all__ = [
     "analysis",
     "checkpoints",
     "decode_predictions",
+    "gates",
     "layers",
     "preprocessing_for",
 ]

@@ -1,5 +1,20 @@
 """What a network costs, and what it does inside."""
 
 from keras_senet.analysis.cost import Cost, LayerCost, Profile, profile
+from keras_senet.analysis.gates import GateStatistics, LayerGates, gate_statistics, gates
+from keras_senet.analysis.pictures import draw_gates_by_class, draw_mean_gates, draw_separability, write_gates
 
-__all__ = ["Cost", "LayerCost", "Profile", "profile"]
+__all__ = [
+    "Cost",
+    "GateStatistics",
+    "LayerCost",
+    "LayerGates",
+    "Profile",
+    "draw_gates_by_class",
+    "draw_mean_gates",
+    "draw_separability",
+    "gate_statistics",
+    "gates",
+    "profile",
+    "write_gates",
+]
