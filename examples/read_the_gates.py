@@ -36,8 +36,8 @@ def main() -> None:
     for layer in statistics.layers:
         most = np.ptp(layer.by_class, axis=0).max()
         print(
-            f"{layer.name}: the mean gates of two classes differ by {most:.3f} at most, and vary between classes "
-            f"{layer.separability:.2f} times as much as within; {layer.never_moves.sum()} of {len(layer.mean)} channels never move"
+            f"{layer.name}: the mean gates of two classes differ by {most:.3f} at most; gates vary {layer.separability:.2f} "
+            f"times as much between classes as within; {layer.never_moves.sum()} of {len(layer.mean)} channels never move"
         )
 
     analysis.write_gates(statistics, options.output)
