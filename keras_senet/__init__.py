@@ -3,6 +3,7 @@
 import importlib
 
 from keras_senet import analysis, checkpoints, layers, models
+from keras_senet.analysis import gates
 from keras_senet.models import *  # noqa: F403 - all of models.__all__
 from keras_senet.preprocessing import Preprocessing, decode_predictions, preprocessing_for
 from keras_senet.surgery import add_se, remove_se
@@ -20,6 +21,7 @@ __all__ = [
     "analysis",
     "checkpoints",
     "decode_predictions",
+    "gates",
     "layers",
     "preprocessing_for",
     "remove_se",

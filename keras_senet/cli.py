@@ -156,6 +156,18 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--picture", metavar="FILE.png", help="draw accuracy over latency; needs --dataset")
     _add_json(sub)
 
+    sub = add(_gates, "saved_models/seresnet20_digits/model.keras --dataset digits --classes 1 3 8 --output runs/gates")
+    sub.add_argument(
+        "network", metavar="RUN", help="the folder of a run, a .keras file, or a name from keras-senet models --checkpoints"
+    )
+    sub.add_argument("--dataset", required=True, help="name of a tensorflow-datasets dataset, or a folder of images")
+    sub.add_argument("--split", default="held-out", help="part to read the gates for, or all (default: held-out)")
+    sub.add_argument("--data-dir", help="folder of tensorflow-datasets")
+    sub.add_argument("--batch-size", type=int, default=64, help="images at a time (default: 64)")
+    sub.add_argument("--classes", nargs="+", metavar="CLASS", help="classes to draw (default: the first four)")
+    sub.add_argument("--output", help="folder for pictures and gates.csv (default: RUN/gates, or beside the file)")
+    _add_json(sub)
+
     sub = add(_convert, "se_resnet50-ce0d4300.pth se_resnet50.keras --model SEResNet50")
     sub.add_argument("weights", metavar="WEIGHTS", help=f"a file that ends in one of {', '.join(SUFFIXES)}")
     sub.add_argument("output", metavar="OUTPUT", help="the .keras file to write")
@@ -530,6 +542,35 @@ def _measured_cells(
         *([f"{sum(operators.values()):,}", named] if operators else ["", ""]),
         *([] if top1 is None else [f"{top1:.2%}"]),
     ]
+
+
+def _gates(options) -> None:
+    """Show what the gates of a network do with images: a table by layer, pictures, and the numbers of each channel."""
+    from keras_senet import analysis, data, export
+    from keras_senet.analysis.gates import class_indices
+    from keras_senet.training.evaluate import check_classes
+
+    network = pathlib.Path(options.network)
+    folder = options.output or (network / "gates" if network.is_dir() else network.with_name(f"{network.stem}_gates"))
+    classifier = export.open_classifier(network / "last.keras" if network.is_dir() else network)
+    if classifier.model is None:
+        raise ValueError(f"{network} has no layers to read, as it was exported: give the .keras file that it was made from.")
+    images = data.load(options.dataset, options.split, options.data_dir)
+    check_classes(classifier, images)
+    class_indices(options.classes or [], images.class_names)  # now, not after all images
+    batches = data.evaluation_batches(images, classifier.preprocessing, options.batch_size)
+    with data.plain_errors():
+        statistics = analysis.gate_statistics(classifier.model, batches, images.class_names)
+    layers = [layer.summary() for layer in statistics.layers]
+    if options.json:
+        _print_json(layers)
+    else:
+        texts = {"mean": "{:.3f}", "spread": "{:.3f}", "off": "{:.1%}", "on": "{:.1%}", "separability": "{:.3f}"}
+        rows = [[texts.get(name, "{}").format(value) for name, value in layer.items()] for layer in layers]
+        _print_table([name.replace("_", " ") for name in layers[0]], rows)
+    analysis.write_gates(statistics, folder, options.classes)
+    if not options.json:
+        print(f"The pictures, and gates.csv with the numbers of each channel, are in {folder}.")
 
 
 def _convert(options) -> None:

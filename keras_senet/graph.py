@@ -1,4 +1,4 @@
-"""The graph of a functional Keras model: what made what another layer reads, and copies that differ from it."""
+"""The graph of a functional Keras model: what made what another layer reads, a walk through it, and copies that differ."""
 
 import collections
 from collections.abc import Callable
@@ -39,17 +39,49 @@ class Graph:
         return readers if called_once else None
 
 
+def has_graph(layer) -> bool:
+    """Whether it is a functional or sequential model that is built."""
+    if isinstance(layer, keras.Sequential):
+        return layer.built
+    return isinstance(layer, keras.Model) and hasattr(layer, "_run_through_graph")
+
+
+def check_graph(model: keras.Model) -> None:
+    """Raises a ValueError if `model` has no graph."""
+    if not has_graph(model):
+        received = f"{type(model).__name__} {getattr(model, 'name', '')!r}"
+        raise ValueError(f"Only a functional or sequential model that is built has a graph. Received: {received}")
+
+
 def as_functional(model: keras.Model) -> keras.Model:
-    """The same model with a graph, made of the same layers.
+    """The same model as one with a graph of its own, made of the same layers.
 
     Raises:
-        ValueError: if it is a subclassed one.
+        ValueError: if it is neither functional nor sequential.
     """
-    if isinstance(model, keras.Sequential):
-        return keras.Model(model.inputs, model.outputs[0], name=model.name)
-    if not hasattr(model, "_nodes_by_depth"):
-        raise ValueError(f"Only a functional or sequential Keras model can be rewritten. Received: {model}")
-    return model
+    check_graph(model)
+    return keras.Model(model.inputs, model.outputs[0], name=model.name) if isinstance(model, keras.Sequential) else model
+
+
+def run_through(model: keras.Model, inputs, call: Callable, prefix: str = ""):
+    """Runs `model`, one layer after the other, those of nested models too.
+
+    Args:
+        model: a model with a graph.
+        inputs: its inputs: values, or whatever `call` takes.
+        call: function `call(name, layer, *args, **kwargs)` to the outputs of a layer. The name of one in a nested model comes
+            after that model's name and a slash.
+        prefix: what comes before all names.
+
+    Returns:
+        The outputs of the model.
+    """
+
+    def run(layer, *args, **kwargs):
+        name = prefix + layer.name
+        return run_through(layer, args[0], call, f"{name}/") if has_graph(layer) else call(name, layer, *args, **kwargs)
+
+    return as_functional(model)._run_through_graph(inputs, call_fn=run)
 
 
 def rewritten(model: keras.Model, copy: Callable, call: Callable, weights: Callable) -> keras.Model:

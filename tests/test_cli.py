@@ -118,7 +118,7 @@ def test_info_takes_the_ablations_of_the_paper(run):
 
 
 def test_every_command_shows_an_example(run, capsys):
-    for command in ("models", "info", "train", "evaluate", "predict", "export", "benchmark", "convert"):
+    for command in ("models", "info", "train", "evaluate", "predict", "export", "benchmark", "gates", "convert"):
         with pytest.raises(SystemExit) as exit_:
             run(command, "--help")
         assert exit_.value.code == 0

@@ -142,6 +142,18 @@ def test_imagenet_that_is_not_there_is_one_line(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_the_example_reads_gates_that_part_digits_late(tmp_path, digits, data_dir):
+    digits("train")
+    done = run("read_the_gates.py", "--data-dir", data_dir, "--output", tmp_path / "gates")
+    assert done.returncode == 0, done.stderr
+    layers = [line for line in done.stdout.splitlines() if "two classes differ" in line]
+    differences = [float(line.split(" differ by ")[1].split()[0]) for line in layers]
+    assert len(differences) == 9
+    assert differences[0] < 0.01 < 0.9 < differences[-1] <= 1
+    shipped = {file.name for file in (EXAMPLES / "pictures").iterdir()}
+    assert shipped < {file.name for file in (tmp_path / "gates").iterdir()}
+
+
 @pytest.mark.slow
 def test_two_processes_train_one_network(tmp_path, digits, data_dir):
     digits("train")

@@ -102,5 +102,5 @@ def test_a_subclassed_model_is_refused():
         def call(self, inputs):
             return inputs
 
-    with pytest.raises(ValueError, match="Only a functional or sequential Keras model"):
+    with pytest.raises(ValueError, match="Only a functional or sequential model"):
         fold_batch_norm(Network())

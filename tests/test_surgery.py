@@ -70,18 +70,18 @@ def check_that_gates_learn(model: keras.Model, images: np.ndarray, labels: np.nd
     hidden = [ops.convert_to_numpy(gate.reduce(x.mean(axis=(1, 2)))) for gate, x in zip(gates, maps, strict=True)]
     model.compile(keras.optimizers.SGD(0.01), "sparse_categorical_crossentropy", run_eagerly=True)
     model.train_on_batch(images, labels)
-    kernels, biases = [], []
+    changed = []
     for gate, x, units in zip(gates, maps, hidden, strict=True):
-        # The gradient of one image is zero where its hidden unit is off, or where all of its channel is zero.
+        kernel, bias = (ops.convert_to_numpy(weight) for weight in gate.expand.weights)
+        # The gradient of one image is zero where its hidden unit is off, where all of its channel is zero, or where no ReLU behind
+        # lets the channel through.
         lit = x.any(axis=(1, 2))
         reached = (units > 0).T.astype(int) @ lit > 0
-        kernel, bias = (ops.convert_to_numpy(weight) for weight in gate.expand.weights)
-        kernels.append((kernel[reached] != 0, reached.size))
-        biases.append(bias[lit.any(axis=0)] != 0)
-    # A ReLU behind can hide a channel, too.
-    assert all(bias.mean() > 0.99 for bias in biases)
-    assert all(changed.all() or changed.mean() > 0.99 for changed, _ in kernels)
-    assert sum(changed.size for changed, _ in kernels) > sum(size for _, size in kernels) / 4
+        assert kernel.any()
+        assert (kernel[reached] != 0).mean() > 0.9
+        assert (bias[lit.any(axis=0)] != 0).mean() > 0.9
+        changed.append((kernel != 0).ravel())
+    assert np.concatenate(changed).mean() > 0.45  # of a hidden unit and its mirror image one is on
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -91,7 +91,7 @@ def test_networks_of_keras_applications_keep_what_they_compute(name, tmp_path):
     images = RANDOM.uniform(0, 255, (4, side, side, 3)).astype("float32")
     outputs, weights = model(images).numpy(), model.get_weights()
 
-    with_se = keras_senet.add_se(model)
+    with_se = keras_senet.add_se(model, reduction=8)
     assert sum(isinstance(layer, SqueezeExcite) for layer in with_se.layers) == places
     np.testing.assert_array_equal(with_se(images), outputs)
     for weight, before in zip(keras_senet.remove_se(with_se).get_weights(), weights, strict=True):
@@ -205,7 +205,7 @@ def test_models_within_models_and_sequential_ones_get_attention():
     backbone = keras.applications.MobileNet(include_top=False, weights=None, input_shape=(32, 32, 3))
     images = keras.Input((32, 32, 3))
     model = keras.Model(images, layers.Dense(2)(layers.GlobalAveragePooling2D()(backbone(images))))
-    with_se = keras_senet.add_se(model)
+    with_se = keras_senet.add_se(model, reduction=8)
     assert sum(isinstance(layer, SqueezeExcite) for layer in with_se.get_layer(backbone.name).layers) == 13
     pixels = RANDOM.uniform(-1, 1, (2, 32, 32, 3))
     np.testing.assert_array_equal(with_se(pixels), model(pixels))
@@ -267,7 +267,7 @@ class Subclassed(keras.Model):
 @pytest.mark.parametrize(
     ("build", "arguments", "words"),
     [
-        (Subclassed, {"after": "conv"}, "Only a functional or sequential Keras model"),
+        (Subclassed, {"after": "conv"}, "Only a functional or sequential model"),
         (None, {"after": r"concatt"}, "none of the 14 layers. Received: 'concatt'. Did you mean 'concat'"),
         (None, {"after": ["bn", "relu"]}, r"Received: 'relu'\. Did you mean 'relu6'"),
         (None, {"after": "*_bn"}, "must be a regular expression, and nothing to repeat"),

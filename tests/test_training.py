@@ -32,7 +32,8 @@ def test_a_run_folder_holds_all_of_the_run(run_folder, recipe):
     assert measured["last"]["top1"] == pytest.approx(float(rows[-1]["val_top1"]), abs=1e-6)
     assert measured["best"]["top1"] == pytest.approx(max(float(row["val_top1"]) for row in rows), abs=1e-6)
     assert (run_folder / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
-    assert list((run_folder / "logs").glob("*/events.out.tfevents*"))
+    logs = {file.parent.name for file in (run_folder / "logs").glob("*/events.out.tfevents*")}
+    assert logs == {"train", "validation", "images", "gates"}
 
 
 def test_the_same_recipe_gives_the_same_network(run_folder, recipe, tmp_path):
@@ -51,6 +52,11 @@ def test_a_recipe_takes_the_ablations_of_the_paper(recipe, tmp_path):
     assert {(layer.reduction, layer.squeeze, layer.gate) for layer in attending} == {(4, "max", keras.activations.tanh)}
     again = training.Recipe(**json.loads((tmp_path / "run" / "config.json").read_text())["recipe"])
     assert {name: getattr(again, name) for name in ablated} == ablated
+
+
+def test_a_network_without_se_learns_and_has_no_gates_to_show(recipe, tmp_path):
+    training.train(dataclasses.replace(recipe, epochs=1, attention=None), tmp_path / "run")
+    assert {folder.name for folder in (tmp_path / "run" / "logs").iterdir()} == {"train", "validation", "images"}
 
 
 def test_training_can_start_from_weights(run_folder, recipe, tmp_path):

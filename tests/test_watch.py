@@ -19,7 +19,7 @@ from markdown_it import MarkdownIt
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import keras_senet
-from keras_senet.training import Recipe
+from keras_senet.training import GateHistograms, Recipe
 from keras_senet.training.evaluate import metrics
 from keras_senet.training.pictures import draw_learning_curve, most_wrong
 from keras_senet.training.report import write_report
@@ -51,7 +51,7 @@ def watched(tmp_path_factory):
     history = {}
     for epochs, before in ((2, 0), (3, 2)):
         table = keras.callbacks.CSVLogger(folder / "history.csv", append=True)
-        callbacks = [Progress(5, 4, 3), Watch(folder, network, augmented=IMAGES, held_out=IMAGES[:6]), table]
+        callbacks = [Progress(5, 4, 3), Watch(folder, IMAGES), GateHistograms(folder / "logs" / "gates", IMAGES[:6]), table]
         for name, values in fit(network, epochs, callbacks, initial_epoch=before).items():
             history.setdefault(name, []).extend(values)
     return folder, network, history
@@ -81,9 +81,10 @@ def test_tensorboard_has_every_number_of_every_epoch_before_and_after_a_resumpti
 
 def test_tensorboard_has_the_gates_of_each_se_layer(watched):
     folder, network, _ = watched
-    accumulator = events(folder, "watch")
+    accumulator = events(folder, "gates")
     attention = [layer for layer in network.layers if layer.name.endswith("_se")]
-    assert {tag for tag in accumulator.Tags()["tensors"] if tag.startswith("gates")} == {f"gates/{se.name}" for se in attention}
+    kinds = ("gates", "gates_off", "gates_on", "gates_still")
+    assert set(accumulator.Tags()["tensors"]) == {f"{kind}/{se.name}" for se in attention for kind in kinds}
     maps = keras.Model(network.inputs, [se.input for se in attention])([IMAGES[:6]])
     for se, features in zip(attention, maps, strict=True):
         reduce, reduce_bias, expand, expand_bias = se.get_weights()
@@ -96,30 +97,35 @@ def test_tensorboard_has_the_gates_of_each_se_layer(watched):
         assert histograms[2][:, 2].sum() == gates.size
         assert np.abs(histograms[2][:, 2] - counts).sum() <= 4  # rounding moves a value over an edge
         assert not np.array_equal(histograms[0], histograms[2])
+        assert series(accumulator, f"gates_still/{se.name}")[2] == np.mean(gates.max(axis=0) - gates.min(axis=0) < 0.01)
 
 
 def test_tensorboard_has_the_augmented_images_at_the_first_epoch(watched):
-    shown = series(events(watched[0], "watch"), "augmented_images")
+    shown = series(events(watched[0], "images"), "augmented_images")
     assert list(shown) == [0, 2]  # once each time that the run was started
     width, height, *pictures = shown[0]
     assert (width, height) == (b"8", b"8")
     np.testing.assert_array_equal([tf.io.decode_png(picture) for picture in pictures], IMAGES[:16])
 
 
-def test_a_network_without_se_has_no_gates_to_show(tmp_path):
-    network = small_network(attention=None)
-    fit(network, 1, [Watch(tmp_path, network, augmented=IMAGES, held_out=IMAGES)])
-    assert events(tmp_path, "watch").Tags()["tensors"] == ["augmented_images"]
-    assert "epoch_loss" in events(tmp_path, "train").Tags()["tensors"]
-
-
-def test_gates_at_each_position_are_sampled(tmp_path):
+def test_gates_at_each_position_are_sampled_for_the_histogram_and_all_count_otherwise(tmp_path):
+    """Gates that are bright pixels: two channels of three are off at half of the positions, the third one is always on."""
     inputs = keras.Input((128, 128, 3))
-    network = keras.Model(inputs, keras_senet.layers.SqueezeExcite(1, squeeze=None, name="everywhere")(inputs))
-    watch = Watch(tmp_path, network, augmented=IMAGES, held_out=np.ones((2, 128, 128, 3)))
-    watch.set_model(network)
-    watch.on_epoch_end(0, {})
-    assert series(events(tmp_path, "watch"), "gates/everywhere")[0][:, 2].sum() == 2**16 < 2 * 128 * 128 * 3
+    layer = keras_senet.layers.SqueezeExcite(1, squeeze=None, activation="linear", gate="linear", name="everywhere")
+    network = keras.Model(inputs, layer(inputs))
+    layer.set_weights([np.eye(3), np.zeros(3), np.eye(3), np.zeros(3)])
+    pixels = np.ones((2, 128, 128, 3), "float32")
+    pixels[:, ::2, :, :2] = 0
+    GateHistograms(tmp_path / "logs" / "gates", pixels, network).on_epoch_end(0, {})
+    shown = events(tmp_path, "gates")
+    assert series(shown, "gates/everywhere")[0][:, 2].sum() == 2**16 < 2 * 128 * 128 * 3
+    shares = [series(shown, f"gates_{kind}/everywhere")[0] for kind in ("off", "on", "still")]
+    np.testing.assert_allclose(shares, [1 / 3, 2 / 3, 1 / 3])
+
+
+def test_training_a_network_without_se_has_no_gates_to_show(tmp_path):
+    with pytest.raises(ValueError, match="no layer with gates"):
+        fit(small_network(attention=None), 1, [GateHistograms(tmp_path, IMAGES)])
 
 
 @pytest.fixture

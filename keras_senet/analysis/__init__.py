@@ -1,6 +1,23 @@
 """What a network costs, and what it does inside."""
 
 from keras_senet.analysis.cost import Cost, LayerCost, Profile, profile
+from keras_senet.analysis.gates import GateStatistics, LayerGates, gate_statistics, gates
+from keras_senet.analysis.pictures import draw_gates_by_class, draw_mean_gates, draw_separability, write_gates
 from keras_senet.analysis.pruning import Pruning, prune
 
-__all__ = ["Cost", "LayerCost", "Profile", "Pruning", "profile", "prune"]
+__all__ = [
+    "Cost",
+    "GateStatistics",
+    "LayerCost",
+    "LayerGates",
+    "Profile",
+    "Pruning",
+    "draw_gates_by_class",
+    "draw_mean_gates",
+    "draw_separability",
+    "gate_statistics",
+    "gates",
+    "profile",
+    "prune",
+    "write_gates",
+]

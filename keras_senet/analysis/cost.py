@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import layers, tree
 
+from keras_senet.graph import check_graph, run_through
 from keras_senet.layers import SqueezeExcite
 
 
@@ -94,9 +95,7 @@ def profile(model: keras.Model, input_shape: tuple[int, ...] | None = None) -> P
     >>> cost.total.parameters, round(cost.total.multiply_adds / 1e9, 3), cost.attention.parameters
     (28088024, 3.86, 2530992)
     """
-    if not _has_graph(model):
-        received = f"{type(model).__name__} {getattr(model, 'name', '')!r}"
-        raise ValueError(f"Only a functional or sequential model that is built has a graph to read. Received: {received}")
+    check_graph(model)
     shapes = [tensor.shape[1:] for tensor in model.inputs]
     if input_shape is not None:
         if len(shapes) != 1 or not _fits(input_shape, shapes[0]):
@@ -109,33 +108,18 @@ def profile(model: keras.Model, input_shape: tuple[int, ...] | None = None) -> P
         )
     inputs = [keras.KerasTensor((None, *shape), tensor.dtype) for shape, tensor in zip(shapes, model.inputs, strict=True)]
     found: dict[int, LayerCost] = {}
-    _visit(model, inputs, "", found)
+
+    def count(name, layer, *args, **kwargs):
+        outputs = layer.compute_output_spec(*args, **kwargs)
+        _add(layer, name, args, outputs, found)
+        return outputs
+
+    run_through(model, inputs, count)
     return Profile(tuple(found.values()))
-
-
-def _has_graph(layer) -> bool:
-    if isinstance(layer, keras.Sequential):
-        return layer.built
-    return isinstance(layer, keras.Model) and hasattr(layer, "_run_through_graph")
 
 
 def _fits(shape: tuple[int, ...], pattern: tuple[int | None, ...]) -> bool:
     return len(shape) == len(pattern) and all(known in (None, side) for side, known in zip(shape, pattern, strict=True))
-
-
-def _visit(model: keras.Model, inputs, prefix: str, found: dict[int, LayerCost]):
-    """Adds the costs of the layers of `model` to `found`, and returns the specification of its output."""
-    if isinstance(model, keras.Sequential):
-        model = keras.Model(model.inputs, model.outputs)
-
-    def call(layer, *args, **kwargs):
-        if _has_graph(layer):
-            return _visit(layer, args[0], f"{prefix}{layer.name}/", found)
-        outputs = layer.compute_output_spec(*args, **kwargs)
-        _add(layer, prefix + layer.name, args, outputs, found)
-        return outputs
-
-    return model._run_through_graph(inputs, call_fn=call)
 
 
 def _add(layer, name: str, inputs, outputs, found: dict[int, LayerCost]) -> None:

@@ -33,6 +33,7 @@ class Classifier:
         classes: number of its classes.
         class_names: their names; "class 0" and so on where they are not known.
         labels_file: the file that holds these names; None if there is none.
+        model: the Keras model, of a `.keras` file or of published weights; None of an exported file, which has no layers.
     """
 
     probabilities: Callable[[np.ndarray], np.ndarray]
@@ -40,6 +41,7 @@ class Classifier:
     classes: int
     class_names: list[str]
     labels_file: pathlib.Path | None = None
+    model: keras.Model | None = None
 
 
 def open_classifier(path: str | os.PathLike, image_size: int | None = None) -> Classifier:
@@ -73,7 +75,7 @@ def open_classifier(path: str | os.PathLike, image_size: int | None = None) -> C
         shape = None if image_size is None else image_shape(image_size)
         model = find_model(checkpoint.model)(weights=checkpoint.name, classes=checkpoint.classes, input_shape=shape)
         names = _imagenet_names() if checkpoint.classes == 1000 else _numbers(checkpoint.classes)
-        return Classifier(run_keras(model), preprocessing_of(model), checkpoint.classes, names)
+        return Classifier(run_keras(model), preprocessing_of(model), checkpoint.classes, names, model=model)
     try:
         path = pathlib.Path(existing_path(path))
     except FileNotFoundError as error:
@@ -81,7 +83,7 @@ def open_classifier(path: str | os.PathLike, image_size: int | None = None) -> C
         if not near:
             raise
         raise FileNotFoundError(f"{error}{near}") from error
-    preprocessing = None
+    model = preprocessing = None
     if path.suffix == ".keras":
         model = load_keras_model(path)
         if image_size is not None:
@@ -105,7 +107,7 @@ def open_classifier(path: str | os.PathLike, image_size: int | None = None) -> C
         if not names:
             names, labels_file = inside, path
     return Classifier(
-        run, preprocessing or Preprocessing(size), classes, names or _numbers(classes), labels_file if names else None
+        run, preprocessing or Preprocessing(size), classes, names or _numbers(classes), labels_file if names else None, model
     )
 
 

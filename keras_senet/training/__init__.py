@@ -5,6 +5,7 @@ from keras_senet.training.network import build
 from keras_senet.training.recipe import EXCITATION, RECIPES, Recipe
 from keras_senet.training.strategies import STRATEGIES, open_devices
 from keras_senet.training.train import DivergedError, Terminated, read_recipe, train
+from keras_senet.training.watch import GateHistograms
 
 __all__ = [
     "EXCITATION",
@@ -12,6 +13,7 @@ __all__ = [
     "STRATEGIES",
     "DivergedError",
     "Evaluation",
+    "GateHistograms",
     "Recipe",
     "Terminated",
     "build",

@@ -87,7 +87,7 @@ def evaluate(
     >>> keras_senet.training.evaluate(digits, keras_senet.data.load("digits", "held-out")).images
     360
     """
-    _check_classes(classifier, images)
+    check_classes(classifier, images)
     if labels is not None:
         images = relabelled(images, labels)
         outputs = _outputs(classifier, images, batch_size, ten_crop)
@@ -117,7 +117,8 @@ def evaluate(
     )
 
 
-def _check_classes(classifier: Classifier, images: LabelledImages) -> None:
+def check_classes(classifier: Classifier, images: LabelledImages) -> None:
+    """Raises a ValueError if the classes of the network are not those of the data."""
     theirs = images.class_names
     if classifier.classes != len(theirs):
         raise ValueError(f"The network has {classifier.classes} classes, but the data has {len(theirs)}.")
@@ -126,8 +127,8 @@ def _check_classes(classifier: Classifier, images: LabelledImages) -> None:
     index = next(index for index, name in enumerate(theirs) if name != classifier.class_names[index])
     raise ValueError(
         f"Class {index} is {classifier.class_names[index]!r} in {classifier.labels_file}, but {theirs[index]!r} in the data: "
-        "evaluate on data with the classes that the network was trained on, in the same order; or correct that file, if only the "
-        "names differ."
+        "take data with the classes that the network was trained on, in the same order; or correct that file, if only the names "
+        "differ."
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_senet.errors import require
 from keras_senet.export import Measurement
-from keras_senet.files import replacing
+from keras_senet.figures import new_figure, save_figure
 
 
 def draw_learning_curve(history: str | os.PathLike, path: str | os.PathLike) -> None:
@@ -36,7 +36,7 @@ def draw_learning_curve(history: str | os.PathLike, path: str | os.PathLike) -> 
     }
     if "learning_rate" in rows[0]:
         panels["Learning rate"] = {"": column("learning_rate")}
-    figure = _figure(4.5 * len(panels), 3.5)
+    figure = new_figure(4.5 * len(panels), 3.5)
     for axes, (title, lines) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
         for part, values in lines.items():
             axes.plot(column("epoch") + 1, values, label=part, marker="o" if len(rows) == 1 else None)
@@ -50,7 +50,7 @@ def draw_learning_curve(history: str | os.PathLike, path: str | os.PathLike) -> 
             axes.minorticks_off()
             axes.yaxis.set_major_locator(require("matplotlib.ticker", "train").LogLocator(subs=(1, 2, 5)))
             axes.yaxis.set_major_formatter("{x:g}")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_predictions(images: Sequence[np.ndarray], captions: Sequence[str], path: str | os.PathLike) -> None:
@@ -63,14 +63,14 @@ def draw_predictions(images: Sequence[np.ndarray], captions: Sequence[str], path
     """
     columns = math.ceil(math.sqrt(2 * len(images)))
     rows = math.ceil(len(images) / columns)
-    figure = _figure(1.5 * columns, 1.8 * rows)
+    figure = new_figure(1.5 * columns, 1.8 * rows)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid:
         axes.axis("off")
     for axes, image, caption in zip(grid, images, captions, strict=False):
         axes.imshow(image / 255)
         axes.set_title(textwrap.fill(caption, 20), fontsize=9)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def most_wrong(
@@ -119,7 +119,7 @@ def draw_confusion(confusion: np.ndarray, class_names: Sequence[str], path: str 
     classes = len(confusion)
     few = classes <= 20
     side = 2.5 + 0.45 * classes if few else 10
-    figure = _figure(side, side)
+    figure = new_figure(side, side)
     axes = figure.subplots()
     # Roots show rare mistakes, and black even those of one pixel.
     shade, colors = (np.sqrt, "Blues") if few else (np.cbrt, "inferno")
@@ -132,7 +132,7 @@ def draw_confusion(confusion: np.ndarray, class_names: Sequence[str], path: str 
         for row, column in np.argwhere(confusion):
             color = "white" if shares[row, column] > 0.4 else "black"
             axes.text(column, row, confusion[row, column], ha="center", va="center", color=color, fontsize=8)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_tradeoff(measurements: Sequence[Measurement], accuracies: dict[str, float], path: str | os.PathLike) -> None:
@@ -148,7 +148,7 @@ def draw_tradeoff(measurements: Sequence[Measurement], accuracies: dict[str, flo
         network: {"color": f"C{index}", "marker": "os^Dv<>p"[index % 8], "markersize": 8, "linestyle": "", "zorder": 3}
         for index, network in enumerate(accuracies)
     }
-    figure = _figure(max(6, 4 * len(panels)), 3.7 + 0.22 * len(accuracies))
+    figure = new_figure(max(6, 4 * len(panels)), 3.7 + 0.22 * len(accuracies))
     row = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
     for axes, threads in zip(row, panels, strict=True):
         for one in measurements:
@@ -169,14 +169,4 @@ def draw_tradeoff(measurements: Sequence[Measurement], accuracies: dict[str, flo
     if any(one.xnnpack is False for one in measurements):
         row[0].plot([], [], "o", color="gray", markersize=8, fillstyle="none", label="hollow: without XNNPACK")
     figure.legend(loc="outside lower left", frameon=False)
-    _save(figure, path)
-
-
-def _figure(width: float, height: float):
-    """A figure of that size in inches; no window is opened."""
-    return require("matplotlib.figure", "train").Figure(figsize=(width, height), layout="constrained")
-
-
-def _save(figure, path: str | os.PathLike) -> None:
-    with replacing(path) as partial:
-        figure.savefig(partial, format="png", dpi=120)
+    save_figure(figure, path)

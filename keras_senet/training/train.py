@@ -23,6 +23,7 @@ import tensorflow as tf
 
 from keras_senet import data
 from keras_senet.analysis import profile
+from keras_senet.analysis.gates import has_gates
 from keras_senet.errors import require
 from keras_senet.export.classifier import LABELS_FILE, open_classifier
 from keras_senet.files import replacing, write_text
@@ -36,7 +37,7 @@ from keras_senet.training.recipe import INPUT, Recipe
 from keras_senet.training.report import write_report
 from keras_senet.training.state import newest_state, read_state, restore, save_state
 from keras_senet.training.strategies import Devices, open_devices
-from keras_senet.training.watch import Progress, Watch
+from keras_senet.training.watch import GateHistograms, Progress, Watch
 
 _PACKAGES = ("keras-senet", "keras", "tensorflow", "tensorflow-datasets", "numpy")
 _CONFIG_FILE = "config.json"
@@ -317,7 +318,9 @@ def _fit(model: keras.Model, run: "_Run", batches: _Batches, network: keras.Mode
     callbacks = [*([progress] if run.writes else []), *run.plateau, run]
     if run.writes:
         augmented, held_out = batches.a_few(16)
-        callbacks.append(Watch(run.folder, network, augmented, held_out))
+        callbacks.append(Watch(run.folder, augmented))
+        if has_gates(network):
+            callbacks.append(GateHistograms(run.folder / "logs" / "gates", held_out, network))
     with warnings.catch_warnings(), progress.bar if run.writes else contextlib.nullcontext():
         # How many held-out images there are is known only when all are decoded; Keras warns when they end.
         warnings.filterwarnings("ignore", "Your input ran out of data")

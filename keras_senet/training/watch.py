@@ -12,45 +12,38 @@ import numpy as np
 import tensorflow as tf
 from rich import progress
 
-from keras_senet.layers import SqueezeExcite
+from keras_senet.analysis.gates import OFF, ON, STILL, GateReader
 
 # TensorFlow spends 240 bytes on each value of a histogram: without squeeze there can be 25 million of them in a layer.
 _VALUES_IN_A_HISTOGRAM = 2**16
 
 
 class Watch(keras.callbacks.TensorBoard):
-    """Keras' TensorBoard callback, which also shows augmented images and the gates of each SE layer.
+    """Keras' TensorBoard callback, which also shows augmented images.
 
-    In the folder logs, `train` and `validation` hold the numbers of each epoch, and `watch` the images at the first epoch of
-    `fit` and a histogram of each SE layer's gates after every epoch. Steps are epochs, from 0; a run that is resumed goes on.
+    In the folder logs, `train` and `validation` hold the numbers of each epoch, and `images` the images at the first epoch of
+    `fit`. Steps are epochs, from 0; a run that is resumed goes on.
 
     Args:
         folder: the folder of the run, in which the folder logs goes.
-        network: a functional model whose weights are the current ones whenever an epoch ends.
         augmented: training images as the network is shown them, RGB pixels in [0, 255] of shape `(N, H, W, 3)`; at most 16
             are drawn.
-        held_out: images whose gates are shown, likewise; all of them pass through the network in one batch.
 
     Example:
 
     >>> images, labels = np.random.randint(0, 256, (8, 8, 8, 3)), np.eye(8)
     >>> model = keras_senet.SEResNet20(input_shape=(8, 8, 3), weights=None, classes=8)
     >>> model.compile("sgd", "categorical_crossentropy", jit_compile=False)
-    >>> watch = keras_senet.training.watch.Watch("runs/example", model, augmented=images, held_out=images)
+    >>> watch = keras_senet.training.watch.Watch("runs/example", augmented=images)
     >>> history = model.fit(images, labels, callbacks=[watch], verbose=0)
     """
 
-    def __init__(self, folder: str | os.PathLike, network: keras.Model, augmented: np.ndarray, held_out: np.ndarray):
+    def __init__(self, folder: str | os.PathLike, augmented: np.ndarray):
         logs = pathlib.Path(folder) / "logs"
         super().__init__(logs)
         # Not `train`: TensorBoard goes through the files of a folder one after the other, and these two are written at once.
-        self.writer = tf.summary.create_file_writer(str(logs / "watch"))
+        self.writer = tf.summary.create_file_writer(str(logs / "images"))
         self.augmented = augmented
-        self.held_out = held_out
-        attention = [layer for layer in network.layers if isinstance(layer, SqueezeExcite)]
-        self.gates = keras.Model(network.inputs, {se.name: se.gates(se.input) for se in attention}) if attention else None
-        if self.gates:
-            self.gates.compile(jit_compile=False)  # XLA would compile for longer than it runs
 
     def on_epoch_begin(self, epoch, logs=None):
         super().on_epoch_begin(epoch, logs)
@@ -60,16 +53,55 @@ class Watch(keras.callbacks.TensorBoard):
             self.writer.flush()
             self.augmented = None
 
+
+class GateHistograms(keras.callbacks.Callback):
+    """Shows TensorBoard what the gates of a network do while it learns.
+
+    After each epoch, for each layer that `keras_senet.gates` reads: a histogram of its gates; as `gates_off` and `gates_on` the
+    shares of them that are saturated, below 0.01 and above 0.99; and as `gates_still` the share of its channels whose gates
+    differ by less than 0.01 over all images. Where each position has gates of its own, all count. Steps are epochs, from 0.
+
+    Args:
+        folder: where TensorBoard's files go, a folder inside that of its logs to which nothing else writes:
+            TensorBoard goes through the files of a folder one after the other.
+        images: images to read the gates for, `(N, H, W, C)` as the network takes them; all pass through it in one batch.
+        network: a functional model whose weights are the current ones whenever an epoch ends; by default the model that `fit`
+            trains.
+
+    Raises:
+        ValueError: if the network has no graph or no such layer; for the model that `fit` trains, when training begins.
+
+    Example:
+
+    >>> images, labels = np.random.randint(0, 256, (8, 8, 8, 3)), np.eye(8)
+    >>> model = keras_senet.SEResNet20(input_shape=(8, 8, 3), weights=None, classes=8)
+    >>> model.compile("sgd", "categorical_crossentropy", jit_compile=False)
+    >>> gates = keras_senet.training.GateHistograms("runs/example_logs/gates", images)
+    >>> history = model.fit(images, labels, callbacks=[gates], verbose=0)
+    """
+
+    def __init__(self, folder: str | os.PathLike, images: np.ndarray, network: keras.Model | None = None):
+        super().__init__()
+        self.reader = None if network is None else GateReader(network)
+        self.writer = tf.summary.create_file_writer(str(folder))
+        self.images = images
+
+    def on_train_begin(self, logs=None):
+        if self.reader is None:
+            self.reader = GateReader(self.model)
+
     def on_epoch_end(self, epoch, logs=None):
-        super().on_epoch_end(epoch, logs)
-        if self.gates:
-            random = np.random.default_rng(epoch)
-            with self.writer.as_default(step=epoch):
-                for name, gates in self.gates.predict_on_batch(self.held_out).items():
-                    if gates.size > _VALUES_IN_A_HISTOGRAM:
-                        gates = random.choice(gates.ravel(), _VALUES_IN_A_HISTOGRAM)
-                    tf.summary.histogram(f"gates/{name}", gates)
-            self.writer.flush()
+        random = np.random.default_rng(epoch)
+        with self.writer.as_default(step=epoch):
+            for name, gates in self.reader.predict_on_batch(self.images).items():
+                channels = gates.reshape(-1, gates.shape[-1])
+                tf.summary.scalar(f"gates_off/{name}", np.mean(gates < OFF))
+                tf.summary.scalar(f"gates_on/{name}", np.mean(gates > ON))
+                tf.summary.scalar(f"gates_still/{name}", np.mean(np.ptp(channels, axis=0) < STILL))
+                if gates.size > _VALUES_IN_A_HISTOGRAM:
+                    gates = random.choice(gates.ravel(), _VALUES_IN_A_HISTOGRAM)
+                tf.summary.histogram(f"gates/{name}", gates)
+        self.writer.flush()
 
 
 class _Mark(NamedTuple):

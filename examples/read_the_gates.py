@@ -1,0 +1,53 @@
+"""Shows what the gates of a network learned: how they differ between classes, early and late in the network.
+
+    python examples/read_the_gates.py
+
+It reads the shipped network for digits, on the held-out digits, in seconds. For a network of your own there is the command:
+keras-senet gates RUN --dataset NAME.
+"""
+
+import argparse
+import dataclasses
+import pathlib
+import sys
+
+import keras
+import numpy as np
+
+from keras_senet import analysis, data, gates, preprocessing_for
+
+NETWORK = pathlib.Path(__file__).parent.parent / "saved_models" / "seresnet20_digits" / "model.keras"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=pathlib.Path, default="runs/gates", help="folder of the pictures (default: runs/gates)")
+    parser.add_argument("--data-dir", help="folder of tensorflow-datasets")
+    options = parser.parse_args()
+
+    model = keras.saving.load_model(NETWORK)
+    digits = data.load("digits", "held-out", options.data_dir)
+    batches = data.evaluation_batches(digits, preprocessing_for(model), batch_size=64)
+
+    for name, values in gates(model, next(iter(batches))[0][:1]).items():
+        print(f"{name}: the gates of the first digit lie between {values.min():.3f} and {values.max():.3f}")
+
+    statistics = analysis.gate_statistics(model, batches, digits.class_names)
+    for layer in statistics.layers:
+        most = np.ptp(layer.by_class, axis=0).max()
+        print(
+            f"{layer.name}: the mean gates of two classes differ by {most:.3f} at most; gates vary {layer.separability:.2f} "
+            f"times as much between classes as within; {layer.never_moves.sum()} of {len(layer.mean)} channels never move"
+        )
+
+    analysis.write_gates(statistics, options.output)
+    last_of_stages = dataclasses.replace(statistics, layers=statistics.layers[2::3])
+    analysis.draw_gates_by_class(last_of_stages, options.output / "gates_by_stage.png")
+    print(f"The pictures are in {options.output}.")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ImportError, OSError, ValueError) as error:
+        sys.exit(f"read_the_gates.py: error: {error}")

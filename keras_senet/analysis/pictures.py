@@ -1,0 +1,142 @@
+"""Pictures of gates, and the table behind them."""
+
+import csv
+import io
+import math
+import os
+import pathlib
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+
+from keras_senet.analysis.gates import GateStatistics, class_indices
+from keras_senet.figures import new_figure, save_figure
+from keras_senet.files import write_text
+
+_CLASSES_DRAWN = 4  # as in the paper; more lines are hard to tell apart
+
+
+def draw_gates_by_class(statistics: GateStatistics, path: str | os.PathLike, classes: Sequence[str] | None = None) -> None:
+    """Draws the mean gate of each channel for some classes and for all images, one panel a layer.
+
+    Channels stand in the order of their gates for all images: in their own, as in the paper, hundreds of them are a thicket.
+
+    Args:
+        statistics: what `gate_statistics` found.
+        path: the picture, a `.png` file.
+        classes: names of the classes to draw; by default the first four.
+
+    Raises:
+        ValueError: if there is no class of such a name.
+
+    Source: Hu et al., "Squeeze-and-Excitation Networks", arXiv 1709.01507, figure 6.
+    """
+    classes = _chosen(statistics, classes)
+    indices = class_indices(classes, statistics.class_names)
+    columns = min(3, len(statistics.layers))
+    rows = math.ceil(len(statistics.layers) / columns)
+    figure = new_figure(2 + 2.6 * columns, 0.6 + 1.5 * rows)
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+    for axes in grid[len(statistics.layers) :]:
+        axes.remove()
+    for axes, layer in zip(grid, statistics.layers, strict=False):
+        order = np.argsort(layer.mean)
+        for name, index in zip(classes, indices, strict=True):
+            axes.plot(layer.by_class[index, order], label=textwrap.fill(name, 20), linewidth=0.8)
+        axes.plot(layer.mean[order], label="all", color="black", linewidth=1.5)
+        axes.set_title(layer.name, fontsize=9)
+        axes.margins(x=0)
+        axes.xaxis.get_major_locator().set_params(integer=True, nbins=5)
+        axes.grid(alpha=0.3)
+    figure.supxlabel("channel, in the order of the mean for all")
+    figure.supylabel("mean gate")
+    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside right upper", frameon=False)
+    save_figure(figure, path)
+
+
+def draw_mean_gates(statistics: GateStatistics, path: str | os.PathLike) -> None:
+    """Draws the mean gate of each channel as a shade, one row a layer.
+
+    Layers have different numbers of channels: each row is stretched to the full width, and its channels stand in the order of
+    their gates, so that one sees how many of them are how far open.
+
+    Args:
+        statistics: what `gate_statistics` found.
+        path: the picture, a `.png` file.
+    """
+    layers = statistics.layers
+    figure = new_figure(7, 1.2 + 0.25 * len(layers))
+    axes = figure.subplots()
+    low, high = (pick(pick(layer.mean) for layer in layers) for pick in (min, max))
+    for row, layer in enumerate(layers):
+        shade = axes.imshow(
+            np.sort(layer.mean)[np.newaxis],
+            extent=(0, 100, row + 0.5, row - 0.5),
+            vmin=min(0, low),
+            vmax=max(1, high),
+            aspect="auto",
+        )
+    axes.set_ylim(len(layers) - 0.5, -0.5)
+    axes.set_yticks(range(len(layers)), [f"{layer.name}, {len(layer.mean)}" for layer in layers], fontsize=9)
+    axes.set_xlabel("share of the layer's channels, %")
+    figure.colorbar(shade, label="mean gate", location="top", aspect=40, pad=0.01)
+    save_figure(figure, path)
+
+
+def draw_separability(statistics: GateStatistics, path: str | os.PathLike) -> None:
+    """Draws how far the gates of each layer tell the classes apart, by depth.
+
+    Args:
+        statistics: what `gate_statistics` found.
+        path: the picture, a `.png` file.
+    """
+    layers = statistics.layers
+    figure = new_figure(7, 1.2 + 0.25 * len(layers))
+    axes = figure.subplots()
+    axes.barh(range(len(layers)), [layer.separability for layer in layers])
+    axes.set_ylim(len(layers) - 0.5, -0.5)
+    axes.set_yticks(range(len(layers)), [layer.name for layer in layers], fontsize=9)
+    axes.set_xlabel("variance of the gates between classes / within classes")
+    axes.grid(axis="x", alpha=0.3)
+    axes.set_axisbelow(True)
+    save_figure(figure, path)
+
+
+def write_gates(statistics: GateStatistics, folder: str | os.PathLike, classes: Sequence[str] | None = None) -> None:
+    """Writes all three pictures, and gates.csv with a row for each channel.
+
+    Args:
+        statistics: what `gate_statistics` found.
+        folder: where they go; it is made if need be.
+        classes: names of the classes to draw and to write columns for; by default the first four.
+
+    Raises:
+        ValueError: if there is no class of such a name.
+
+    Example:
+
+    >>> model = keras_senet.SEResNet20(weights=None, classes=2)
+    >>> batches = [(np.zeros((4, 32, 32, 3)), np.eye(2)[[0, 1, 0, 1]])]
+    >>> statistics = keras_senet.analysis.gate_statistics(model, batches, ["cat", "dog"])
+    >>> keras_senet.analysis.write_gates(statistics, "runs/example_gates")
+    """
+    classes = _chosen(statistics, classes)
+    indices = class_indices(classes, statistics.class_names)
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    table = io.StringIO(newline="")
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["layer", "channel", "mean", "deviation", "minimum", "maximum", *classes])
+    for layer in statistics.layers:
+        columns = (layer.mean, layer.deviation, layer.minimum, layer.maximum, *layer.by_class[indices])
+        for channel, values in enumerate(zip(*columns, strict=True)):
+            writer.writerow([layer.name, channel, *(f"{value:.6g}" for value in values)])
+    write_text(folder / "gates.csv", table.getvalue())
+    draw_gates_by_class(statistics, folder / "gates_by_class.png", classes)
+    draw_mean_gates(statistics, folder / "mean_gates.png")
+    draw_separability(statistics, folder / "separability.png")
+
+
+def _chosen(statistics: GateStatistics, classes: Sequence[str] | None) -> Sequence[str]:
+    return statistics.class_names[:_CLASSES_DRAWN] if classes is None else classes
