@@ -73,8 +73,7 @@ def check_that_gates_learn(model: keras.Model, images: np.ndarray, labels: np.nd
     changed = []
     for gate, x, units in zip(gates, maps, hidden, strict=True):
         kernel, bias = (ops.convert_to_numpy(weight) for weight in gate.expand.weights)
-        # The gradient of one image is zero where its hidden unit is off, where all of its channel is zero, or where no ReLU behind
-        # lets the channel through.
+        # The gradient of one image is zero where its hidden unit is off, or all of its channel zero; a ReLU behind can hide more.
         lit = x.any(axis=(1, 2))
         reached = (units > 0).T.astype(int) @ lit > 0
         assert kernel.any()
