@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from rich import progress
 
-from keras_senet.layers import SqueezeExcite
+from keras_senet.layers import FeatureGate
 
 # TensorFlow spends 240 bytes on each value of a histogram: without squeeze there can be 25 million of them in a layer.
 _VALUES_IN_A_HISTOGRAM = 2**16
@@ -47,7 +47,7 @@ class Watch(keras.callbacks.TensorBoard):
         self.writer = tf.summary.create_file_writer(str(logs / "watch"))
         self.augmented = augmented
         self.held_out = held_out
-        attention = [layer for layer in network.layers if isinstance(layer, SqueezeExcite)]
+        attention = [layer for layer in network.layers if isinstance(layer, FeatureGate)]
         self.gates = keras.Model(network.inputs, {se.name: se.gates(se.input) for se in attention}) if attention else None
         if self.gates:
             self.gates.compile(jit_compile=False)  # XLA would compile for longer than it runs
