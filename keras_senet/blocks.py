@@ -5,19 +5,43 @@ Functions, not composite layers: the graph stays flat, so that every feature map
 
 import dataclasses
 import functools
+import inspect
 from collections.abc import Callable
 
 import keras
 from keras import layers
 
-from keras_senet.layers import FeatureGate, GroupedConv2D, ShakeShake, SqueezeExcite
+from keras_senet.layers import (
+    ConcurrentSqueezeExcite,
+    ConvolutionalBlockAttention,
+    CoordinateAttention,
+    EffectiveSqueezeExcite,
+    EfficientChannelAttention,
+    FeatureGate,
+    GatherExcite,
+    GlobalContext,
+    GroupedConv2D,
+    ShakeShake,
+    SpatialSqueezeExcite,
+    SqueezeExcite,
+)
 
 # Where attention stands in a residual unit (arXiv 1709.01507, section 6.5, figure 5): on the residual branch before the
 # addition; before the unit; after the addition; on the identity branch; after the first 3x3 convolution.
 ATTENTION_POSITIONS = ("standard", "pre", "post", "identity", "3x3")
 
-
-ATTENTIONS: dict[str, type[FeatureGate]] = {"se": SqueezeExcite}
+ATTENTIONS: dict[str, type[FeatureGate]] = {
+    "se": SqueezeExcite,
+    "eca": EfficientChannelAttention,
+    "ese": EffectiveSqueezeExcite,
+    "cse": SqueezeExcite,  # as it is called beside the next two
+    "sse": SpatialSqueezeExcite,
+    "scse": ConcurrentSqueezeExcite,
+    "cbam": ConvolutionalBlockAttention,
+    "ge": GatherExcite,
+    "gc": GlobalContext,
+    "coord": CoordinateAttention,
+}
 
 
 def attention_layer(attention: str | Callable | None, **excitation) -> Callable[..., keras.layers.Layer] | None:
@@ -25,19 +49,27 @@ def attention_layer(attention: str | Callable | None, **excitation) -> Callable[
 
     Args:
         attention: a name from `ATTENTIONS`, None, or the function itself, `attention(name=...)`.
-        **excitation: arguments of the layer that is named.
+        **excitation: arguments of `SqueezeExcite`. The layer that is named gets those that it has; the others must be as they
+            are by default.
 
     Raises:
-        ValueError: if there is no attention of that name.
+        ValueError: if there is no attention of that name, or it does not have an argument that was given.
     """
-    if attention is None or callable(attention):
-        return attention
-    if attention in ATTENTIONS:
-        return functools.partial(ATTENTIONS[attention], **excitation)
-    raise ValueError(
-        f"`attention` must be None, one of {', '.join(map(repr, ATTENTIONS))}, or a function `attention(name=...)` that returns "
-        f"a layer. Received: attention={attention!r}"
-    )
+    if attention is not None and not callable(attention) and attention not in ATTENTIONS:
+        raise ValueError(
+            f"`attention` must be None, one of {', '.join(map(repr, ATTENTIONS))}, or a function `attention(name=...)` that "
+            f"returns a layer. Received: attention={attention!r}"
+        )
+    layer = ATTENTIONS[attention] if isinstance(attention, str) else None
+    taken = inspect.signature(layer).parameters if layer else {}
+    defaults = inspect.signature(SqueezeExcite).parameters
+    for option, value in excitation.items():
+        if option not in taken and value != defaults[option].default:
+            raise ValueError(
+                f"attention={attention!r} takes no `{option}`: leave it as it is by default, {defaults[option].default!r}, or "
+                f"choose another attention. Received: {option}={value!r}"
+            )
+    return functools.partial(layer, **{name: excitation[name] for name in excitation if name in taken}) if layer else attention
 
 
 @dataclasses.dataclass(frozen=True)

@@ -235,9 +235,10 @@ def _attend(layer: keras.layers.Layer, y, attention, reduction: int, scales: Sca
         )
     axis = channel_axis(layer)
     common = {"data_format": "channels_first" if axis == 1 else "channels_last", "dtype": layer.dtype_policy}
-    gate = attention_layer(attention, reduction=reduction, **common)(name=f"{layer.name}_se")
+    make = attention_layer(attention, reduction=reduction)
+    gate = make and make(name=f"{layer.name}_se", **(common if isinstance(attention, str) else {}))
     if not isinstance(gate, FeatureGate):
-        raise ValueError(f"`attention` must make a `keras_senet.layers.FeatureGate`. Received: {type(gate).__name__}")
+        raise ValueError(f"`attention` must make a `keras_senet.layers.FeatureGate`. Received: attention={attention!r}")
     y = gate(y)
     constant = gate.make_constant()
     if math.frexp(constant)[0] != 0.5:

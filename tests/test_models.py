@@ -303,7 +303,10 @@ def test_weights_are_loaded_from_a_file(suffix, model, tmp_path):
     [
         ({"weights": "imagenet"}, "no weights 'imagenet' for SEResNet20. It takes None, or the path"),
         ({"pooling": "mean"}, '"avg" or "max"'),
-        ({"attention": "cbam"}, "'se'"),
+        ({"attention": "sea"}, "'se', 'eca'"),
+        ({"attention": "eca", "reduction": 8}, "attention='eca' takes no `reduction`: leave it as it is by default, 16"),
+        ({"attention": "cbam", "squeeze": "max"}, "takes no `squeeze`"),
+        ({"attention": None, "gate": "tanh"}, "attention=None takes no `gate`"),
         ({"attention_position": "after"}, "'standard', 'pre'"),
         ({"attention_stages": (4, 5)}, r"\(2, 3, 4\)"),
         ({"attention_stages": ()}, "attention=None"),

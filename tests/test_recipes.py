@@ -9,7 +9,7 @@ import pytest
 
 from keras_senet import training
 from keras_senet.training import RECIPES, Recipe
-from keras_senet.training.network import last_normalizations, learner
+from keras_senet.training.network import last_normalizations, learner, normalizations
 from keras_senet.training.optimization import Plateau, learning_rate, loss, optimizer
 
 
@@ -95,6 +95,15 @@ def test_what_learns_computes_the_network_and_has_what_only_training_needs(model
     assert copied(pixels, training=False).numpy().sum(axis=1).max() > 1.5  # sigmoids
     with pytest.raises(ValueError, match="residual branches; sevgg16 has none"), keras.StatelessScope(initialize_variables=False):
         learner(keras.Sequential([keras.Input((2,))], name="sevgg16"), recipe)
+
+
+def test_normalization_within_the_attention_is_normalization():
+    recipe = Recipe("SEResNet20", "digits", attention="cbam", sync_bn=True)
+    copied = learner(training.build(recipe, classes=10), recipe)
+    found = normalizations(copied)
+    assert len(found) == 1 + 9 * (2 + 1)  # of the stem, and of each block two and that of its attention
+    assert copied.get_layer("stage2_block1_se").norm in found
+    assert all(layer.synchronized for layer in found)
 
 
 def test_an_image_of_two_loses_its_branch_as_a_whole(model):

@@ -8,6 +8,7 @@ import pytest
 from keras import layers, ops
 
 import keras_senet
+from keras_senet.blocks import ATTENTIONS
 from keras_senet.layers import FeatureGate, SqueezeExcite
 
 RANDOM = np.random.default_rng(0)
@@ -177,7 +178,6 @@ def changed(model: keras.Model, other: keras.Model) -> dict[str, float]:
         (["conv", "pool"], {"conv/kernel": 4, "conv/bias": 4}),
         (lambda layer: layer.name == "wide", {"wide/kernel": 2, "wide/bias": 2}),
     ],
-    ids=str,
 )
 def test_the_scale_is_taken_up_by_the_nearest_weights(small, after, scaled):
     with_se = keras_senet.add_se(small, after=after, reduction=4)
@@ -186,6 +186,19 @@ def test_the_scale_is_taken_up_by_the_nearest_weights(small, after, scaled):
     without = keras_senet.remove_se(with_se)
     np.testing.assert_array_equal(without(IMAGES), small(IMAGES))
     assert [layer.name for layer in without.layers] == [layer.name for layer in small.layers]
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_relatives_of_se_begin_without_a_change_too(small, attention):
+    chosen = {} if attention in ("eca", "ese", "sse", "ge") else {"reduction": 4}
+    with_gates = keras_senet.add_se(small, after=["bn", "concat"], attention=attention, **chosen)
+    assert type(with_gates.get_layer("bn_se")) is ATTENTIONS[attention]
+    np.testing.assert_array_equal(with_gates(IMAGES), small(IMAGES))
+    np.testing.assert_array_equal(keras_senet.remove_se(with_gates)(IMAGES), small(IMAGES))
+    with_gates.compile("sgd", "mse", run_eagerly=True)
+    with_gates.train_on_batch(IMAGES, np.ones((3, 5)))
+    factors, _ = with_gates.get_layer("bn_se").deciding_weights()
+    assert all(np.any(ops.convert_to_numpy(factor)) for factor in factors)
 
 
 def test_where_no_weight_can_take_up_the_scale_a_layer_does():
@@ -275,7 +288,13 @@ class Subclassed(keras.Model):
         (None, {"after": "images"}, "none of the 14 layers. Received: 'images'"),
         (None, {"after": "bn", "reduction": 16}, "needs at least one hidden unit. Received 8 channels with reduction=16"),
         (None, {"after": "bn", "attention": "sse2"}, "`attention` must be None, one of 'se'"),
-        (None, {"after": "bn", "attention": layers.ReLU}, "must make a `keras_senet.layers.FeatureGate`. Received: ReLU"),
+        (
+            None,
+            {"after": "bn", "attention": layers.ReLU},
+            "must make a `keras_senet.layers.FeatureGate`. Received: attention=<class",
+        ),
+        (None, {"after": "bn", "attention": None}, "must make a `keras_senet.layers.FeatureGate`. Received: attention=None"),
+        (None, {"after": "bn", "attention": "eca", "reduction": 4}, "attention='eca' takes no `reduction`"),
         (
             None,
             {"after": "bn", "attention": lambda name: SqueezeExcite(4, gate="tanh", name=name)},

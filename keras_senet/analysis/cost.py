@@ -8,7 +8,7 @@ import numpy as np
 from keras import layers, tree
 
 from keras_senet.graph import check_graph, run_through
-from keras_senet.layers import SqueezeExcite
+from keras_senet.layers import FeatureGate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,10 +143,10 @@ def _add(layer, name: str, inputs, outputs, found: dict[int, LayerCost]) -> None
 
 
 def _multiply_adds(layer, inputs, output) -> int | None:
-    if isinstance(layer, SqueezeExcite):
-        # Without squeeze the two layers act at each position.
-        positions = _elements(output) // layer.expand.units if layer.squeeze is None else 1
-        return positions * (_size(layer.reduce.kernel) + _size(layer.expand.kernel))
+    if isinstance(layer, FeatureGate):
+        # On a symbolic tensor, the layers that its gates are made of are a network.
+        images = keras.Input(batch_shape=inputs[0].shape, dtype=inputs[0].dtype)
+        return profile(keras.Model(images, layer.gates(images))).total.multiply_adds
     if isinstance(layer, (layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.Dense)):
         return _elements(output) * _size(layer.kernel) // layer.kernel.shape[-1]
     if isinstance(layer, (layers.DepthwiseConv1D, layers.DepthwiseConv2D)):

@@ -49,6 +49,31 @@ class FeatureGate(keras.layers.Layer):
             )
         return channels
 
+    def known_size(self, inputs) -> tuple:
+        """The height and width of a map.
+
+        Raises:
+            ValueError: if it is a symbolic Keras tensor of unknown size.
+        """
+        height, width = (ops.shape(inputs)[axis] for axis in self.spatial_axes)
+        if height is None or width is None:
+            raise ValueError(
+                f"The gates of {self.name!r} can be read from a symbolic map only if its height and width are known. Received: a "
+                f"map of shape {tuple(inputs.shape)}; build the network with an `input_shape` that has them."
+            )
+        return height, width
+
+    def part(self, name: str) -> dict:
+        """Name and dtype of a layer within this one.
+
+        It is named after this one, since `gates` on a symbolic tensor makes it a layer of the user's new model.
+        """
+        return {"name": f"{self.name}_{name}", "dtype": self.dtype_policy}
+
+    def mean(self, inputs, axis, keepdims: bool = False):
+        """The mean along one or more axes, in float32 under every policy."""
+        return ops.mean(ops.cast(inputs, "float32"), axis=axis, keepdims=keepdims)
+
     def gates(self, inputs):
         """The values by which the layer multiplies its input.
 
@@ -85,18 +110,53 @@ class FeatureGate(keras.layers.Layer):
         if any(np.any(ops.convert_to_numpy(factor)) for factor in self.deciding_weights()[0]):
             return None
         shape = [1, *(side or 8 for side in self.input.shape[1:])]
-        gates = ops.broadcast_to(self._along_the_map(self.gates(ops.zeros(shape, self.compute_dtype))), shape)
+        gates = ops.broadcast_to(self.along_the_map(self.gates(ops.zeros(shape, self.compute_dtype))), shape)
         gates = np.moveaxis(ops.convert_to_numpy(ops.cast(gates, "float32")), self.channel_axis, -1)
         return gates.reshape(-1, gates.shape[-1])[0]
 
-    def _along_the_map(self, gates):
+    def along_the_map(self, gates):
+        """Gates of shape `(N, C)` as `(N, 1, 1, C)`, and others as they are."""
         return ops.expand_dims(gates, self.spatial_axes) if len(gates.shape) == 2 else gates
 
     def call(self, inputs):
-        return inputs * self._along_the_map(self.gates(inputs))
+        return inputs * self.along_the_map(self.gates(inputs))
 
     def compute_output_shape(self, input_shape):
         return input_shape
 
     def get_config(self):
         return {**super().get_config(), "data_format": self.data_format}
+
+
+class BottleneckGate(FeatureGate):
+    """One that computes its gates through fewer hidden units than the map has channels.
+
+    Args:
+        reduction: integer, channels of the input for each hidden unit.
+        **kwargs: `data_format`, and `name`, `dtype` and `trainable` of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: if `reduction` is not an integer of at least 1.
+    """
+
+    def __init__(self, reduction: int = 16, **kwargs):
+        super().__init__(**kwargs)
+        if not isinstance(reduction, int) or reduction < 1:
+            raise ValueError(f"`reduction` must be an integer of at least 1. Received: reduction={reduction}")
+        self.reduction = reduction
+
+    def reduced(self, channels: int) -> int:
+        """The number of hidden units for so many channels.
+
+        Raises:
+            ValueError: if it is zero.
+        """
+        if channels < self.reduction:
+            raise ValueError(
+                f"The excitation of {self.name!r} needs at least one hidden unit. Received {channels} channels with "
+                f"reduction={self.reduction}; use a reduction of at most {channels}."
+            )
+        return channels // self.reduction
+
+    def get_config(self):
+        return {**super().get_config(), "reduction": self.reduction}

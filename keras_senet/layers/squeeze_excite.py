@@ -5,13 +5,13 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
-from keras_senet.layers.feature_gate import FeatureGate
+from keras_senet.layers.feature_gate import BottleneckGate
 
 SQUEEZES = ("avg", "max", None)
 
 
 @keras.saving.register_keras_serializable(package="keras_senet")
-class SqueezeExcite(FeatureGate):
+class SqueezeExcite(BottleneckGate):
     """Rescales the channels of a feature map by gates computed from the whole map.
 
     Squeeze: each channel is summarized by its mean over the map. Excitation: two fully connected layers, the first narrower by
@@ -60,12 +60,9 @@ class SqueezeExcite(FeatureGate):
         use_bias: bool = True,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(reduction, **kwargs)
         if squeeze not in SQUEEZES:
             raise ValueError(f"`squeeze` must be one of {SQUEEZES}. Received: squeeze={squeeze!r}")
-        if not isinstance(reduction, int) or reduction < 1:
-            raise ValueError(f"`reduction` must be an integer of at least 1. Received: reduction={reduction}")
-        self.reduction = reduction
         self.hidden_units = hidden_units
         self.squeeze = squeeze
         self.activation = keras.activations.get(activation)
@@ -74,16 +71,10 @@ class SqueezeExcite(FeatureGate):
 
     def build(self, input_shape):
         channels = self.known_channels(input_shape)
-        hidden_units = self.hidden_units if self.hidden_units is not None else channels // self.reduction
-        if hidden_units < 1:
-            raise ValueError(
-                f"The excitation of {self.name!r} needs at least one hidden unit. Received {channels} channels with "
-                f"reduction={self.reduction}, hidden_units={self.hidden_units}; use a reduction of at most {channels}."
-            )
-        # Named after this layer, since `gates` on a symbolic tensor makes them layers of the user's new model.
-        dense = {"use_bias": self.use_bias, "kernel_initializer": "he_normal", "dtype": self.dtype_policy}
-        self.reduce = keras.layers.Dense(hidden_units, self.activation, name=f"{self.name}_reduce", **dense)
-        self.expand = keras.layers.Dense(channels, self.gate, name=f"{self.name}_expand", **dense)
+        hidden_units = self.reduced(channels) if self.hidden_units is None else self.hidden_units
+        dense = {"use_bias": self.use_bias, "kernel_initializer": "he_normal"}
+        self.reduce = keras.layers.Dense(hidden_units, self.activation, **dense, **self.part("reduce"))
+        self.expand = keras.layers.Dense(channels, self.gate, **dense, **self.part("expand"))
         self.reduce.build((None, channels))
         self.expand.build((None, hidden_units))
 
@@ -92,7 +83,7 @@ class SqueezeExcite(FeatureGate):
         if self.squeeze is None and self.data_format == "channels_first":
             return ops.moveaxis(self.expand(self.reduce(ops.moveaxis(inputs, 1, -1))), -1, 1)
         if self.squeeze == "avg":
-            inputs = ops.mean(ops.cast(inputs, "float32"), axis=self.spatial_axes)
+            inputs = self.mean(inputs, self.spatial_axes)
         elif self.squeeze == "max":
             inputs = ops.max(inputs, axis=self.spatial_axes)
         return self.expand(self.reduce(inputs))
@@ -111,7 +102,6 @@ class SqueezeExcite(FeatureGate):
     def get_config(self):
         return {
             **super().get_config(),
-            "reduction": self.reduction,
             "hidden_units": self.hidden_units,
             "squeeze": self.squeeze,
             "activation": keras.activations.serialize(self.activation),

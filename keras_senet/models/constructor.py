@@ -12,7 +12,7 @@ from collections.abc import Callable
 import keras
 from keras import layers
 
-from keras_senet.blocks import Attention, attention_layer, channel_axis
+from keras_senet.blocks import ATTENTIONS, Attention, attention_layer, channel_axis
 from keras_senet.checkpoints import CHECKPOINTS, Checkpoint, assign
 from keras_senet.errors import did_you_mean
 from keras_senet.layers import PixelNormalization
@@ -160,7 +160,10 @@ def constructor(
     parameters["classes"] = parameters["classes"].replace(default=default.classes, annotation=int)
     construct.__signature__ = signature.replace(parameters=[*parameters.values(), *of_its_own])
     described = "".join(f"    {option}: {text}\n    " for option, text in options.items())
-    construct.__doc__ = f"{summary}\n\n" + inspect.cleandoc(_DOCUMENTATION.format(name=name, net=default, options=described))
+    named = ", ".join(f'"{attention}"' for attention in ATTENTIONS)
+    construct.__doc__ = f"{summary}\n\n" + inspect.cleandoc(
+        _DOCUMENTATION.format(name=name, net=default, attentions=named, options=described)
+    )
     MODELS[name] = construct
     return construct
 
@@ -187,7 +190,9 @@ _DOCUMENTATION = """
         name: name of the model.
         include_preprocessing: if True, the model takes RGB pixels in [0, 255] and normalizes them itself; if False, it takes
             images that are normalized already.
-        attention: "se"; None for the plain network; or a function `attention(name=...)` that returns a layer.
+        attention: {attentions}; None for the plain network; or a function
+            `attention(name=...)` that returns a layer, such as one of `keras_senet.layers`. Of the next three arguments, an
+            attention other than "se" takes those that its layer has.
         reduction: channels for each hidden unit of an SE block's excitation.
         squeeze: how an SE block summarizes a channel: "avg", "max", or None for gates at each position of the map.
         gate: activation that makes an SE block's gates, such as "sigmoid", "tanh" or "relu".

@@ -57,8 +57,6 @@ def learner(network: keras.Model, recipe: Recipe) -> keras.Model:
         exact = isinstance(layer, PixelNormalization) or layer is network.layers[-1]
         if recipe.precision != "float32" and not exact:
             config["dtype"] = recipe.precision
-        if recipe.sync_bn and isinstance(layer, keras.layers.BatchNormalization):
-            config["synchronized"] = True
         if recipe.loss == "binary" and layer is network.layers[-1]:
             config["activation"] = "sigmoid"
         return type(layer).from_config(config)
@@ -73,7 +71,14 @@ def learner(network: keras.Model, recipe: Recipe) -> keras.Model:
 
     copied = keras.models.clone_model(network, clone_function=copy, call_function=call)
     copied.set_weights(network.get_weights())
+    for norm in normalizations(copied):
+        norm.synchronized = recipe.sync_bn
     return copied
+
+
+def normalizations(network: keras.Model) -> list[keras.layers.BatchNormalization]:
+    """All batch normalization of a network, also that within its attention."""
+    return [layer for layer in network._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
 
 
 def residual_additions(network: keras.Model) -> list[str]:

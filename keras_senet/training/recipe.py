@@ -6,7 +6,7 @@ Each field is also a flag of `keras-senet train`.
 import dataclasses
 import functools
 
-from keras_senet.blocks import ATTENTION_POSITIONS
+from keras_senet.blocks import ATTENTION_POSITIONS, ATTENTIONS
 from keras_senet.data import AUGMENTATIONS
 
 OPTIMIZERS = ("sgd", "adamw", "lamb")
@@ -42,7 +42,7 @@ class Recipe:
     dataset: str = _flag(
         dataclasses.MISSING, "name of a tensorflow-datasets dataset, or a folder with one sub-folder of images a class"
     )
-    attention: str | None = _flag("se", "attention of the network: se, or none for the plain network")
+    attention: str | None = _flag("se", f"attention of the network: {', '.join(ATTENTIONS)}, or none for the plain network")
     reduction: int = _flag(16, "channels for each hidden unit of the excitation")
     squeeze: str | None = _flag("avg", "how a channel is summarized: avg, max, or none for gates at each position")
     gate: str = _flag("sigmoid", "activation that makes the gates")

@@ -30,7 +30,7 @@ from keras_senet.files import replacing, write_text
 from keras_senet.preprocessing import preprocessing_for
 from keras_senet.training.evaluate import evaluate, metrics
 from keras_senet.training.multi_worker import lost_worker, repaired_fit, watch
-from keras_senet.training.network import build, learner
+from keras_senet.training.network import build, learner, normalizations
 from keras_senet.training.optimization import Plateau, loss, optimizer
 from keras_senet.training.pictures import draw_confusion, draw_learning_curve, draw_predictions, most_wrong
 from keras_senet.training.recipe import INPUT, Recipe
@@ -390,7 +390,7 @@ class _Run(keras.callbacks.Callback):
         self.measured = [variable for metric in self.metrics for variable in metric.variables]
         self.trained = model.trainable_variables
         self.averages = [variable for variable in model.optimizer.variables if variable.name.endswith("_average")]
-        self.normalizations = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+        self.normalizations = normalizations(model)
         # Each replica has moving statistics of its own.
         statistics = [variable for layer in self.normalizations for variable in layer.non_trainable_variables]
         self.average_statistics = devices.averaging(statistics)

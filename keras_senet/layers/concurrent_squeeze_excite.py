@@ -1,0 +1,49 @@
+"""Concurrent spatial and channel squeeze-and-excitation (scSE) as one Keras layer."""
+
+import keras
+
+from keras_senet.layers.feature_gate import BottleneckGate
+from keras_senet.layers.spatial_squeeze_excite import SpatialSqueezeExcite
+from keras_senet.layers.squeeze_excite import SqueezeExcite
+
+
+@keras.saving.register_keras_serializable(package="keras_senet")
+class ConcurrentSqueezeExcite(BottleneckGate):
+    """Adds up a feature map with its channels rescaled, by SE, and the same map with its positions rescaled.
+
+    Args:
+        reduction: integer, channels of the input for each hidden unit of the excitation; the paper takes 2.
+        **kwargs: `data_format`, by default `keras.config.image_data_format()`, and `name`, `dtype` and `trainable` of
+            `keras.layers.Layer`.
+
+    Input shape: `(N, H, W, C)`, or `(N, C, H, W)` with `"channels_first"`. H and W may be unknown.
+
+    Output shape: that of the input.
+
+    Raises:
+        ValueError: if the input is not of rank 4, its number of channels is unknown, or `reduction` leaves less than one hidden
+            unit.
+
+    Source: Roy et al., "Concurrent Spatial and Channel Squeeze & Excitation in Fully Convolutional Networks", arXiv 1803.02579,
+    section 2.3.
+
+    Example:
+
+    >>> layer = keras_senet.layers.ConcurrentSqueezeExcite(reduction=2)
+    >>> x = np.random.rand(2, 8, 8, 64).astype("float32")
+    >>> layer(x).shape, layer.count_params()
+    (TensorShape([2, 8, 8, 64]), 4257)
+    """
+
+    def build(self, input_shape):
+        self.channel = SqueezeExcite(self.reduction, data_format=self.data_format, **self.part("channel"))
+        self.spatial = SpatialSqueezeExcite(data_format=self.data_format, **self.part("spatial"))
+        self.channel.build(input_shape)
+        self.spatial.build(input_shape)
+
+    def gates(self, inputs):
+        return self.along_the_map(self.channel.gates(inputs)) + self.spatial.gates(inputs)
+
+    def deciding_weights(self):
+        both = zip(self.channel.deciding_weights(), self.spatial.deciding_weights(), strict=True)
+        return tuple(channel + spatial for channel, spatial in both)

@@ -1,0 +1,62 @@
+"""The convolutional block attention module (CBAM) as one Keras layer."""
+
+import keras
+from keras import ops
+
+from keras_senet.layers.feature_gate import BottleneckGate
+
+
+@keras.saving.register_keras_serializable(package="keras_senet")
+class ConvolutionalBlockAttention(BottleneckGate):
+    """Rescales first the channels of a feature map, then its positions.
+
+    Channels: both their means and their maxima go through the two layers of SE; the sums decide. Positions: the mean and the
+    maximum of all channels there, and in the 7x7 window around it, decide.
+
+    Args:
+        reduction: integer, channels of the input for each hidden unit of the excitation.
+        **kwargs: `data_format`, by default `keras.config.image_data_format()`, and `name`, `dtype` and `trainable` of
+            `keras.layers.Layer`.
+
+    Input shape: `(N, H, W, C)`, or `(N, C, H, W)` with `"channels_first"`. H and W may be unknown.
+
+    Output shape: that of the input.
+
+    Raises:
+        ValueError: if the input is not of rank 4, its number of channels is unknown, or `reduction` leaves less than one hidden
+            unit.
+
+    Source: Woo et al., "CBAM: Convolutional Block Attention Module", arXiv 1807.06521, section 3. The biases, and the batch
+    normalization after the 7x7 convolution, which the paper does not mention, are those of the authors' code.
+
+    Example:
+
+    >>> layer = keras_senet.layers.ConvolutionalBlockAttention()
+    >>> x = np.random.rand(2, 8, 8, 64).astype("float32")
+    >>> layer(x).shape, layer.gates(x).shape
+    (TensorShape([2, 8, 8, 64]), TensorShape([2, 8, 8, 64]))
+    """
+
+    def build(self, input_shape):
+        channels = self.known_channels(input_shape)
+        hidden_units = self.reduced(channels)
+        self.reduce = keras.layers.Dense(hidden_units, "relu", kernel_initializer="he_normal", **self.part("reduce"))
+        self.expand = keras.layers.Dense(channels, kernel_initializer="he_normal", **self.part("expand"))
+        self.conv = keras.layers.Conv2D(1, 7, padding="same", data_format=self.data_format, use_bias=False, **self.part("conv"))
+        self.norm = keras.layers.BatchNormalization(self.channel_axis, epsilon=1e-5, **self.part("norm"))
+        self.reduce.build((None, channels))
+        self.expand.build((None, hidden_units))
+        two, one = ([count if axis == self.channel_axis else None for axis in range(4)] for count in (2, 1))
+        self.conv.build(two)
+        self.norm.build(one)
+
+    def gates(self, inputs):
+        summaries = self.mean(inputs, self.spatial_axes), ops.max(inputs, axis=self.spatial_axes)
+        of_channels = self.along_the_map(ops.sigmoid(sum(self.expand(self.reduce(summary)) for summary in summaries)))
+        inputs = inputs * of_channels
+        mean, largest = self.mean(inputs, self.channel_axis, keepdims=True), ops.max(inputs, self.channel_axis, keepdims=True)
+        maps = ops.concatenate([ops.cast(mean, largest.dtype), largest], axis=self.channel_axis)
+        return of_channels * ops.sigmoid(self.norm(self.conv(maps)))
+
+    def deciding_weights(self):
+        return [self.expand.kernel, self.norm.gamma], [self.expand.bias, self.norm.beta]

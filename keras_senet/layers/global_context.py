@@ -1,0 +1,64 @@
+"""The global context block (GC), fused by scaling, as one Keras layer."""
+
+import keras
+from keras import ops
+
+from keras_senet.layers.feature_gate import BottleneckGate
+
+
+@keras.saving.register_keras_serializable(package="keras_senet")
+class GlobalContext(BottleneckGate):
+    """Rescales the channels of a feature map by gates computed from the positions that it attends to.
+
+    A 1x1 convolution and a softmax over all positions decide how much each counts in the squeeze; the excitation is that of SE
+    with layer normalization.
+
+    Args:
+        reduction: integer, channels of the input for each hidden unit of the excitation.
+        **kwargs: `data_format`, by default `keras.config.image_data_format()`, and `name`, `dtype` and `trainable` of
+            `keras.layers.Layer`.
+
+    Input shape: `(N, H, W, C)`, or `(N, C, H, W)` with `"channels_first"`. H and W may be unknown.
+
+    Output shape: that of the input.
+
+    Raises:
+        ValueError: if the input is not of rank 4, its number of channels is unknown, or `reduction` leaves less than one hidden
+            unit.
+
+    Source: Cao et al., "GCNet: Non-local Networks Meet Squeeze-Excitation Networks and Beyond", arXiv 1904.11492, section 3.3
+    and figure 4; the paper's own block adds the result to the map, and this is the one that scales it in the ablation of fusions.
+
+    Example:
+
+    >>> layer = keras_senet.layers.GlobalContext()
+    >>> x = np.random.rand(2, 8, 8, 64).astype("float32")
+    >>> layer(x).shape, layer.gates(x).shape
+    (TensorShape([2, 8, 8, 64]), TensorShape([2, 64]))
+    """
+
+    def build(self, input_shape):
+        channels = self.known_channels(input_shape)
+        hidden_units = self.reduced(channels)
+        self.conv = keras.layers.Conv2D(1, 1, data_format=self.data_format, **self.part("conv"))
+        self.reduce = keras.layers.Dense(hidden_units, kernel_initializer="he_normal", **self.part("reduce"))
+        self.norm = keras.layers.LayerNormalization(epsilon=1e-5, **self.part("norm"))
+        self.expand = keras.layers.Dense(channels, "sigmoid", kernel_initializer="he_normal", **self.part("expand"))
+        self.conv.build(input_shape)
+        self.reduce.build((None, channels))
+        self.norm.build((None, hidden_units))
+        self.expand.build((None, hidden_units))
+        # Not `ops.reshape`, for which two unknown sizes are one too many.
+        self.flat_logits = keras.layers.Flatten(**self.part("flat_logits"))
+        self.flat_map = keras.layers.Reshape(
+            (-1, channels) if self.data_format == "channels_last" else (channels, -1), **self.part("flat_map")
+        )
+
+    def gates(self, inputs):
+        weights = ops.softmax(ops.cast(self.flat_logits(self.conv(inputs)), "float32"))
+        flat = ops.cast(self.flat_map(inputs), "float32")
+        squeezed = ops.einsum("np,npc->nc" if self.data_format == "channels_last" else "np,ncp->nc", weights, flat)
+        return self.expand(ops.relu(self.norm(self.reduce(squeezed))))
+
+    def deciding_weights(self):
+        return [self.expand.kernel], [self.expand.bias]
