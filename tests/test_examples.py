@@ -150,8 +150,20 @@ def test_the_example_reads_gates_that_part_digits_late(tmp_path, digits, data_di
     differences = [float(line.split(" differ by ")[1].split()[0]) for line in layers]
     assert len(differences) == 9
     assert differences[0] < 0.01 < 0.9 < differences[-1] <= 1
-    shipped = {file.name for file in (EXAMPLES / "pictures").iterdir()}
-    assert shipped < {file.name for file in (tmp_path / "gates").iterdir()}
+    pictures = {"gates_by_class.png", "gates_by_stage.png", "mean_gates.png", "separability.png"}
+    assert pictures < {file.name for file in (tmp_path / "gates").iterdir()}
+
+
+@pytest.mark.slow
+def test_the_example_adds_se_without_a_change_and_its_gates_move(tmp_path, digits, data_dir):
+    digits("train")
+    done = run("add_se_to_pretrained.py", "--epochs", "1", "--data-dir", data_dir, "--output", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "With 9 SE layers: all 360 outputs are the same to the last bit." in done.stdout
+    ranges = [line.split(" lie now between ")[1].split(" and ") for line in done.stdout.splitlines() if "gates were" in line]
+    assert len(ranges) == 9
+    assert any(float(low) < 0.49 or float(high) > 0.51 for low, high in ranges)
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {"add_se.png", "with_se.keras"}
 
 
 @pytest.mark.slow
