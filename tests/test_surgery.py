@@ -5,6 +5,7 @@ import gc
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers, ops
 
 import keras_senet
@@ -108,6 +109,21 @@ def test_networks_of_keras_applications_keep_what_they_compute(name, tmp_path):
     assert keras_senet.export.tflite(with_se, tmp_path / "with_se.tflite").largest < 1e-3
     keras.utils.clear_session()
     gc.collect()
+
+
+def test_in_a_graph_nothing_but_the_order_of_sums_differs():
+    model = with_statistics(keras.applications.ResNet50(weights=None, input_shape=(32, 32, 3), classes=5))
+    with_se = keras_senet.add_se(model)
+    images = RANDOM.uniform(0, 255, (4, 32, 32, 3)).astype("float32")
+    np.testing.assert_allclose(with_se.predict(images), model.predict(images), atol=1e-6)
+    # TensorFlow's optimizer adds a normalization's offset to the shortcut first, where no SE stands between.
+    before = tf.config.optimizer.get_experimental_options()
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+    try:
+        fresh = [keras.Model(network.inputs, network.outputs) for network in (with_se, model)]
+        np.testing.assert_array_equal(fresh[0].predict(images), fresh[1].predict(images))
+    finally:
+        tf.config.optimizer.set_experimental_options({"arithmetic_optimization": True} | before)
 
 
 @pytest.mark.parametrize("name", WITH_SE)
