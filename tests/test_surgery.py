@@ -336,3 +336,30 @@ def test_a_layer_gets_attention_once_and_only_what_has_it_loses_it(small):
         keras_senet.add_se(with_se, after="bn", reduction=4)
     with pytest.raises(ValueError, match="'small' has no SE layer to remove"):
         keras_senet.remove_se(small)
+
+
+def test_jax_adds_removes_and_prunes_in_both_data_formats(python):
+    code = """
+import keras, numpy as np, keras_senet
+x = np.random.default_rng(0).uniform(0, 1, (2, 32, 32, 3)).astype("float32")
+for data_format in ("channels_last", "channels_first"):
+    keras.config.set_image_data_format(data_format)
+    if data_format == "channels_first":
+        x = x.transpose(0, 3, 1, 2)
+    model = keras.applications.MobileNet(weights=None, alpha=0.5, input_shape=x.shape[1:], classes=3)
+    for attention in ("se", "cbam"):
+        with_se = keras_senet.add_se(model, attention=attention)
+        assert np.all(np.array(with_se(x)) == np.array(model(x)))
+        assert np.all(np.array(keras_senet.remove_se(with_se)(x)) == np.array(model(x)))
+    network = keras_senet.SEResNet20(weights=None, input_shape=x.shape[1:])
+    for layer in network.layers:
+        if isinstance(layer, keras_senet.layers.SqueezeExcite):
+            reduce, hidden, expand, offset = layer.get_weights()
+            reduce[::2], expand[:, ::2], offset[::2] = 0, 0, -100
+            layer.set_weights([reduce, hidden, expand, offset])
+    smaller, report = keras_senet.analysis.prune(network, x, keep=0.5)
+    assert abs(np.array(smaller(x)) - np.array(network(x))).max() < 1e-5, report
+    assert report.after.parameters < 0.75 * report.before.parameters
+"""
+    done = python(code, KERAS_BACKEND="jax")
+    assert done.returncode == 0, done.stderr

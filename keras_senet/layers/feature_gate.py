@@ -102,7 +102,7 @@ class FeatureGate(keras.layers.Layer):
             That number, by which the layer then multiplies every feature map.
         """
         for weight in itertools.chain(*self.deciding_weights()):
-            weight.assign(ops.zeros_like(weight))
+            weight.assign(ops.zeros(weight.shape))
         return float(self.constant_gates()[0])
 
     def constant_gates(self) -> np.ndarray | None:
