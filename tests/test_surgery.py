@@ -85,6 +85,7 @@ def check_that_gates_learn(model: keras.Model, images: np.ndarray, labels: np.nd
     assert np.concatenate(changed).mean() > 0.45  # of a hidden unit and its mirror image one is on
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks_of_keras_applications_keep_what_they_compute(name, tmp_path):
     places, side = NETWORKS[name]
@@ -338,6 +339,7 @@ def test_a_layer_gets_attention_once_and_only_what_has_it_loses_it(small):
         keras_senet.remove_se(small)
 
 
+@pytest.mark.slow
 def test_jax_adds_removes_and_prunes_in_both_data_formats(python):
     code = """
 import keras, numpy as np, keras_senet
