@@ -150,8 +150,27 @@ def test_the_example_reads_gates_that_part_digits_late(tmp_path, digits, data_di
     differences = [float(line.split(" differ by ")[1].split()[0]) for line in layers]
     assert len(differences) == 9
     assert differences[0] < 0.01 < 0.9 < differences[-1] <= 1
-    shipped = {file.name for file in (EXAMPLES / "pictures").iterdir()}
+    shipped = {file.name for file in (EXAMPLES / "pictures").iterdir()} - {"pruning.png"}
     assert shipped < {file.name for file in (tmp_path / "gates").iterdir()}
+
+
+@pytest.mark.slow
+def test_the_example_prunes_by_gates_and_at_random_alike(tmp_path, digits, data_dir):
+    digits("train")
+    done = run("prune_by_gates.py", "--data-dir", data_dir, "--output", tmp_path / "prune")
+    assert done.returncode == 0, done.stderr
+    rows = [line.replace("(", "").replace("to", "").replace(")", "").split() for line in done.stdout.splitlines()]
+    rows = [[float(word) for word in row] for row in rows if row and row[0].isdecimal()]
+    as_pruned, with_statistics = rows[: len(rows) // 2], rows[len(rows) // 2 :]
+    assert [row[0] for row in as_pruned] == [row[0] for row in with_statistics] == [100, 90, 75, 60, 45]
+    _, multiply_adds, parameters, by_gates, *_ = zip(*with_statistics, strict=True)
+    assert by_gates[0] == as_pruned[0][3] == 99.2  # as the network's own report says
+    for numbers in (multiply_adds, parameters):
+        assert sorted(numbers, reverse=True) == [*numbers]
+    assert by_gates[3] > as_pruned[3][3] + 10
+    for *_, mean, low, high, _ in rows:
+        assert low <= mean <= high
+    assert (tmp_path / "prune" / "pruning.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.slow
