@@ -167,6 +167,25 @@ def test_the_example_adds_se_without_a_change_and_its_gates_move(tmp_path, digit
 
 
 @pytest.mark.slow
+def test_the_example_prunes_by_gates_and_at_random_alike(tmp_path, digits, data_dir):
+    digits("train")
+    done = run("prune_by_gates.py", "--data-dir", data_dir, "--output", tmp_path / "prune")
+    assert done.returncode == 0, done.stderr
+    rows = [line.replace("(", "").replace("to", "").replace(")", "").split() for line in done.stdout.splitlines()]
+    rows = [[float(word) for word in row] for row in rows if row and row[0].isdecimal()]
+    as_pruned, with_statistics = rows[: len(rows) // 2], rows[len(rows) // 2 :]
+    assert [row[0] for row in as_pruned] == [row[0] for row in with_statistics] == [100, 90, 75, 60, 45]
+    _, multiply_adds, parameters, by_gates, *_ = zip(*with_statistics, strict=True)
+    assert by_gates[0] == as_pruned[0][3] == 99.2  # as the network's own report says
+    for numbers in (multiply_adds, parameters):
+        assert sorted(numbers, reverse=True) == [*numbers]
+    assert by_gates[3] > as_pruned[3][3] + 10
+    for *_, mean, low, high, _ in rows:
+        assert low <= mean <= high
+    assert (tmp_path / "prune" / "pruning.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
 def test_two_processes_train_one_network(tmp_path, digits, data_dir):
     digits("train")
     flags = ["--train-split", "train[:128]", "--held-out-split", "test[:60]", "--image-size", "8", "--epochs", "1"]

@@ -71,6 +71,32 @@ def test_convolutions_and_the_classifier_behind_get_narrower():
     np.testing.assert_allclose(smaller(IMAGES), model(IMAGES), atol=1e-5)
 
 
+def test_models_within_the_model_keep_all_they_have():
+    maps = keras.Input((32, 32, 8))
+    inner = keras.Model(maps, SqueezeExcite(2, name="se")(layers.Conv2D(4, 3)(maps)), name="inner")
+    images = keras.Input((32, 32, 3))
+    x = inner(SqueezeExcite(4, name="se")(layers.Conv2D(8, 3, padding="same")(images)))
+    x = keras.Sequential([layers.GlobalAveragePooling2D(), layers.Dense(5)])(x)
+    model = keras.Model(images, x)
+    closed(model, 0.5)
+    smaller, report = prune(model, IMAGES, keep=0.5)
+    assert (report.channels, report.left) == ({"se": (8, 4)}, ())
+    assert smaller.get_layer("inner") is not inner
+    for weight, same in zip(smaller.get_layer("inner").weights, inner.weights, strict=True):
+        np.testing.assert_array_equal(weight, same)
+    np.testing.assert_allclose(smaller(IMAGES), model(IMAGES), atol=1e-5)
+
+
+def test_of_several_outputs_the_one_that_differs_most_counts():
+    images = keras.Input((32, 32, 3))
+    x = SqueezeExcite(4, name="se")(layers.Conv2D(8, 3)(images))
+    model = keras.Model(images, [layers.GlobalAveragePooling2D()(x), layers.GlobalMaxPooling2D()(x)])
+    smaller, report = prune(model, IMAGES, keep=0.5)
+    differences = [np.abs(one - other).max() for one, other in zip(smaller(IMAGES), model(IMAGES), strict=True)]
+    np.testing.assert_allclose(report.largest_difference, max(differences), rtol=1e-5)
+    assert differences[0] != differences[1]
+
+
 def test_the_excitation_keeps_what_squeezed_channels_gave_it_on_average():
     images = keras.Input((32, 32, 3))
     model = keras.Model(images, SqueezeExcite(2, name="se")(layers.Conv2D(8, 3)(images)))
@@ -115,9 +141,14 @@ def test_what_cannot_be_pruned_is_named(model):
     images = keras.Input((32, 32, 3))
     x = SqueezeExcite(2, name="first")(layers.Conv2D(8, 3, groups=1)(images))
     x = SqueezeExcite(2, name="after_addition")(layers.Add()([x, layers.Conv2D(8, 3)(images)]))
-    _, report = prune(keras.Model(images, x), IMAGES, keep=0.5)
-    assert report.left == ("after_addition",)
+    x = SqueezeExcite(2, squeeze=None, name="at_each_position")(layers.Conv2D(8, 3)(x))
+    model = keras.Model(images, x)
+    _, report = prune(model, IMAGES, keep=0.5)
+    assert report.left == ("after_addition", "at_each_position")
     assert report.channels == {"first": (8, 4)}
+    for importance in ({}, {"first": np.arange(7)}):
+        with pytest.raises(ValueError, match="`importance` must have 8 numbers for 'first'"):
+            prune(model, IMAGES, importance=importance)
 
 
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])

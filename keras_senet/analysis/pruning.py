@@ -51,21 +51,25 @@ def prune(
 
     Of all channels that SE layers gate, the ones with the lowest mean gate are taken out, wherever they are: from the convolution
     and normalization that make them and from the SE layer itself, whose hidden units get what the squeezed channel was on
-    average. Where convolutions alone read them, these get narrower, too; before an addition zeros take their place.
+    average. Where only convolutions or the classifier read them, these get narrower, too; before an addition, or anything else,
+    zeros take their place.
 
     Args:
         model: a functional or sequential Keras model with `SqueezeExcite` layers; it stays as it is. The channels can be taken
             out where a convolution without groups made them, with no more than normalization, activation and pooling between.
+            Models within it keep all their channels.
         images: `(N, H, W, C)` as `model` takes them: a few hundred of those that it is for.
         keep: share of the channels to keep, in (0, 1]. Each SE layer keeps at least one.
-        importance: by the name of an SE layer, a number for each of its channels, to go by in place of the mean gates.
+        importance: by the name of each SE layer, a number for each of its channels, to go by in place of the mean gates.
         batch_size: images at a time.
 
     Returns:
-        The smaller network, of the same name, inputs and outputs, and a report. Further training makes up for part of the loss.
+        The smaller network, of the same name, inputs and outputs, and a report. New statistics for its batch normalization make
+        up for part of the loss (examples/prune_by_gates.py), and further training for most of it.
 
     Raises:
-        ValueError: if `keep` is not in (0, 1], or `model` is subclassed or has no SE layer whose channels can be taken out.
+        ValueError: if `keep` is not in (0, 1], `model` is subclassed or has no SE layer whose channels can be taken out, or
+            `importance` does not have a number for each of these.
 
     Source: Hu et al., arXiv 1709.01507, section 8, which names the use of the gates for pruning.
 
@@ -80,44 +84,48 @@ def prune(
         raise ValueError(f"`keep` must be in (0, 1], the share of the channels to keep. Received: keep={keep}")
     model = as_functional(model)
     graph = Graph(model)
-    attention = [layer for layer in model.layers if isinstance(layer, SqueezeExcite) and layer.squeeze is not None]
-    prunable = [layer for layer in attention if _makers(graph, layer)]
+    attention = [layer for layer in model.layers if isinstance(layer, SqueezeExcite)]
+    prunable = [layer for layer in attention if layer.squeeze is not None and _makers(graph, layer)]
     if not prunable:
         raise ValueError(
             f"{model.name!r} has no SE layer whose channels can be taken out: one with squeeze, behind a convolution without "
             "groups, with no addition, concatenation or model in the model between."
         )
-    gates, squeezed = _means(model, prunable, images, batch_size)
-    kept = _kept(gates if importance is None else {layer.name: importance[layer.name] for layer in prunable}, keep)
+    gates, squeezed, outputs = _read(model, prunable, images, batch_size)
+    importance = gates if importance is None else importance
+    for name, values in gates.items():
+        if np.shape(importance.get(name)) != values.shape:
+            raise ValueError(f"`importance` must have {len(values)} numbers for {name!r}. Received: {importance.get(name)}")
+    kept = _kept({name: np.asarray(importance[name]) for name in gates}, keep)
     smaller = _without_channels(model, graph, kept, squeezed)
     shape = images.shape[1:]
-    outputs = [_outputs(network, images, batch_size) for network in (model, smaller)]
+    changed = _predict(smaller, smaller.outputs, images, batch_size)
     report = Pruning(
         channels={name: (len(gates[name]), len(indices)) for name, indices in kept.items()},
         left=tuple(layer.name for layer in attention if layer not in prunable),
         before=profile(model, shape).total,
         after=profile(smaller, shape).total,
-        largest_difference=float(np.abs(outputs[0] - outputs[1]).max()),
+        largest_difference=max(float(np.abs(one - other).max()) for one, other in zip(outputs, changed, strict=True)),
     )
     return smaller, report
 
 
-def _outputs(model: keras.Model, images: np.ndarray, batch_size: int):
-    model = keras.Model(model.inputs, model.outputs)
+def _predict(model: keras.Model, outputs: list, images: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    model = keras.Model(model.inputs, outputs)
     model.compile(jit_compile=False)  # XLA would compile for longer than it runs
-    return model.predict(images, batch_size, verbose=0)
+    return keras.tree.flatten(model.predict(images, batch_size, verbose=0))
 
 
-def _means(
+def _read(
     model: keras.Model, attention: list[SqueezeExcite], images: np.ndarray, batch_size: int
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """By layer, over the images: the mean gates and the mean squeezed channels."""
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], list[np.ndarray]]:
+    """By layer the mean gates and the mean squeezed channels, over the images; and the outputs for each image."""
     pools = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
-    pairs = [[se.gates(se.input), pools[se.squeeze](se.data_format)(se.input)] for se in attention]
-    outputs = _outputs(keras.Model(model.inputs, [output for pair in pairs for output in pair]), images, batch_size)
-    means = [output.mean(axis=0) for output in outputs]
-    names = [se.name for se in attention]
-    return dict(zip(names, means[::2], strict=True)), dict(zip(names, means[1::2], strict=True))
+    gates = [se.gates(se.input) for se in attention]
+    squeezed = [pools[se.squeeze](se.data_format)(se.input) for se in attention]
+    values = iter(_predict(model, gates + squeezed + model.outputs, images, batch_size))
+    means = [{se.name: next(values).mean(axis=0) for se in attention} for _ in range(2)]
+    return *means, [*values]
 
 
 def _kept(importance: Mapping[str, np.ndarray], keep: float) -> dict[str, np.ndarray]:
@@ -157,16 +165,16 @@ def _is_channelwise(layer: keras.layers.Layer) -> bool:
 def _readers(graph: Graph, layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     """What reads single channels, past layers that leave zeros zero: layers with kernels, or those that put channels among zeros.
 
-    None if there is anything else.
+    Empty if anything else does.
     """
     found = []
-    for reader in graph.readers(layer) or [None]:
+    for reader in graph.readers(layer) or []:
         is_convolution = isinstance(reader, layers.Conv2D) and reader.groups == 1
         is_classifier = isinstance(reader, layers.Dense) and len(reader.input.shape) == 2
         if is_convolution or is_classifier or isinstance(reader, ChannelScatter):
             behind = [reader]
         else:
-            behind = _readers(graph, reader) if reader is not None and keeps_the_scale(reader) else []
+            behind = _readers(graph, reader) if keeps_the_scale(reader) else []
         if not behind:
             return []
         found += behind
