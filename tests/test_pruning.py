@@ -97,14 +97,19 @@ def test_of_several_outputs_the_one_that_differs_most_counts():
     assert differences[0] != differences[1]
 
 
-def test_the_excitation_keeps_what_squeezed_channels_gave_it_on_average():
+def test_what_channels_were_on_average_stays_in_the_excitation_and_in_sums():
     images = keras.Input((32, 32, 3))
     model = keras.Model(images, SqueezeExcite(2, name="se")(layers.Conv2D(8, 3)(images)))
     image = IMAGES[:1] / 255
     smaller, report = prune(model, image, keep=0.5, importance={"se": np.array([0, 1, 0, 1, 0, 1, 0, 1])})
     assert report.channels == {"se": (8, 4)}
     np.testing.assert_allclose(smaller(image)[..., 1::2], model(image)[..., 1::2], atol=1e-6)
-    np.testing.assert_array_equal(smaller(image)[..., ::2], 0)
+    means = np.mean(model(image), axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(smaller(image)[..., ::2], np.broadcast_to(means, (1, 30, 30, 8))[..., ::2], atol=1e-6)
+    smallest, report = prune(smaller, image, keep=0.5, importance={"se": np.array([1, 1, 0, 0])})
+    assert report.channels == {"se": (4, 2)}
+    np.testing.assert_allclose(smallest(image)[..., 1:4:2], model(image)[..., 1:4:2], atol=1e-6)
+    np.testing.assert_allclose(smallest(image)[..., 5::2], np.broadcast_to(means, (1, 30, 30, 8))[..., 5::2], atol=1e-6)
 
 
 def test_the_least_important_channels_of_all_layers_go_but_never_all_of_one(model):
@@ -152,11 +157,14 @@ def test_what_cannot_be_pruned_is_named(model):
 
 
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
-def test_channels_are_put_among_zeros(data_format):
+def test_channels_are_put_among_constants(data_format):
     layer = ChannelScatter([1, 2, 4], 5, data_format=data_format)
+    layer.build(None)
+    layer.bias.assign([7, 1, 0, 8, 0])
     x = RANDOM.normal(size=(2, 3, 4, 3)).astype("float32")
     expected = np.zeros((2, 3, 4, 5), "float32")
     expected[..., [1, 2, 4]] = x
+    expected += [7, 1, 0, 8, 0]
     if data_format == "channels_first":
         x, expected = x.transpose(0, 3, 1, 2), expected.transpose(0, 3, 1, 2)
     np.testing.assert_array_equal(layer(x), expected)

@@ -52,7 +52,7 @@ def prune(
     Of all channels that SE layers gate, the ones with the lowest mean gate are taken out, wherever they are: from the convolution
     and normalization that make them and from the SE layer itself, whose hidden units get what the squeezed channel was on
     average. Where only convolutions or the classifier read them, these get narrower, too; before an addition, or anything else,
-    zeros take their place.
+    what a channel was on average takes its place.
 
     Args:
         model: a functional or sequential Keras model with `SqueezeExcite` layers; it stays as it is. The channels can be taken
@@ -91,13 +91,13 @@ def prune(
             f"{model.name!r} has no SE layer whose channels can be taken out: one with squeeze, behind a convolution without "
             "groups, with no addition, concatenation or model in the model between."
         )
-    gates, squeezed, outputs = _read(model, prunable, images, batch_size)
+    gates, squeezed, gated, outputs = _read(model, prunable, images, batch_size)
     importance = gates if importance is None else importance
     for name, values in gates.items():
         if np.shape(importance.get(name)) != values.shape:
             raise ValueError(f"`importance` must have {len(values)} numbers for {name!r}. Received: {importance.get(name)}")
     kept = _kept({name: np.asarray(importance[name]) for name in gates}, keep)
-    smaller = _without_channels(model, graph, kept, squeezed)
+    smaller = _without_channels(model, graph, kept, squeezed, gated)
     shape = images.shape[1:]
     changed = _predict(smaller, smaller.outputs, images, batch_size)
     report = Pruning(
@@ -118,13 +118,14 @@ def _predict(model: keras.Model, outputs: list, images: np.ndarray, batch_size: 
 
 def _read(
     model: keras.Model, attention: list[SqueezeExcite], images: np.ndarray, batch_size: int
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], list[np.ndarray]]:
-    """By layer the mean gates and the mean squeezed channels, over the images; and the outputs for each image."""
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, np.ndarray], list[np.ndarray]]:
+    """By layer the means over the images of gates, squeezed channels and gated channels; and the outputs for each image."""
     pools = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
     gates = [se.gates(se.input) for se in attention]
     squeezed = [pools[se.squeeze](se.data_format)(se.input) for se in attention]
-    values = iter(_predict(model, gates + squeezed + model.outputs, images, batch_size))
-    means = [{se.name: next(values).mean(axis=0) for se in attention} for _ in range(2)]
+    gated = [pools["avg"](se.data_format)(se.output) for se in attention]
+    values = iter(_predict(model, gates + squeezed + gated + model.outputs, images, batch_size))
+    means = [{se.name: next(values).mean(axis=0) for se in attention} for _ in range(3)]
     return *means, [*values]
 
 
@@ -182,40 +183,52 @@ def _readers(graph: Graph, layer: keras.layers.Layer) -> list[keras.layers.Layer
 
 
 def _without_channels(
-    model: keras.Model, graph: Graph, kept: Mapping[str, np.ndarray], squeezed: Mapping[str, np.ndarray]
+    model: keras.Model,
+    graph: Graph,
+    kept: Mapping[str, np.ndarray],
+    squeezed: Mapping[str, np.ndarray],
+    gated: Mapping[str, np.ndarray],
 ) -> keras.Model:
-    """`model` with the channels `kept` of the layers named; `squeezed` are the values that took part in the excitation before."""
+    """`model` with the channels `kept` of the layers named; the others are as `squeezed` for them and as `gated` behind them."""
     makes, reads, scattered = dict(kept), {}, {}
     for name, indices in kept.items():
         se = model.get_layer(name)
         makes |= dict.fromkeys((layer.name for layer in _makers(graph, se)), indices)
         readers = _readers(graph, se)
-        reads |= dict.fromkeys((layer.name for layer in readers), indices)
-        if not readers and len(indices) < len(squeezed[name]):
-            scattered[name] = ChannelScatter(indices, len(squeezed[name]), se.data_format, name=f"{name}_scatter")
+        reads |= dict.fromkeys((layer.name for layer in readers), name)
+        if not readers and len(indices) < len(gated[name]):
+            scattered[name] = ChannelScatter(indices, len(gated[name]), se.data_format, name=f"{name}_scatter")
 
     def copy(layer):
         if isinstance(layer, keras.Model):
-            return _without_channels(as_functional(layer), Graph(as_functional(layer)), {}, {})
+            return _without_channels(as_functional(layer), Graph(as_functional(layer)), {}, {}, {})
         config = layer.get_config()
         if layer.name in makes and isinstance(layer, layers.Conv2D):
             config["filters"] = len(makes[layer.name])
         elif isinstance(layer, SqueezeExcite):
             config["hidden_units"] = layer.reduce.units
         elif isinstance(layer, ChannelScatter) and layer.name in reads:
-            config["indices"] = [layer.indices[index] for index in reads[layer.name]]
+            config["indices"] = [layer.indices[index] for index in kept[reads[layer.name]]]
         return layer.from_config(config)
 
     def call(layer, *args, **kwargs):
         outputs = layer(*args, **kwargs)
-        return scattered[layer.name](outputs) if layer.name in scattered else outputs
+        if layer.name in scattered:
+            scatter = scattered[layer.name]
+            outputs = scatter(outputs)
+            scatter.bias.assign(_of_the_others(gated[layer.name], kept[layer.name]))
+        return outputs
 
     def weights(layer):
-        values = [keras.ops.convert_to_numpy(weight) for weight in layer.weights]
+        values = [keras.ops.convert_to_numpy(weight).copy() for weight in layer.weights]
         if layer.name in kept:
             return _narrower_excitation(layer, values, kept[layer.name], squeezed[layer.name])
-        if layer.name in reads and values:  # a kernel, and perhaps a bias
-            values[0] = np.take(values[0], reads[layer.name], axis=-2)
+        if layer.name in reads:
+            name = reads[layer.name]
+            if isinstance(layer, ChannelScatter):
+                values[0][layer.indices] += _of_the_others(gated[name], kept[name])
+            else:  # a kernel, and perhaps a bias
+                values[0] = np.take(values[0], kept[name], axis=-2)
         if layer.name in makes:
             axes = [2 if isinstance(layer, layers.DepthwiseConv2D) and value.ndim == 4 else -1 for value in values]
             values = [np.take(value, makes[layer.name], axis=axis) for value, axis in zip(values, axes, strict=True)]
@@ -224,11 +237,17 @@ def _without_channels(
     return rewritten(model, copy, call, weights)
 
 
+def _of_the_others(means: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """The means of the channels that go, and zeros for those that are kept."""
+    means = means.copy()
+    means[kept] = 0
+    return means
+
+
 def _narrower_excitation(se: SqueezeExcite, values: list[np.ndarray], kept: np.ndarray, squeezed: np.ndarray) -> list[np.ndarray]:
     values = list(values)
-    gone = np.setdiff1d(np.arange(len(squeezed)), kept)
     if se.use_bias:
         reduce, bias, expand, offset = values
-        return [reduce[kept], bias + squeezed[gone] @ reduce[gone], expand[:, kept], offset[kept]]
+        return [reduce[kept], bias + _of_the_others(squeezed, kept) @ reduce, expand[:, kept], offset[kept]]
     reduce, expand = values
     return [reduce[kept], expand[:, kept]]

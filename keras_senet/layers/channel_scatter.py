@@ -1,4 +1,4 @@
-"""Channels put where they belong among channels of zeros, as a Keras layer."""
+"""Channels put where they belong among others that are constant, as a Keras layer."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from keras_senet.layers.data_format import standardize_data_format
 
 @keras.saving.register_keras_serializable(package="keras_senet")
 class ChannelScatter(keras.layers.Layer):
-    """Gives a feature map more channels: its own at certain places, and zeros at the others.
+    """Gives a feature map more channels: its own at certain places, zeros at the others, and each plus a bias.
 
     It lets the branch of a residual unit, from which channels were pruned, be added to a shortcut that has all of them.
 
@@ -43,6 +43,9 @@ class ChannelScatter(keras.layers.Layer):
         axis = -1 if self.data_format == "channels_last" else 1
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={axis: len(self.indices)})
 
+    def build(self, input_shape):
+        self.bias = self.add_weight((self.channels,), "zeros", name="bias")
+
     def call(self, inputs):
         axis = -1 if self.data_format == "channels_last" else 1
         widths = [(0, 0)] * 4
@@ -51,7 +54,8 @@ class ChannelScatter(keras.layers.Layer):
         source = [len(self.indices)] * self.channels
         for position, index in enumerate(self.indices):
             source[index] = position
-        return ops.take(ops.pad(inputs, widths), source, axis=axis)
+        shape = [self.channels if place == axis % 4 else 1 for place in range(4)]
+        return ops.take(ops.pad(inputs, widths), source, axis=axis) + ops.reshape(self.bias, shape)
 
     def compute_output_shape(self, input_shape):
         shape = list(input_shape)
