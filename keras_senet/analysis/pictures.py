@@ -66,8 +66,7 @@ def draw_mean_gates(statistics: GateStatistics, path: str | os.PathLike) -> None
         path: the picture, a `.png` file.
     """
     layers = statistics.layers
-    figure = new_figure(7, 1.2 + 0.25 * len(layers))
-    axes = figure.subplots()
+    figure, axes = _rows([f"{layer.name}, {len(layer.mean)}" for layer in layers])
     low, high = (pick(pick(layer.mean) for layer in layers) for pick in (min, max))
     for row, layer in enumerate(layers):
         shade = axes.imshow(
@@ -77,8 +76,6 @@ def draw_mean_gates(statistics: GateStatistics, path: str | os.PathLike) -> None
             vmax=max(1, high),
             aspect="auto",
         )
-    axes.set_ylim(len(layers) - 0.5, -0.5)
-    axes.set_yticks(range(len(layers)), [f"{layer.name}, {len(layer.mean)}" for layer in layers], fontsize=9)
     axes.set_xlabel("share of the layer's channels, %")
     figure.colorbar(shade, label="mean gate", location="top", aspect=40, pad=0.01)
     save_figure(figure, path)
@@ -91,16 +88,21 @@ def draw_separability(statistics: GateStatistics, path: str | os.PathLike) -> No
         statistics: what `gate_statistics` found.
         path: the picture, a `.png` file.
     """
-    layers = statistics.layers
-    figure = new_figure(7, 1.2 + 0.25 * len(layers))
-    axes = figure.subplots()
-    axes.barh(range(len(layers)), [layer.separability for layer in layers])
-    axes.set_ylim(len(layers) - 0.5, -0.5)
-    axes.set_yticks(range(len(layers)), [layer.name for layer in layers], fontsize=9)
+    figure, axes = _rows([layer.name for layer in statistics.layers])
+    axes.barh(range(len(statistics.layers)), [layer.separability for layer in statistics.layers])
     axes.set_xlabel("variance of the gates between classes / within classes")
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)
     save_figure(figure, path)
+
+
+def _rows(names: list[str]):
+    """A figure and its axes with a row for each name, the first at the top."""
+    figure = new_figure(7, 1.2 + 0.25 * len(names))
+    axes = figure.subplots()
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_yticks(range(len(names)), names, fontsize=9)
+    return figure, axes
 
 
 def write_gates(statistics: GateStatistics, folder: str | os.PathLike, classes: Sequence[str] | None = None) -> None:
