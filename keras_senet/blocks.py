@@ -55,21 +55,23 @@ def attention_layer(attention: str | Callable | None, **excitation) -> Callable[
     Raises:
         ValueError: if there is no attention of that name, or it does not have an argument that was given.
     """
-    if attention is not None and not callable(attention) and attention not in ATTENTIONS:
+    named = isinstance(attention, str)
+    layer = ATTENTIONS.get(attention) if named else attention
+    if attention is not None and not callable(layer):
         raise ValueError(
             f"`attention` must be None, one of {', '.join(map(repr, ATTENTIONS))}, or a function `attention(name=...)` that "
             f"returns a layer. Received: attention={attention!r}"
         )
-    layer = ATTENTIONS[attention] if isinstance(attention, str) else None
-    taken = inspect.signature(layer).parameters if layer else {}
-    defaults = inspect.signature(SqueezeExcite).parameters
+    accepted = inspect.signature(layer).parameters if named else {}
+    taken = {option: value for option, value in excitation.items() if option in accepted}
     for option, value in excitation.items():
-        if option not in taken and value != defaults[option].default:
+        default = inspect.signature(SqueezeExcite).parameters[option].default
+        if option not in taken and value != default:
             raise ValueError(
-                f"attention={attention!r} takes no `{option}`: leave it as it is by default, {defaults[option].default!r}, or "
-                f"choose another attention. Received: {option}={value!r}"
+                f"attention={attention!r} takes no `{option}`: leave it as it is by default, {default!r}, or choose another "
+                f"attention. Received: {option}={value!r}"
             )
-    return functools.partial(layer, **{name: excitation[name] for name in excitation if name in taken}) if layer else attention
+    return functools.partial(layer, **taken) if named else layer
 
 
 @dataclasses.dataclass(frozen=True)

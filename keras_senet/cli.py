@@ -144,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
         help="what a .tflite file may lose: largest or mean difference in probability, least agreement of top-1, or accuracy",
     )
     sub.add_argument("--keep", action="store_true", help="keep a .tflite file that loses more")
-    sub.add_argument("--gates", metavar="LAYER", help="an SE layer whose gates are a second output of a .tflite file")
+    sub.add_argument("--gates", metavar="LAYER", help="a layer with one gate a channel, a second output of a .tflite file")
 
     sub = add(_benchmark, "saved_models/seresnet20_digits/model.keras saved_models/seresnet20_digits/model.tflite --threads 1 2")
     sub.add_argument("networks", nargs="+", metavar="FILE", help="a .tflite file, a .keras file, or the folder of a SavedModel")

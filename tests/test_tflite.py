@@ -119,21 +119,41 @@ def test_the_shipped_networks_shortcuts_are_taken_too(exported):
         assert measured.not_delegated == []
 
 
-def test_an_excitation_that_is_always_off_does_not_crash_xnnpack(python, digits, network, tmp_path):
-    """All hidden units zero for all images: without care the layer's integers have no range."""
-    dead = keras.models.clone_model(network)
-    dead.set_weights(network.get_weights())
-    for layer in dead.layers:
-        if layer.name.endswith("_se"):
-            layer.reduce.bias.assign(-100 + 0 * layer.reduce.bias)
-    train = pixels(digits("train"), 40)
-    for quantize in ("int8", "int16x8"):
-        converted = convert(cheaper_to_run(dead), quantize, 1, train)
-        (tmp_path / "dead.tflite").write_bytes(converted)
-        run = (
-            "import sys; from keras_senet.export import benchmark; print(benchmark([sys.argv[1]], rounds=1)[0].milliseconds > 0)"
-        )
-        assert python(run, tmp_path / "dead.tflite").stdout.strip() == "True"
+def attentive(*attention: keras.layers.Layer) -> keras.Model:
+    """A small network with these layers one after the other."""
+    images = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(32, 3, strides=4, padding="same")(keras.layers.Rescaling(1 / 255)(images))
+    for layer in attention:
+        x = layer(x)
+    return keras.Model(images, keras.layers.Dense(10, "softmax")(keras.layers.GlobalAveragePooling2D()(x)))
+
+
+@pytest.mark.parametrize("quantize", ["int8", "int8_float_io", "int16x8"])
+def test_where_a_whole_layer_is_always_off_integers_have_a_range(quantize, python, tmp_path):
+    """All units of a ReLU zero for all images, in each layer that has one, and in a model within the model."""
+    dead = attentive(
+        keras.Sequential([keras.Input((8, 8, 32)), keras_senet.layers.SqueezeExcite(4, name="se")]),
+        keras_senet.layers.ConcurrentSqueezeExcite(4, name="scse"),
+        keras_senet.layers.ConvolutionalBlockAttention(4, name="cbam"),
+        keras_senet.layers.GatherExcite(4, name="ge"),
+        *([] if quantize == "int16x8" else [keras_senet.layers.GlobalContext(4, name="gc")]),  # which 16 bits do not take
+    )
+    before_relu = ("se_reduce/bias", "scse_channel_reduce/bias", "cbam_reduce/bias", "gc_norm/beta", "ge_norm1/beta")
+    for weight in dead.weights:
+        if weight.path.endswith((*before_relu, "expand/bias")):
+            weight.assign(keras.ops.full_like(weight, -100 if weight.path.endswith(before_relu) else 1))
+    images = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3)).astype("float32")
+    (tmp_path / "dead.tflite").write_bytes(convert(cheaper_to_run(dead), quantize, 1, images))
+    np.save(tmp_path / "image.npy", images[:1].astype("uint8" if quantize == "int8" else "float32"))
+    run = """
+import sys, numpy
+from ai_edge_litert.interpreter import Interpreter
+print(*Interpreter(sys.argv[1]).get_signature_runner()(images=numpy.load(sys.argv[2]))["output_0"][0])
+"""
+    done = python(run, tmp_path / "dead.tflite", tmp_path / "image.npy")  # where some runtimes would end
+    assert done.returncode == 0, done.stderr
+    found = np.array(done.stdout.split(), "float32") / (256 if quantize == "int8" else 1)
+    np.testing.assert_allclose(found, dead(images[:1])[0], atol=0.01)
 
 
 @pytest.mark.slow
@@ -265,6 +285,22 @@ def test_a_file_takes_batches_and_can_give_gates(network, digits, tmp_path):
     np.testing.assert_allclose(runner(images=images[:3])["gates"], gates, atol=1e-5)
     with pytest.raises(ValueError, match="Did you mean 'stage4_block3_se'"):
         export.tflite(network, tmp_path / "a.tflite", gates="stage4_block3")
+
+
+def test_a_file_can_give_the_gates_of_each_relative_that_has_one_a_channel(tmp_path):
+    network = attentive(
+        keras_senet.layers.EfficientChannelAttention(name="eca"),
+        keras_senet.layers.GlobalContext(4, name="gc"),
+        keras_senet.layers.CoordinateAttention(name="coord"),
+    )
+    images = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3)).astype("float32")
+    expected = keras_senet.gates(network, images)
+    for name in ("eca", "gc"):
+        export.tflite(network, tmp_path / "gates.tflite", gates=name)
+        found = Interpreter(str(tmp_path / "gates.tflite")).get_signature_runner()(images=images)["gates"]
+        np.testing.assert_allclose(found, expected[name], atol=1e-5)
+    with pytest.raises(ValueError, match="one gate a channel for the whole map.* Received: 'coord'"):
+        export.tflite(network, tmp_path / "gates.tflite", gates="coord")
 
 
 def test_what_cannot_be_exported_is_refused_before_anything_is_computed(network, digits, tmp_path):

@@ -75,7 +75,8 @@ class GateReader(keras.Model):
 
         def read(name, layer, *args, **kwargs):
             if isinstance(layer, FeatureGate):
-                gates = ops.cast(layer.gates(*args), "float32")
+                inputs = ops.cast(args[0], layer.compute_dtype)  # as the layer does when it is called
+                gates = ops.cast(layer.gates(inputs), "float32")
                 if len(gates.shape) == 4:
                     gates = ops.moveaxis(gates, layer.channel_axis, -1)
                     gates = ops.mean(gates, axis=(1, 2)) if self.average else gates

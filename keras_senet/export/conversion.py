@@ -2,11 +2,13 @@
 
 import dataclasses
 import tempfile
-import warnings
 
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.lite.python.convert import mlir_quantize
+from tensorflow.lite.python.optimize.calibrator import Calibrator
+from tensorflow.lite.tools import flatbuffer_utils
 
 from keras_senet.export.proof import Limits
 from keras_senet.layers.grouped_conv2d import one_operator
@@ -79,22 +81,34 @@ def convert(model: keras.Model, mode: str, batch_size: int, calibration: np.ndar
             if mode == "int16x8":
                 integers = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
             converter.target_spec.supported_ops = [integers]
-        if mode == "int8":
-            converter.inference_input_type = converter.inference_output_type = tf.uint8
         try:
-            if mode == "int8_float_io":
-                return _with_float_softmax(converter)
-            return converter.convert()
+            if calibration is None:
+                return converter.convert()
+            measured = _measured(converter)
+            if mode == "int16x8":
+                no_more_images = tuple
+                return Calibrator(measured).calibrate_and_quantize(
+                    no_more_images, tf.float32, tf.float32, allow_float=False, activations_type=tf.int16, bias_type=tf.int64
+                )
+            ends = tf.uint8 if mode == "int8" else tf.float32
+            # XNNPACK has no integer softmax, and where probabilities are floats they need not be integers before.
+            in_floats = {"SOFTMAX"} if mode == "int8_float_io" else None
+            return mlir_quantize(measured, input_data_type=ends, output_data_type=ends, denylisted_ops=in_floats)
         except Exception as error:  # the converter's own error class is not public
             raise ValueError(" ".join(str(error).split())) from error
 
 
-def _with_float_softmax(converter: tf.lite.TFLiteConverter) -> bytes:
-    """XNNPACK has no integer softmax, and where probabilities are floats they need not be integers before."""
-    options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=["SOFTMAX"])
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "(?s).*tf.lite.Interpreter is deprecated")  # which is TensorFlow's own use of it
-        debugger = tf.lite.experimental.QuantizationDebugger(
-            converter=converter, debug_dataset=converter.representative_dataset, debug_options=options
-        )
-    return debugger.get_nondebug_quantized_model()
+def _measured(converter: tf.lite.TFLiteConverter) -> bytes:
+    """The file in floats with the range of each map, which for those that are zero on all images is not what was measured.
+
+    All hidden units of an excitation may be off, and so may any map after ReLU. Integers of such a range have steps so small that
+    some runtimes refuse the file and others end the process.
+    """
+    converter._experimental_calibrate_only = True
+    file = flatbuffer_utils.read_model_from_bytearray(bytearray(converter.convert()))
+    for tensor in file.subgraphs[0].tensors:
+        low, high = tensor.quantization.min, tensor.quantization.max
+        # The least positive number is where the search for a maximum starts.
+        if high is not None and max(-low[0], high[0]) <= np.finfo("float32").tiny:
+            tensor.quantization.max = [1.0]
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(file))

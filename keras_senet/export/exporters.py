@@ -19,6 +19,7 @@ from keras_senet.export.metadata import write_with_metadata
 from keras_senet.export.proof import Limits, Proof, first_layer
 from keras_senet.export.source import LEAST_CALIBRATION_IMAGES, Source
 from keras_senet.files import replacing
+from keras_senet.layers import FeatureGate
 
 
 def saved_model(
@@ -113,7 +114,8 @@ def tflite(
         limits: what may be lost, in place of the mode's own.
         keep: whether to keep a file that loses more, with a warning.
         batch_size: number of images that the file takes at a time.
-        gates: name of a `SqueezeExcite` layer whose gates are a second output, `(1, C)`; MediaPipe does not open such a file.
+        gates: name of a layer with one gate a channel, as those of SE, which are a second output, `(1, C)`; MediaPipe does not
+            open such a file.
 
     Returns:
         What the comparison found, a `Proof`.
@@ -148,7 +150,7 @@ def tflite(
     inference = cheaper_to_run(model)
     outputs = {"probabilities": inference.output}
     if gates is not None:
-        outputs["gates"] = keras.layers.Flatten()(_gates(inference, gates))
+        outputs["gates"] = keras.layers.Flatten()(_gates(model, inference, gates))
 
     def converted(part: keras.Model) -> bytes:
         return convert(part, quantize, batch_size, measured)
@@ -249,8 +251,14 @@ def openvino(
         return source.prove(open_openvino(partial)[0], images)
 
 
-def _gates(inference: keras.Model, name: str) -> keras.KerasTensor:
-    gates = {layer.name.removesuffix("_expand"): layer for layer in inference.layers if layer.name.endswith("_se_expand")}
-    if name not in gates:
-        raise ValueError(f"`gates` must name an SE layer with squeeze. Received: {name!r}.{did_you_mean(name, gates)}")
-    return gates[name].output
+def _gates(model: keras.Model, inference: keras.Model, name: str) -> keras.KerasTensor:
+    """The gates of a layer of `model`, in the network that was made of it to be exported."""
+    layers = [layer for layer in model.layers if isinstance(layer, FeatureGate)]
+    of_channels = [layer.name for layer in layers if len(layer.gates(layer.input).shape) == 2]
+    if name not in of_channels:
+        raise ValueError(
+            "`gates` must name an attention layer with one gate a channel for the whole map, as SE has with squeeze. "
+            f"Received: {name!r}.{did_you_mean(name, of_channels)}"
+        )
+    layer = inference.get_layer(name)
+    return layer.gates(layer.input) if isinstance(layer, FeatureGate) else inference.get_layer(f"{name}_expand").output

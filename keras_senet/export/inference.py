@@ -87,8 +87,6 @@ def cheaper_to_run(model: keras.Model) -> keras.Model:
     - Average pooling with full windows, and the subsampling that max pooling of single pixels is, become depthwise convolutions:
       XNNPACK takes these in integers, and with windows of one pixel, too.
     - ReLU comes before a concatenation, where it is a part of what made each map; XNNPACK has none of its own for integers.
-    - The excitation has one hidden unit more, which is never zero and leads nowhere. Where all hidden units are zero for all
-      images of a calibration, the integers of that layer would have no range, and XNNPACK crashes.
 
     Args:
         model: a functional Keras model with `"channels_last"`; it stays as it is.
@@ -139,16 +137,14 @@ def cheaper_to_run(model: keras.Model) -> keras.Model:
 
 
 def _excitation(se: SqueezeExcite, conv: layers.Conv2D | None) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """The weights of both layers, which read the mean of what `conv` reads, if there is one, and have one hidden unit more."""
+    """The weights of both layers, which read the mean of what `conv` reads, if there is one."""
     (reduce, *reduce_bias), (expand, *expand_bias) = se.reduce.get_weights(), se.expand.get_weights()
     hidden, channels = expand.shape
     reduce_bias, expand_bias = sum(reduce_bias, np.zeros(hidden)), sum(expand_bias, np.zeros(channels))
     if conv is not None:
         kernel, bias = conv.get_weights()
         reduce, reduce_bias = kernel[0, 0] @ reduce, bias @ reduce + reduce_bias
-    # Far below what a unit sums up where it is on.
-    reduce_bias = np.append(reduce_bias, 1e-3 * np.abs(reduce).max() + 1e-6)
-    return [np.pad(reduce, ((0, 0), (0, 1))), reduce_bias], [np.pad(expand, ((0, 1), (0, 0))), expand_bias]
+    return [reduce, reduce_bias], [expand, expand_bias]
 
 
 def _is_depthwise(layer: keras.layers.Layer) -> bool:

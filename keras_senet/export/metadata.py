@@ -55,7 +55,7 @@ def write_with_metadata(
     labels = [info.LabelFileMd(_LABELS)] if class_names else None
     outputs = [info.ClassificationTensorMd("probabilities", "one for each class", labels, **kind)]
     if gates:
-        outputs.append(info.TensorMd("gates", "by what an SE block multiplies each channel"))
+        outputs.append(info.TensorMd("gates", "by what attention multiplies each channel"))
     subgraph = schema.SubGraphMetadataT()
     subgraph.inputTensorMetadata = [pixels.create_metadata()]
     subgraph.outputTensorMetadata = [output.create_metadata() for output in outputs]
