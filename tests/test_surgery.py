@@ -115,6 +115,7 @@ def test_networks_of_keras_applications_keep_what_they_compute(name, tmp_path):
 def test_in_a_graph_nothing_but_the_order_of_sums_differs():
     model = with_statistics(keras.applications.ResNet50(weights=None, input_shape=(32, 32, 3), classes=5))
     with_se = keras_senet.add_se(model)
+    assert with_se.count_params() - model.count_params() == 2_530_992  # as in the authors' SE-ResNet-50
     images = RANDOM.uniform(0, 255, (4, 32, 32, 3)).astype("float32")
     np.testing.assert_allclose(with_se.predict(images), model.predict(images), atol=1e-6)
     # TensorFlow's optimizer adds a normalization's offset to the shortcut first, where no SE stands between.
