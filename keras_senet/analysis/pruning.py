@@ -8,8 +8,8 @@ import numpy as np
 from keras import layers
 
 from keras_senet.analysis.cost import Cost, profile
-from keras_senet.channels import channel_axis, keeps_the_scale
-from keras_senet.graph import Graph, as_functional, rewritten
+from keras_senet.channels import keeps_the_scale
+from keras_senet.graph import Graph, as_functional, copied, rewritten
 from keras_senet.layers import ChannelScatter, SqueezeExcite
 
 
@@ -147,15 +147,15 @@ def _makers(graph: Graph, se: SqueezeExcite) -> list[keras.layers.Layer]:
         chain.append(layer)
         if isinstance(layer, layers.Conv2D):
             return chain if layer.groups == 1 else []
-        if not _is_channelwise(layer):
+        if not _is_channelwise(layer, se.channel_axis):
             return []
         layer = graph.sole_producer(layer)
     return []
 
 
-def _is_channelwise(layer: keras.layers.Layer) -> bool:
+def _is_channelwise(layer: keras.layers.Layer, axis: int) -> bool:
     if isinstance(layer, layers.BatchNormalization):
-        return layer.axis % 4 == channel_axis(layer)
+        return layer.axis % 4 == axis
     if isinstance(layer, layers.DepthwiseConv2D):
         return layer.depth_multiplier == 1
     if isinstance(layer, layers.Activation):
@@ -202,14 +202,14 @@ def _without_channels(
     def copy(layer):
         if isinstance(layer, keras.Model):
             return _without_channels(as_functional(layer), Graph(as_functional(layer)), {}, {}, {})
-        config = layer.get_config()
+        config = {}
         if layer.name in makes and isinstance(layer, layers.Conv2D):
             config["filters"] = len(makes[layer.name])
         elif isinstance(layer, SqueezeExcite):
             config["hidden_units"] = layer.reduce.units
         elif isinstance(layer, ChannelScatter) and layer.name in reads:
             config["indices"] = [layer.indices[index] for index in kept[reads[layer.name]]]
-        return layer.from_config(config)
+        return copied(layer, **config)
 
     def call(layer, *args, **kwargs):
         outputs = layer(*args, **kwargs)

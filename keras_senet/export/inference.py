@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_senet.graph import Graph, as_functional, rewritten
+from keras_senet.graph import Graph, as_functional, copied, inputs_of, rewritten
 from keras_senet.layers import SqueezeExcite
 
 
@@ -45,10 +45,10 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
     def copy(layer):
         if isinstance(layer, keras.Model):
             return fold_batch_norm(layer)
-        return layer.from_config(layer.get_config() | ({"use_bias": True} if layer.name in after else {}))
+        return copied(layer, **({"use_bias": True} if layer.name in after else {}))
 
-    def call(layer, inputs, *args, **kwargs):
-        return inputs if layer.name in folded else layer(inputs, *args, **kwargs)
+    def call(layer, *args, **kwargs):
+        return inputs_of(*args, **kwargs) if layer.name in folded else layer(*args, **kwargs)
 
     def weights(layer):
         return _with_normalization(layer, after[layer.name]) if layer.name in after else layer.get_weights()
@@ -109,11 +109,15 @@ def cheaper_to_run(model: keras.Model) -> keras.Model:
     after = {graph.sole_producer(layer): layer for layer in model.layers if isinstance(layer, layers.ReLU)}
     moved = {joint.name: relu for joint, relu in after.items() if isinstance(joint, layers.Concatenate)}
     gone = {relu.name for relu in moved.values()}
+    changed = {*pools, *attention, *narrow, *moved, *gone}
 
     def copy(layer):
-        return cheaper_to_run(layer) if isinstance(layer, keras.Model) else layer.from_config(layer.get_config())
+        return cheaper_to_run(layer) if isinstance(layer, keras.Model) else copied(layer)
 
-    def call(layer, inputs, *args, **kwargs):
+    def call(layer, *args, **kwargs):
+        if layer.name not in changed:
+            return layer(*args, **kwargs)
+        inputs = inputs_of(*args, **kwargs)
         if layer.name in narrow:
             narrow[layer.name] = inputs
         if layer.name in gone:
@@ -125,7 +129,7 @@ def cheaper_to_run(model: keras.Model) -> keras.Model:
         if layer.name in pools:
             return _average(pools[layer.name], inputs)
         if layer.name not in attention:
-            return layer(inputs, *args, **kwargs)
+            return layer(*args, **kwargs)
         se, conv = attention[layer.name], pointwise.get(layer.name)
         pool = layers.GlobalAveragePooling2D if se.squeeze == "avg" else layers.GlobalMaxPooling2D
         gates = pool(keepdims=True, name=f"{se.name}_squeeze")(inputs if conv is None else narrow[conv.name])
