@@ -138,6 +138,11 @@ def keeps_the_scale(layer: keras.layers.Layer) -> bool:
     return type(layer) in _KEEP_THE_SCALE
 
 
+def mixes_channels(layer: keras.layers.Layer) -> bool:
+    """Whether it is a convolution whose kernel has a part for each pair of a channel that it reads and one that it makes."""
+    return type(layer) in _CONVOLUTIONS and layer.groups == 1 and _is_plain(layer, layer.kernel)
+
+
 def _output_weights(layer, axis: int) -> list[keras.Variable] | None:
     """The factors and offsets of each channel that a layer puts out; None if it does not have both, or not for each channel."""
     kind = type(layer)
@@ -163,10 +168,8 @@ def _input_weight(layer, axis: int, rank: int) -> keras.Variable | None:
         kernel = layer.depthwise_kernel
     elif kind is layers.Dense:
         kernel = layer.kernel if axis == 3 or rank == 2 else None
-    elif kind in _CONVOLUTIONS:
-        kernel = layer.kernel if layer.groups == 1 else None
     else:
-        kernel = layer.kernel if kind is layers.DepthwiseConv2D else None
+        kernel = layer.kernel if kind is layers.DepthwiseConv2D or mixes_channels(layer) else None
     return kernel if _is_plain(layer, kernel) else None
 
 
