@@ -7,7 +7,7 @@ import numpy as np
 from keras import layers
 
 from keras_senet.graph import Graph, as_functional, copied, inputs_of, rewritten
-from keras_senet.layers import SqueezeExcite
+from keras_senet.layers import GroupedConv2D, SqueezeExcite
 
 
 def fold_batch_norm(model: keras.Model) -> keras.Model:
@@ -37,7 +37,7 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
     """
     model = as_functional(model)
     graph = Graph(model)
-    normalizations = [layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)]
+    normalizations = [layer for layer in model.layers if type(layer) is layers.BatchNormalization]
     producers = {norm.name: graph.sole_producer(norm) for norm in normalizations}
     after = {producers[norm.name].name: norm for norm in normalizations if _folds_into(norm, producers[norm.name])}
     folded = {norm.name for norm in after.values()}
@@ -57,7 +57,10 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
 
 
 def _folds_into(norm: layers.BatchNormalization, layer: keras.layers.Layer | None) -> bool:
-    if not isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)):
+    # Not one of a class derived from these, which may compute something else of the same weights.
+    if type(layer) not in (layers.Conv2D, GroupedConv2D, layers.DepthwiseConv2D, layers.SeparableConv2D):
+        return False
+    if getattr(layer, "lora_enabled", False):
         return False
     channel_axis = 3 if layer.data_format == "channels_last" else 1
     return layer.activation is keras.activations.linear and norm.axis % 4 == channel_axis
