@@ -171,11 +171,13 @@ def _chosen(found: dict[str, keras.layers.Layer], after) -> list[str]:
     """The names of the layers that `after` means."""
     if after is None:
         return _usual_places(found)
-    if callable(after):
+    if callable(after) and not isinstance(after, keras.layers.Layer):
         if chosen := [name for name, layer in found.items() if after(layer)]:
             return chosen
         raise ValueError(f"`after` is a function that chooses none of the {len(found)} layers. Received: after={after}")
-    texts = [after] if isinstance(after, str) else list(after)
+    texts = [after] if isinstance(after, str) else list(after) if isinstance(after, Iterable) else []
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"`after` must be a regular expression, names of layers, or a function. Received: after={after!r}")
     chosen = []
     for text in texts:
         try:
