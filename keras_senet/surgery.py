@@ -12,7 +12,7 @@ import numpy as np
 from keras_senet.blocks import Attention, attention_layer
 from keras_senet.channels import Scales, channel_axis
 from keras_senet.errors import did_you_mean
-from keras_senet.graph import Graph, as_functional, rewritten
+from keras_senet.graph import Graph, as_functional, copied, inputs_of, rewritten
 from keras_senet.layers import FeatureGate
 
 # Where attention goes in the networks of keras.applications: by the name of a layer that no other family has, the names of those
@@ -64,12 +64,12 @@ def add_se(
 
     Returns:
         A functional model of the same name, inputs and outputs, with weights of its own and a layer `<layer>_se` after each
-        chosen layer.
+        chosen layer. It is not compiled.
 
     Raises:
         ValueError: if `model` is subclassed, has weights that are used in two places, or has SE already where `after` does not
-            say where to put more; if `after` chooses nothing, or a layer whose output is no feature map of rank 4; or if the
-            gates of `attention` cannot start at one power of two.
+            say where to put more; if `after` chooses nothing, or a layer that is quantized or whose output is no feature map of
+            rank 4; or if the gates of `attention` cannot start at one power of two.
 
     Source: Hu et al., arXiv 1709.01507, section 3.3, for the places.
 
@@ -101,7 +101,7 @@ def remove_se(model: keras.Model, gates: Mapping[str, np.ndarray] | None = None)
             depend on the image by their weights. Some may be constant all the same; then nothing changes for images like these.
 
     Returns:
-        A functional model of the same name, inputs and outputs, with weights of its own.
+        A functional model of the same name, inputs and outputs, with weights of its own. It is not compiled.
 
     Raises:
         ValueError: if `model` is subclassed, has weights that are used in two places, or has no such layer.
@@ -171,11 +171,13 @@ def _chosen(found: dict[str, keras.layers.Layer], after) -> list[str]:
     """The names of the layers that `after` means."""
     if after is None:
         return _usual_places(found)
-    if callable(after):
+    if callable(after) and not isinstance(after, keras.layers.Layer):
         if chosen := [name for name, layer in found.items() if after(layer)]:
             return chosen
         raise ValueError(f"`after` is a function that chooses none of the {len(found)} layers. Received: after={after}")
-    texts = [after] if isinstance(after, str) else list(after)
+    texts = [after] if isinstance(after, str) else list(after) if isinstance(after, Iterable) else []
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"`after` must be a regular expression, names of layers, or a function. Received: after={after!r}")
     chosen = []
     for text in texts:
         try:
@@ -210,11 +212,11 @@ def _with_attention(model: keras.Model, chosen: set[int], attention, reduction: 
     def copy(layer):
         if isinstance(layer, keras.Model):
             return _with_attention(as_functional(layer), chosen, attention, reduction)
-        return layer.from_config(layer.get_config())
+        return copied(layer)
 
-    def call(copied, *args, **kwargs):
-        y = copied(*args, **kwargs)
-        layer = originals.get(copied.name)
+    def call(same, *args, **kwargs):
+        y = same(*args, **kwargs)
+        layer = originals.get(same.name)
         if id(layer) not in chosen:
             return y
         if f"{layer.name}_se" in originals:
@@ -233,7 +235,9 @@ def _attend(layer: keras.layers.Layer, y, attention, reduction: int, scales: Sca
             f"Attention needs a feature map (N, H, W, C), and {layer.name!r} puts out {getattr(y, 'shape', 'several tensors')}: "
             "choose a layer before it, such as a convolution."
         )
-    axis = channel_axis(layer)
+    if layer.quantization_mode is not None:
+        raise ValueError(f"{layer.name!r} is quantized: put attention behind it first, and then quantize.")
+    axis = channel_axis(scales.graph, layer)
     common = {"data_format": "channels_first" if axis == 1 else "channels_last", "dtype": layer.dtype_policy}
     make = attention_layer(attention, reduction=reduction)
     gate = make and make(name=f"{layer.name}_se", **(common if isinstance(attention, str) else {}))
@@ -273,15 +277,16 @@ def _without_attention(
     def copy(layer):
         if isinstance(layer, keras.Model):
             return _without_attention(as_functional(layer), gates, f"{prefix}{layer.name}/", spreads)
-        return layer.from_config(layer.get_config())
+        return copied(layer)
 
-    def call(layer, inputs, *args, **kwargs):
+    def call(layer, *args, **kwargs):
         if layer.name in left:
-            scale = keras.layers.DepthwiseConv2D(1, use_bias=False, data_format=layer.data_format, name=layer.name)
-            outputs = scale(inputs)
+            common = {"data_format": layer.data_format, "dtype": layer.dtype_policy, "name": layer.name}
+            scale = keras.layers.DepthwiseConv2D(1, use_bias=False, **common)
+            outputs = scale(inputs_of(*args, **kwargs))
             scale.set_weights([left[layer.name].reshape(1, 1, -1, 1)])
             return outputs
-        return inputs if layer.name in gone else layer(inputs, *args, **kwargs)
+        return inputs_of(*args, **kwargs) if layer.name in gone else layer(*args, **kwargs)
 
     return rewritten(model, copy, call, scales.weights)
 

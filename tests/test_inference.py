@@ -97,6 +97,24 @@ def test_the_squeeze_reads_a_quarter_of_the_channels_and_the_gates_stay():
     np.testing.assert_allclose(ours[:, 0, 0], gates, atol=1e-5)
 
 
+class StandardizedConv(layers.Conv2D):
+    """Whatever the scale of its kernel, it computes the same."""
+
+    def convolution_op(self, inputs, kernel):
+        return super().convolution_op(inputs, kernel / keras.ops.std(kernel))
+
+
+def test_kernels_that_do_not_decide_alone_are_not_folded_into():
+    images = keras.Input((16, 16, 3))
+    x = layers.BatchNormalization()(layers.Conv2D(8, 3, name="with_lora")(images))
+    model = keras.Model(images, layers.BatchNormalization()(StandardizedConv(8, 3)(x)))
+    model.get_layer("with_lora").enable_lora(2)
+    for weight in model.weights:
+        weight.assign(np.random.default_rng(0).uniform(0.5, 1.5, weight.shape))
+    pixels = np.random.default_rng(1).uniform(-1, 1, (2, 16, 16, 3)).astype("float32")
+    np.testing.assert_allclose(fold_batch_norm(model)(pixels), model(pixels), rtol=1e-5)
+
+
 def test_a_subclassed_model_is_refused():
     class Network(keras.Model):
         def call(self, inputs):

@@ -144,6 +144,14 @@ def test_what_cannot_be_pruned_is_named(model):
     with pytest.raises(ValueError, match="no SE layer whose channels can be taken out"):
         prune(before_units, IMAGES)
     images = keras.Input((32, 32, 3))
+    among_channels = layers.Conv2D(8, 3, activation="softmax")
+    with_lora = layers.Conv2D(8, 3)
+    for conv in (among_channels, with_lora):
+        network = keras.Model(images, SqueezeExcite(2)(conv(images)))
+        if conv is with_lora:
+            conv.enable_lora(2)
+        with pytest.raises(ValueError, match="no SE layer whose channels can be taken out"):
+            prune(network, IMAGES)
     x = SqueezeExcite(2, name="first")(layers.Conv2D(8, 3, groups=1)(images))
     x = SqueezeExcite(2, name="after_addition")(layers.Add()([x, layers.Conv2D(8, 3)(images)]))
     x = SqueezeExcite(2, squeeze=None, name="at_each_position")(layers.Conv2D(8, 3)(x))

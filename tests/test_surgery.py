@@ -275,6 +275,98 @@ def test_gates_that_vary_are_named_and_replaced_by_their_mean(small):
     np.testing.assert_allclose(back.get_layer("bn").gamma, expected, rtol=1e-6)
 
 
+class StandardizedConv(layers.Conv2D):
+    """Whatever the scale of its kernel, it computes the same."""
+
+    def convolution_op(self, inputs, kernel):
+        return super().convolution_op(inputs, kernel / ops.std(kernel))
+
+
+class Nameless(layers.Layer):
+    """It keeps no name in its configuration, and the argument of its call is not `inputs`."""
+
+    def build(self, input_shape):
+        self.scale = self.add_weight((1,), "random_normal")
+
+    def call(self, x):
+        return x * self.scale
+
+    def get_config(self):
+        return {}
+
+
+def behind_conv(change):
+    """A network of a convolution and what `change` makes of its output."""
+    images = keras.Input((16, 16, 3))
+    return with_statistics(keras.Model(images, change(layers.Conv2D(8, 3, padding="same", name="conv")(images))))
+
+
+def with_lora(network: keras.Model, layer: str) -> keras.Model:
+    network.get_layer(layer).enable_lora(2)
+    network.get_layer(layer).lora_kernel_b.assign(RANDOM.normal(size=network.get_layer(layer).lora_kernel_b.shape))
+    return network
+
+
+def integers(network: keras.Model) -> keras.Model:
+    network.quantize("int8")
+    return network
+
+
+def adapted():
+    normalization = layers.Normalization()
+    normalization.adapt(3 * IMAGES + 1)
+    images = keras.Input((16, 16, 3))
+    return keras.Model(images, layers.Conv2D(8, 3, name="here")(normalization(images)))
+
+
+def compiled():
+    network = behind_conv(layers.ReLU(name="here"))
+    network.compile("sgd", lambda truth, outputs: ops.mean(truth - outputs))
+    return network
+
+
+UNUSUAL = {
+    "LoRA before": lambda: with_lora(behind_conv(layers.ReLU(name="here")), "conv"),
+    "LoRA behind": lambda: with_lora(
+        behind_conv(lambda x: layers.Conv2D(4, 1, name="reader")(layers.Activation("swish", name="here")(x))), "reader"
+    ),
+    "integers behind": lambda: integers(behind_conv(lambda x: layers.Dense(4)(layers.Activation("swish", name="here")(x)))),
+    "a class of one's own": lambda: behind_conv(lambda x: StandardizedConv(4, 3, name="here")(x)),
+    "a class of one's own behind": lambda: behind_conv(
+        lambda x: StandardizedConv(4, 3)(layers.Activation("swish", name="here")(x))
+    ),
+    "a layer that forgets its name": lambda: behind_conv(lambda x: Nameless()(x=layers.ReLU(name="here")(x))),
+    "a sum over channels": lambda: behind_conv(
+        lambda x: layers.Add(name="here")([layers.Conv2D(filters, 1)(x) for filters in (8, 1)])
+    ),
+    "maps side by side": lambda: behind_conv(
+        lambda x: layers.Concatenate(2, name="here")([layers.Conv2D(8, 1)(x) for _ in range(2)])
+    ),
+    "a Python function": lambda: behind_conv(lambda x: layers.Lambda(lambda y: 3 * y)(layers.ReLU(name="here")(x))),
+    "a model by keyword": lambda: behind_conv(
+        lambda x: keras.Sequential([keras.Input((16, 16, 8)), layers.ReLU(name="here")])(inputs=x)
+    ),
+    "adapted statistics": adapted,
+    "a loss of one's own": compiled,
+}
+
+
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_unusual_layers_keep_what_they_compute(name):
+    network = UNUSUAL[name]()
+    with_se = keras_senet.add_se(network, after="here", reduction=1)
+    np.testing.assert_array_equal(with_se(IMAGES), network(IMAGES))
+    assert all(np.all(gates == 0.5) for gates in keras_senet.gates(with_se, IMAGES).values())
+    np.testing.assert_array_equal(keras_senet.remove_se(with_se)(IMAGES), network(IMAGES))
+
+
+def test_attention_keeps_to_the_data_format_of_the_layers_before():
+    maps = keras.Input((8, 16, 16))
+    x = layers.ReLU(name="relu")(layers.ZeroPadding2D(data_format="channels_first")(maps))
+    with_se = keras_senet.add_se(keras.Model(maps, x), after="relu", reduction=4)
+    assert with_se.get_layer("relu_se").expand.units == 8
+
+
 def shared_layer(weightless: bool):
     images = keras.Input((16, 16, 3))
     layer = layers.ReLU(name="twice") if weightless else layers.Conv2D(3, 1, name="twice")
@@ -289,6 +381,17 @@ def shared_variable():
     return model
 
 
+class WithCall(keras.Model):
+    """A functional model in whose graph not all that it computes is seen."""
+
+    def __init__(self):
+        images = keras.Input((16, 16, 3))
+        super().__init__(images, layers.Conv2D(3, 1, name="conv")(images))
+
+    def call(self, inputs):
+        return 3 * super().call(inputs)
+
+
 class Subclassed(keras.Model):
     def call(self, inputs):
         return inputs
@@ -298,10 +401,19 @@ class Subclassed(keras.Model):
     ("build", "arguments", "words"),
     [
         (Subclassed, {"after": "conv"}, "Only a functional or sequential model"),
+        (WithCall, {"after": "conv"}, "without a `call` of its own, .*Received: WithCall"),
+        (
+            lambda: integers(keras.Sequential([keras.Input((4, 4, 3)), layers.Dense(2, name="d")])),
+            {"after": "d"},
+            "'d' is quantized",
+        ),
         (None, {"after": r"concatt"}, "none of the 14 layers. Received: 'concatt'. Did you mean 'concat'"),
         (None, {"after": ["bn", "relu"]}, r"Received: 'relu'\. Did you mean 'relu6'"),
         (None, {"after": "*_bn"}, "must be a regular expression, and nothing to repeat"),
         (None, {"after": lambda layer: False}, "chooses none of the 14 layers"),
+        (None, {"after": []}, r"`after` must be .* Received: after=\[\]"),
+        (None, {"after": [layers.ReLU()]}, r"`after` must be .* Received: after=\[<ReLU"),
+        (None, {"after": layers.ReLU()}, "`after` must be .* Received: after=<ReLU"),
         (None, {"after": "mean"}, r"feature map \(N, H, W, C\), and 'mean' puts out \(None, 16\)"),
         (None, {"after": "images"}, "none of the 14 layers. Received: 'images'"),
         (None, {"after": "bn", "reduction": 16}, "needs at least one hidden unit. Received 8 channels with reduction=16"),

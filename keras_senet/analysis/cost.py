@@ -111,7 +111,7 @@ def profile(model: keras.Model, input_shape: tuple[int, ...] | None = None) -> P
 
     def count(name, layer, *args, **kwargs):
         outputs = layer.compute_output_spec(*args, **kwargs)
-        _add(layer, name, args, outputs, found)
+        _add(layer, name, args or kwargs, outputs, found)
         return outputs
 
     run_through(model, inputs, count)

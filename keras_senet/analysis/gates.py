@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_senet.errors import did_you_mean
-from keras_senet.graph import check_graph, has_graph, run_through
+from keras_senet.graph import check_graph, has_graph, inputs_of, run_through
 from keras_senet.layers import FeatureGate
 
 OFF, ON = 0.01, 0.99  # gates below and above are saturated
@@ -31,7 +31,7 @@ def gates(model: keras.Model, images, batch_size: int = 32) -> dict[str, np.ndar
         in a nested model comes after that model's name and a slash; when a layer runs again, its name ends in ":2", and so on.
 
     Raises:
-        ValueError: if the model has no graph or no such layer, or there are no images.
+        ValueError: if the model has no graph, no such layer or several inputs, or there are no images.
 
     Source: Hu et al., "Squeeze-and-Excitation Networks", arXiv 1709.01507, section 7.2.
 
@@ -65,6 +65,8 @@ class GateReader(keras.Model):
             raise ValueError(
                 f"{network.name!r} has no layer with gates to read, such as SqueezeExcite. Build it with attention='se'."
             )
+        if len(network.inputs) != 1:
+            raise ValueError(f"Gates are read for images alone. Received: {network.name!r} with {len(network.inputs)} inputs.")
         self.network = network
         self.average = average
         # XLA would compile for longer than it runs, and on JAX the layers would lose their order.
@@ -75,7 +77,7 @@ class GateReader(keras.Model):
 
         def read(name, layer, *args, **kwargs):
             if isinstance(layer, FeatureGate):
-                inputs = ops.cast(args[0], layer.compute_dtype)  # as the layer does when it is called
+                inputs = ops.cast(inputs_of(*args, **kwargs), layer.compute_dtype)  # as the layer does when it is called
                 gates = ops.cast(layer.gates(inputs), "float32")
                 if len(gates.shape) == 4:
                     gates = ops.moveaxis(gates, layer.channel_axis, -1)

@@ -8,9 +8,11 @@ import numpy as np
 from keras import layers
 
 from keras_senet.analysis.cost import Cost, profile
-from keras_senet.channels import channel_axis, keeps_the_scale
-from keras_senet.graph import Graph, as_functional, rewritten
+from keras_senet.channels import keeps_the_scale, mixes_channels
+from keras_senet.graph import Graph, as_functional, copied, rewritten
 from keras_senet.layers import ChannelScatter, SqueezeExcite
+
+_ACROSS_CHANNELS = (keras.activations.softmax, keras.activations.log_softmax, keras.activations.sparsemax, keras.activations.glu)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,22 +147,23 @@ def _makers(graph: Graph, se: SqueezeExcite) -> list[keras.layers.Layer]:
     chain, layer = [], graph.sole_producer(se)
     while layer is not None:
         chain.append(layer)
-        if isinstance(layer, layers.Conv2D):
-            return chain if layer.groups == 1 else []
-        if not _is_channelwise(layer):
+        if getattr(layer, "activation", None) in _ACROSS_CHANNELS:
+            return []
+        if mixes_channels(layer):
+            return chain
+        if not _is_channelwise(layer, se.channel_axis):
             return []
         layer = graph.sole_producer(layer)
     return []
 
 
-def _is_channelwise(layer: keras.layers.Layer) -> bool:
-    if isinstance(layer, layers.BatchNormalization):
-        return layer.axis % 4 == channel_axis(layer)
-    if isinstance(layer, layers.DepthwiseConv2D):
+def _is_channelwise(layer: keras.layers.Layer, axis: int) -> bool:
+    kind = type(layer)
+    if kind is layers.BatchNormalization:
+        return layer.axis % 4 == axis
+    if kind is layers.DepthwiseConv2D:
         return layer.depth_multiplier == 1
-    if isinstance(layer, layers.Activation):
-        return layer.activation is not keras.activations.softmax
-    return isinstance(layer, layers.ReLU) or keeps_the_scale(layer)
+    return kind in (layers.Activation, layers.ReLU) or keeps_the_scale(layer)
 
 
 def _readers(graph: Graph, layer: keras.layers.Layer) -> list[keras.layers.Layer]:
@@ -170,9 +173,8 @@ def _readers(graph: Graph, layer: keras.layers.Layer) -> list[keras.layers.Layer
     """
     found = []
     for reader in graph.readers(layer) or []:
-        is_convolution = isinstance(reader, layers.Conv2D) and reader.groups == 1
         is_classifier = isinstance(reader, layers.Dense) and len(reader.input.shape) == 2
-        if is_convolution or is_classifier or isinstance(reader, ChannelScatter):
+        if mixes_channels(reader) or is_classifier or isinstance(reader, ChannelScatter):
             behind = [reader]
         else:
             behind = _readers(graph, reader) if keeps_the_scale(reader) else []
@@ -202,14 +204,14 @@ def _without_channels(
     def copy(layer):
         if isinstance(layer, keras.Model):
             return _without_channels(as_functional(layer), Graph(as_functional(layer)), {}, {}, {})
-        config = layer.get_config()
+        config = {}
         if layer.name in makes and isinstance(layer, layers.Conv2D):
             config["filters"] = len(makes[layer.name])
         elif isinstance(layer, SqueezeExcite):
             config["hidden_units"] = layer.reduce.units
         elif isinstance(layer, ChannelScatter) and layer.name in reads:
             config["indices"] = [layer.indices[index] for index in kept[reads[layer.name]]]
-        return layer.from_config(config)
+        return copied(layer, **config)
 
     def call(layer, *args, **kwargs):
         outputs = layer(*args, **kwargs)

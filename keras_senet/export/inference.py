@@ -6,8 +6,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_senet.graph import Graph, as_functional, rewritten
-from keras_senet.layers import SqueezeExcite
+from keras_senet.graph import Graph, as_functional, copied, inputs_of, rewritten
+from keras_senet.layers import GroupedConv2D, SqueezeExcite
 
 
 def fold_batch_norm(model: keras.Model) -> keras.Model:
@@ -37,7 +37,7 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
     """
     model = as_functional(model)
     graph = Graph(model)
-    normalizations = [layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)]
+    normalizations = [layer for layer in model.layers if type(layer) is layers.BatchNormalization]
     producers = {norm.name: graph.sole_producer(norm) for norm in normalizations}
     after = {producers[norm.name].name: norm for norm in normalizations if _folds_into(norm, producers[norm.name])}
     folded = {norm.name for norm in after.values()}
@@ -45,10 +45,10 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
     def copy(layer):
         if isinstance(layer, keras.Model):
             return fold_batch_norm(layer)
-        return layer.from_config(layer.get_config() | ({"use_bias": True} if layer.name in after else {}))
+        return copied(layer, **({"use_bias": True} if layer.name in after else {}))
 
-    def call(layer, inputs, *args, **kwargs):
-        return inputs if layer.name in folded else layer(inputs, *args, **kwargs)
+    def call(layer, *args, **kwargs):
+        return inputs_of(*args, **kwargs) if layer.name in folded else layer(*args, **kwargs)
 
     def weights(layer):
         return _with_normalization(layer, after[layer.name]) if layer.name in after else layer.get_weights()
@@ -57,7 +57,10 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
 
 
 def _folds_into(norm: layers.BatchNormalization, layer: keras.layers.Layer | None) -> bool:
-    if not isinstance(layer, (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)):
+    # Not one of a class derived from these, which may compute something else of the same weights.
+    if type(layer) not in (layers.Conv2D, GroupedConv2D, layers.DepthwiseConv2D, layers.SeparableConv2D):
+        return False
+    if getattr(layer, "lora_enabled", False):
         return False
     channel_axis = 3 if layer.data_format == "channels_last" else 1
     return layer.activation is keras.activations.linear and norm.axis % 4 == channel_axis
@@ -109,11 +112,15 @@ def cheaper_to_run(model: keras.Model) -> keras.Model:
     after = {graph.sole_producer(layer): layer for layer in model.layers if isinstance(layer, layers.ReLU)}
     moved = {joint.name: relu for joint, relu in after.items() if isinstance(joint, layers.Concatenate)}
     gone = {relu.name for relu in moved.values()}
+    changed = {*pools, *attention, *narrow, *moved, *gone}
 
     def copy(layer):
-        return cheaper_to_run(layer) if isinstance(layer, keras.Model) else layer.from_config(layer.get_config())
+        return cheaper_to_run(layer) if isinstance(layer, keras.Model) else copied(layer)
 
-    def call(layer, inputs, *args, **kwargs):
+    def call(layer, *args, **kwargs):
+        if layer.name not in changed:
+            return layer(*args, **kwargs)
+        inputs = inputs_of(*args, **kwargs)
         if layer.name in narrow:
             narrow[layer.name] = inputs
         if layer.name in gone:
@@ -125,7 +132,7 @@ def cheaper_to_run(model: keras.Model) -> keras.Model:
         if layer.name in pools:
             return _average(pools[layer.name], inputs)
         if layer.name not in attention:
-            return layer(inputs, *args, **kwargs)
+            return layer(*args, **kwargs)
         se, conv = attention[layer.name], pointwise.get(layer.name)
         pool = layers.GlobalAveragePooling2D if se.squeeze == "avg" else layers.GlobalMaxPooling2D
         gates = pool(keepdims=True, name=f"{se.name}_squeeze")(inputs if conv is None else narrow[conv.name])

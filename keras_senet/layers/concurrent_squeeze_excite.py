@@ -41,6 +41,10 @@ class ConcurrentSqueezeExcite(BottleneckGate):
         self.channel.build(input_shape)
         self.spatial.build(input_shape)
 
+    @property
+    def reduce(self) -> keras.layers.Dense:
+        return self.channel.reduce
+
     def gates(self, inputs):
         return self.along_the_map(self.channel.gates(inputs)) + self.spatial.gates(inputs)
 

@@ -131,6 +131,8 @@ class FeatureGate(keras.layers.Layer):
 class BottleneckGate(FeatureGate):
     """One that computes its gates through fewer hidden units than the map has channels.
 
+    A subclass makes them in a `Dense` layer, `reduce`.
+
     Args:
         reduction: integer, channels of the input for each hidden unit.
         **kwargs: `data_format`, and `name`, `dtype` and `trainable` of `keras.layers.Layer`.
@@ -157,6 +159,14 @@ class BottleneckGate(FeatureGate):
                 f"reduction={self.reduction}; use a reduction of at most {channels}."
             )
         return channels // self.reduction
+
+    def make_constant(self):
+        # A unit and its mirror image are not off at the same time: whatever the map, half of the hidden units can learn.
+        kernel = ops.convert_to_numpy(self.reduce.kernel).copy()
+        half = kernel.shape[1] // 2
+        kernel[:, half : 2 * half] = -kernel[:, :half]
+        self.reduce.kernel.assign(kernel)
+        return super().make_constant()
 
     def get_config(self):
         return {**super().get_config(), "reduction": self.reduction}

@@ -91,14 +91,6 @@ class SqueezeExcite(BottleneckGate):
     def deciding_weights(self):
         return [self.expand.kernel], self.expand.weights[1:]
 
-    def make_constant(self):
-        # A unit and its mirror image are not off at the same time: whatever the map, half of the hidden units can learn.
-        kernel = ops.convert_to_numpy(self.reduce.kernel).copy()
-        half = kernel.shape[1] // 2
-        kernel[:, half : 2 * half] = -kernel[:, :half]
-        self.reduce.kernel.assign(kernel)
-        return super().make_constant()
-
     def get_config(self):
         return {
             **super().get_config(),
