@@ -183,7 +183,7 @@ def test_the_command_prints_what_it_measured(run, fails, digits, data_dir, tmp_p
 
 def test_the_picture_has_a_mark_for_each_measurement(monkeypatch):
     figures = []
-    monkeypatch.setattr(pictures, "_save", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(pictures, "save_figure", lambda figure, path: figures.append(figure))
     path = str(DEMO / "model.tflite")
     measured = benchmark([path], threads=(1, 2), xnnpack=(True, False), rounds=2)
     pictures.draw_tradeoff(measured, {path: 0.9}, "picture.png")
