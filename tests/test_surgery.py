@@ -55,11 +55,12 @@ def test_every_network_of_keras_applications_is_listed():
 
 def with_statistics(model: keras.Model) -> keras.Model:
     """`model` with weights that are not those of initializers, so that scale, offset and statistics all matter."""
+    random = np.random.default_rng(0)
     for layer in model.layers:
         if isinstance(layer, (layers.BatchNormalization, layers.LayerNormalization)):
-            layer.set_weights([RANDOM.uniform(0.5, 1.5, weight.shape) for weight in layer.get_weights()])
+            layer.set_weights([random.uniform(0.5, 1.5, weight.shape) for weight in layer.get_weights()])
         elif getattr(layer, "bias", None) is not None:
-            layer.bias.assign(RANDOM.uniform(-0.1, 0.1, layer.bias.shape))
+            layer.bias.assign(random.uniform(-0.1, 0.1, layer.bias.shape))
         elif isinstance(layer, keras.Model):
             with_statistics(layer)
     return model
@@ -81,16 +82,17 @@ def check_that_gates_learn(model: keras.Model, images: np.ndarray, labels: np.nd
         assert kernel.any()
         assert (kernel[reached] != 0).mean() > 0.9
         assert (bias[lit.any(axis=0)] != 0).mean() > 0.9
-        changed.append((kernel != 0).ravel())
-    assert np.concatenate(changed).mean() > 0.45  # of a hidden unit and its mirror image one is on
+        changed.append((kernel != 0)[:, lit.any(axis=0)].ravel())
+    assert np.concatenate(changed).mean() > 0.4  # of a hidden unit and its mirror image one is on
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks_of_keras_applications_keep_what_they_compute(name, tmp_path):
+    keras.utils.set_random_seed(0)
     places, side = NETWORKS[name]
     model = with_statistics(getattr(keras.applications, name)(weights=None, input_shape=(side, side, 3), classes=5))
-    images = RANDOM.uniform(0, 255, (4, side, side, 3)).astype("float32")
+    images = np.random.default_rng(1).uniform(0, 255, (4, side, side, 3)).astype("float32")
     outputs, weights = model(images).numpy(), model.get_weights()
 
     with_se = keras_senet.add_se(model, reduction=8)
