@@ -116,7 +116,7 @@ def _load_tfds(tfds, dataset: str, split: str, data_dir: str | None) -> Labelled
 
     share_of_dataset = size / max(1, builder.info.splits.total_num_examples)
     if builder.info.dataset_size * share_of_dataset < _memory() / 4:
-        return LabelledImages(_examples_of(encoded().cache(), size), tf.identity, size, builder.info.features["label"].names)
+        return LabelledImages(_examples_of(encoded(), size), tf.identity, size, builder.info.features["label"].names)
 
     def examples(seed, workers=1, worker=0):
         # Each worker reads files of its own.
@@ -158,9 +158,12 @@ def _load_folder(folder: pathlib.Path, split: str) -> LabelledImages:
 
 def _examples_of(listed: tf.data.Dataset, size: int) -> Callable[..., tf.data.Dataset]:
     """The function `LabelledImages.examples` of a dataset that fits into memory: all workers see all, and take turns."""
+    cached = listed.cache()
 
     def examples(seed, workers=1, worker=0):
-        ordered = listed if seed is None else listed.shuffle(size, seed=seed, reshuffle_each_iteration=False)
+        # TensorFlow may take what it has for all there is when the first reading of a cache is broken off, as by one who looks
+        # at a batch and no more. Shuffling reads all of it before anything else.
+        ordered = listed if seed is None else cached.shuffle(size, seed=seed, reshuffle_each_iteration=False)
         return ordered.shard(workers, worker)
 
     return examples
