@@ -72,7 +72,7 @@ class Drifting(keras.layers.Layer):
     traces = 0
 
     def call(self, inputs):
-        self.traces += 1
+        Drifting.traces += 1  # in copies of the layer, too
         return inputs * self.traces
 
     def compute_output_shape(self, input_shape):

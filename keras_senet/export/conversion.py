@@ -1,7 +1,6 @@
 """From a network to the bytes of a TFLite file, in any of its kinds of numbers."""
 
 import dataclasses
-import tempfile
 
 import keras
 import numpy as np
@@ -64,12 +63,12 @@ def convert(model: keras.Model, mode: str, batch_size: int, calibration: np.ndar
             images = tf.quantization.fake_quant_with_min_max_args(images, 0, 255)
         return model(images, training=False)
 
-    with tempfile.TemporaryDirectory() as folder, one_operator():
-        archive = keras.export.ExportArchive()
-        archive.track(model)
-        archive.add_endpoint("serving_default", forward, [pixels])
-        archive.write_out(folder, verbose=False)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+    # Keras' own archive would be written, read and read again: more than half of the time that all of this takes.
+    weights = tf.Module()
+    weights.variables_of_model = [variable.value for variable in model.variables]
+    with one_operator():
+        traced = tf.function(forward, [pixels], autograph=False).get_concrete_function()
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], weights)
         if mode != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if mode == "float16":
