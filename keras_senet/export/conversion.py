@@ -69,7 +69,7 @@ def convert(model: keras.Model, mode: str, batch_size: int, calibration: np.ndar
     with one_operator():
         traced = tf.function(forward, [pixels], autograph=False).get_concrete_function()
         converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], weights)
-        # Which would be read and written again for it, a third of the time for a large network.
+        # For which the whole file would be read and written again.
         converter.exclude_conversion_metadata = True
         if mode != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
