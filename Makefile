@@ -5,7 +5,7 @@ BIN := .venv/bin
 RUN := runs/demo
 SAMPLES := examples/digits
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test test-fast test-all lint bench clean
 
 demo: .venv/installed
 	rm -rf $(RUN)
@@ -17,8 +17,16 @@ demo: .venv/installed
 	$(BIN)/keras-senet evaluate $(RUN)/model_int8.tflite --dataset digits
 	$(BIN)/keras-senet predict $(RUN)/model_int8.tflite $(SAMPLES) --picture $(RUN)/predictions.png
 
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
 test: .venv/installed
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	$(PYTEST) -m "not exhaustive"
+
+test-fast: .venv/installed
+	$(PYTEST) -m "not slow and not exhaustive"
+
+test-all: .venv/installed
+	$(PYTEST)
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -9,8 +9,6 @@ import shutil
 import subprocess
 import sys
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import keras
 import numpy as np
 import pytest
@@ -23,6 +21,8 @@ from keras_senet.models.resnet import ResNet, features
 # Networks are a great many objects that live long: looking through them less often makes the tests a tenth faster.
 gc.set_threshold(100_000, 20, 100)
 
+collect_ignore = ["observed.py"]  # a program, not a module
+
 ROOT = pathlib.Path(__file__).parent.parent
 DEMO = ROOT / "saved_models" / "seresnet20_digits"
 
@@ -30,6 +30,18 @@ DEMO = ROOT / "saved_models" / "seresnet20_digits"
 def pytest_collection_modifyitems(items):
     """Puts what takes 14 GB first, while the other process, which keeps what it once had, is still small."""
     items.sort(key=lambda item: "ConvNeXtXLarge" not in item.name)
+
+
+@pytest.fixture(autouse=True)
+def no_child_process_in_the_inner_loop(request, monkeypatch):
+    """A child process that imports the package takes six seconds of the processor."""
+    if request.node.get_closest_marker("slow") or request.node.get_closest_marker("exhaustive"):
+        return
+
+    def refuse(*arguments, **options):
+        raise AssertionError("This test starts a child process: mark it `slow`, so that `make test-fast` stays fast.")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
 
 
 @pytest.fixture(scope="session")
