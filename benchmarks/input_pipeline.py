@@ -8,15 +8,18 @@ import concurrent.futures
 import os
 import pathlib
 import statistics
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "tests"))  # the tests prove that these operations are the same as ours
 
 import numpy as np
 from jpeg_crop import photographs
-from PIL import Image, ImageEnhance, ImageOps
+from PIL import Image
+from pillow_augmentation import OPERATIONS
 
 import keras_senet
 
@@ -36,46 +39,16 @@ def pillow_window(width: int, height: int, random: np.random.Generator) -> tuple
     return 0, 0, width, height
 
 
-def moved(image: Image.Image, *source: float) -> Image.Image:
-    return image.transform(image.size, Image.Transform.AFFINE, source, Image.Resampling.BILINEAR, fillcolor=(128, 128, 128))
-
-
-def enhanced(kind: type) -> Callable:
-    return lambda image, level: kind(image).enhance(1 + 0.9 * level)
-
-
-# With levels as those of `keras_senet.data.augmentation.OPERATIONS`.
-PILLOW = {
-    "AutoContrast": lambda image, level: ImageOps.autocontrast(image),
-    "Equalize": lambda image, level: ImageOps.equalize(image),
-    "Invert": lambda image, level: ImageOps.invert(image),
-    "Rotate": lambda image, level: image.rotate(30 * level, Image.Resampling.BILINEAR, fillcolor=(128, 128, 128)),
-    "Posterize": lambda image, level: ImageOps.posterize(image, max(1, 4 - int(4 * abs(level)))),
-    "Solarize": lambda image, level: ImageOps.solarize(image, 256 - int(256 * abs(level))),
-    "SolarizeAdd": lambda image, level: image.point(
-        [min(255, value + int(110 * abs(level))) if value < 128 else value for value in range(256)] * 3
-    ),
-    "Color": enhanced(ImageEnhance.Color),
-    "Contrast": enhanced(ImageEnhance.Contrast),
-    "Brightness": enhanced(ImageEnhance.Brightness),
-    "Sharpness": enhanced(ImageEnhance.Sharpness),
-    "ShearX": lambda image, level: moved(image, 1, 0.3 * level, 0, 0, 1, 0),
-    "ShearY": lambda image, level: moved(image, 1, 0, 0, 0.3 * level, 1, 0),
-    "TranslateX": lambda image, level: moved(image, 1, 0, -round(0.45 * level * image.width), 0, 1, 0),
-    "TranslateY": lambda image, level: moved(image, 1, 0, 0, 0, 1, -round(0.45 * level * image.height)),
-}
-
-
 def pillow_image(path: str, seed: int, with_operations: bool) -> np.ndarray:
     random = np.random.default_rng(seed)
     image = Image.open(path).convert("RGB")
     image = image.resize((SIZE, SIZE), Image.Resampling.BILINEAR, pillow_window(*image.size, random))
     if random.random() < 0.5:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    for operation in random.choice(list(PILLOW), 2) if with_operations else ():
+    for operation in random.choice(list(OPERATIONS), 2) if with_operations else ():
         if random.random() < 0.5:
             level = np.clip(random.normal(MAGNITUDE, 0.5), 0, 10) / 10
-            image = PILLOW[operation](image, random.choice([-1, 1]) * level)
+            image = OPERATIONS[operation](image, random.choice([-1, 1]) * level)
     return np.asarray(image, np.float32)
 
 
