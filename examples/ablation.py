@@ -48,7 +48,7 @@ class Result:
     multiply_adds: int
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=pathlib.Path, required=True, help="folder of the study")
     parser.add_argument("--dataset", default="digits", help="name of a dataset or a folder of images (default: digits)")
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--train-split", default="train", help="part to train on (default: train)")
     parser.add_argument("--held-out-split", default="held-out", help="part to measure the error on (default: held-out)")
     parser.add_argument("--data-dir", help="folder of tensorflow-datasets")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.seeds < 1:
         parser.error("--seeds must be at least 1")
     base = Recipe(

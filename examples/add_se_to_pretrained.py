@@ -23,14 +23,14 @@ from keras_senet.figures import new_figure, save_figure
 SIZE = 16  # pixels
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--output", type=pathlib.Path, default=pathlib.Path("runs/add_se"), help="folder of the picture (default: runs/add_se)"
     )
     parser.add_argument("--data-dir", help="folder of tensorflow-datasets")
     parser.add_argument("--epochs", type=int, default=6, help="epochs before SE is added, and as many after (default: 6)")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
 
     training, held_out = pixels_and_labels("train", options.data_dir), pixels_and_labels("held-out", options.data_dir)
     now_training, now_held_out = half_inverted(*training), half_inverted(*held_out)

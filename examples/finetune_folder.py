@@ -19,7 +19,7 @@ from keras_senet.training import RECIPES, train
 DIGITS = pathlib.Path(__file__).parent.parent / "saved_models" / "seresnet20_digits" / "model.keras"
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=pathlib.Path, help="the photographs; without it, pieces of two")
     parser.add_argument("--model", default="SEResNet20", help="the network (default: SEResNet20)")
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument(
         "--output", type=pathlib.Path, default="runs/finetune", help="folder for all of it (default: runs/finetune)"
     )
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
 
     folder = options.folder or cut_photographs(options.output / "photographs")
     recipe = RECIPES["finetune"](

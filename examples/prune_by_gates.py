@@ -38,11 +38,11 @@ class Point:
     difference: float
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=pathlib.Path, default="runs/prune", help="folder of the picture (default: runs/prune)")
     parser.add_argument("--data-dir", help="folder of tensorflow-datasets")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
 
     model = keras.saving.load_model(NETWORK)
     images, _ = digits("train[:256]", model, options.data_dir)

@@ -19,11 +19,11 @@ from keras_senet import analysis, data, gates, preprocessing_for
 NETWORK = pathlib.Path(__file__).parent.parent / "saved_models" / "seresnet20_digits" / "model.keras"
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=pathlib.Path, default="runs/gates", help="folder of the pictures (default: runs/gates)")
     parser.add_argument("--data-dir", help="folder of tensorflow-datasets")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
 
     model = keras.saving.load_model(NETWORK)
     digits = data.load("digits", "held-out", options.data_dir)

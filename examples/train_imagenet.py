@@ -21,7 +21,7 @@ import numpy as np
 from keras_senet.training import RECIPES, train
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="SEResNet50", help="the network (default: SEResNet50)")
     recipes = [name for name in RECIPES if name not in ("cifar", "finetune")]
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="passes over the images (default: the recipe's)")
     parser.add_argument("--batch-size", type=int, help="images in a step, on all GPUs together (default: the recipe's)")
     parser.add_argument("--output", type=pathlib.Path, help="folder of the run (default: runs/<model>-<recipe>)")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
 
     output = options.output or pathlib.Path(f"runs/{options.model}-{options.recipe}{'-limited' if options.limit else ''}")
     chosen = {name: value for name in ("image_size", "epochs", "batch_size") if (value := getattr(options, name)) is not None}

@@ -18,9 +18,9 @@ RUN += ["--epochs", "3", "--batch-size", "64", "--learning-rate", "0.1", "--outp
 SECONDS = 10  # to save a state
 
 
-async def main() -> None:
+async def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    _, flags = parser.parse_known_args()
+    _, flags = parser.parse_known_args(arguments)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)  # as on Ctrl-C
     hosts = ",".join(f"127.0.0.1:{port}" for port in free_ports(2))
     async with asyncio.TaskGroup() as workers:  # when one of them raises, it cancels the others
