@@ -21,9 +21,7 @@ from keras_senet import analysis, data, gates, preprocessing_for
 from keras_senet.figures import new_figure, save_figure
 
 NETWORK = pathlib.Path(__file__).parent.parent / "saved_models" / "seresnet20_digits" / "model.keras"
-KEEP = (0.9, 0.75, 0.6, 0.45)  # shares of the gated channels
 STATES = ("as pruned", "with new statistics")
-DRAWS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +40,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=pathlib.Path, default="runs/prune", help="folder of the picture (default: runs/prune)")
     parser.add_argument("--data-dir", help="folder of tensorflow-datasets")
+    parser.add_argument(
+        "--keep",
+        type=float,
+        nargs="+",
+        default=[0.9, 0.75, 0.6, 0.45],
+        help="shares of the gated channels (default: 0.9 0.75 0.6 0.45)",
+    )
+    parser.add_argument("--draws", type=int, default=3, help="random choices of channels for each of these (default: 3)")
     options = parser.parse_args(arguments)
+    if options.draws < 1:
+        parser.error("--draws must be at least 1")
 
     model = keras.saving.load_model(NETWORK)
     images, _ = digits("train[:256]", model, options.data_dir)
@@ -56,9 +64,9 @@ def main(arguments: list[str] | None = None) -> None:
     random = np.random.default_rng(0)
     whole = accuracy(outputs)
     curves = {state: [Point(100, 100, 100, whole, [whole], 0)] for state in STATES}
-    for keep in KEEP:
+    for keep in options.keep:
         # Shuffled within each layer, so that it loses as many channels, and the network as many multiply-adds.
-        shuffled = [{name: random.permutation(values) for name, values in importance.items()} for _ in range(DRAWS)]
+        shuffled = [{name: random.permutation(values) for name, values in importance.items()} for _ in range(options.draws)]
         networks, reports = zip(*(analysis.prune(model, images, keep, one) for one in [importance, *shuffled]), strict=True)
         assert len({report.after for report in reports}) == 1
         before, after = reports[0].before, reports[0].after
@@ -109,7 +117,7 @@ def draw(curves: dict[str, list[Point]], path: pathlib.Path) -> None:
         costs = [point.multiply_adds for point in points]
         at_random = np.array([[pick(point.at_random) for point in points] for pick in (min, np.mean, max)])
         axes.plot(costs, [point.by_gates for point in points], "o-", label="by the gates", zorder=3)
-        axes.plot(costs, at_random[1], "s--", color="C1", label=f"at random, mean and range of {DRAWS}")
+        axes.plot(costs, at_random[1], "s--", color="C1", label=f"at random, mean and range of {len(points[-1].at_random)}")
         axes.fill_between(costs, at_random[0], at_random[2], color="C1", alpha=0.2, linewidth=0)
         axes.set_title(state, fontsize=10)
         axes.invert_xaxis()

@@ -1,10 +1,12 @@
-"""The examples, run as their users run them, on less data."""
+"""The examples: in this process on next to nothing, and as their users run them on a little more."""
 
 import asyncio
 import csv
+import dataclasses
 import importlib.util
 import json
 import os
+import runpy
 import shlex
 import subprocess
 import sys
@@ -22,11 +24,6 @@ EXAMPLES = ROOT / "examples"
 MULTI_WORKER = EXAMPLES / "multi_worker"
 
 
-def run(example: str, *arguments) -> subprocess.CompletedProcess:
-    command = [sys.executable, EXAMPLES / example, *arguments]
-    return subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
-
-
 def load(example: str):
     """The module of an example."""
     spec = importlib.util.spec_from_file_location(example.partition(".")[0], EXAMPLES / example)
@@ -35,68 +32,145 @@ def load(example: str):
     return module
 
 
-@pytest.mark.slow
-def test_the_ablation_study_compares_variants_and_does_nothing_twice(tmp_path, digits, data_dir):
+@pytest.fixture(params=[False, pytest.param(True, marks=pytest.mark.exhaustive)], ids=["tiny", "whole"])
+def whole(request) -> bool:
+    """Whether an example runs as its users run it, in a process of its own; otherwise `main` runs here, on next to nothing."""
+    return request.param
+
+
+@pytest.fixture
+def run_example(whole, capsys):
+    """Runs an example and returns what it prints."""
+
+    def run_example(example: str, *arguments) -> str:
+        if whole:
+            done = start(example, *arguments)
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+        capsys.readouterr()
+        load(example).main([str(argument) for argument in arguments])
+        return capsys.readouterr().out
+
+    return run_example
+
+
+def start(example: str, *arguments) -> subprocess.CompletedProcess:
+    command = [sys.executable, EXAMPLES / example, *arguments]
+    return subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+
+
+NOWHERE = "/dev/null/nowhere"
+MISTAKES = {
+    "ablation.py": (["--model", "SEResNt20", "--output", "study"], "There is no model 'SEResNt20'. Did you mean 'SEResNet20'"),
+    "add_se_to_pretrained.py": (["--data-dir", NOWHERE], "The dataset 'digits' could not be prepared"),
+    "finetune_folder.py": (["--folder", "photograhs"], "There is no file or folder"),
+    "prune_by_gates.py": (["--data-dir", NOWHERE], "The dataset 'digits' could not be prepared"),
+    "read_the_gates.py": (["--data-dir", NOWHERE], "The dataset 'digits' could not be prepared"),
+    "train_imagenet.py": (["--data-dir", "data"], "The dataset 'imagenet2012' could not be prepared"),
+}
+
+
+@pytest.mark.parametrize("example", MISTAKES)
+def test_a_mistake_ends_an_example_in_one_line_and_leaves_nothing(example, whole, tmp_path, monkeypatch):
+    arguments, message = MISTAKES[example]
+    monkeypatch.chdir(tmp_path)
+    if whole:
+        done = start(example, *arguments)
+        assert done.returncode == 1
+        line = done.stderr.splitlines()[-1]
+    else:
+        monkeypatch.setattr(sys, "argv", [example, *arguments])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(EXAMPLES / example), run_name="__main__")
+        line = ended.value.code  # text, which Python prints on stderr before it ends with status 1
+        assert "\n" not in line
+    assert line.startswith(f"{example}: error: {message}")
+    assert not {"study", "runs"} & {file.name for file in tmp_path.iterdir()}
+
+
+STUDY = ["--train-split", "train[:128]", "--held-out-split", "test[:60]", "--image-size", "8", "--epochs", "1"]
+STUDY += ["--studies", "excitation", "--batch-size", "32"]
+
+
+def read_table(folder) -> list[dict[str, str]]:
+    with open(folder / "table.csv") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_table_of_the_ablation_study_sums_up_its_runs_and_a_run_that_diverges_does_not_end_it(
+    tmp_path, digits, data_dir, monkeypatch
+):
     digits("train")
-    command = [sys.executable, ROOT / "examples" / "ablation.py", "--output", tmp_path, "--data-dir", data_dir]
-    command += ["--train-split", "train[:128]", "--held-out-split", "test[:60]", "--image-size", "8", "--epochs", "1"]
-    command += ["--studies", "excitation", "--seeds", "2", "--batch-size", "32"]
+    module = load("ablation.py")
+    accuracies = {"relu": [0.5, None, 0.75], "tanh": [None, None, None]}  # by seed; None where it diverges
+    trained = []
 
-    def run(*arguments):
-        return subprocess.run([*map(str, command), *arguments], capture_output=True, text=True, check=False, env=os.environ)
+    def train(recipe, folder):
+        trained.append((recipe.gate, recipe.seed))
+        accuracy = accuracies[recipe.gate][recipe.seed]
+        if accuracy is None:
+            raise module.DivergedError("The loss became nan")
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps({"recipe": dataclasses.asdict(recipe)}))
+        (folder / "metrics.json").write_text(json.dumps({"last": {"top1": accuracy}}))
 
-    done = run()
-    assert done.returncode == 0, done.stderr
-    with open(tmp_path / "table.csv") as file:
-        rows = list(csv.DictReader(file))
+    monkeypatch.setattr(module, "train", train)
+    arguments = [*STUDY, "--seeds", "3", "--data-dir", data_dir, "--output", str(tmp_path)]
+    module.main(arguments)
+    assert trained == [(gate, seed) for gate in accuracies for seed in range(3)]
+    relu, tanh = read_table(tmp_path)
+    assert (relu["variant"], relu["diverged"], tanh["variant"], tanh["diverged"]) == ("ReLU", "1", "tanh", "3")
+    np.testing.assert_allclose([float(relu["error"]), float(relu["deviation"])], [37.5, np.std([50, 25], ddof=1)])
+    assert tanh["error"] == "nan"
+    for row in (relu, tanh):
+        assert int(row["parameters"]) == 272_095
+        # Each layer of the network strides as at 32 pixels, and sees a sixteenth of the positions; SE and the head stay.
+        assert int(row["multiply_adds"]) == (40_553_056 - 2_016 - 640) // 16 + 2_016 + 640
+
+    trained.clear()
+    module.main(arguments)
+    assert ("relu", 1) in trained
+    assert not {("relu", 0), ("relu", 2)} & set(trained)  # they are done
+    with pytest.raises(ValueError, match="holds a run of another recipe"):
+        module.main([*arguments, "--learning-rate", "0.2"])
+
+
+@pytest.mark.slow
+def test_the_ablation_study_compares_variants_and_does_nothing_twice(whole, run_example, tmp_path, digits, data_dir):
+    digits("train")
+    seeds = 2 if whole else 1
+    arguments = ("ablation.py", *STUDY, "--seeds", seeds, "--data-dir", data_dir, "--output", tmp_path)
+    assert "loss" in run_example(*arguments)
+    rows = read_table(tmp_path)
     assert [row["variant"] for row in rows] == ["ReLU", "tanh"]
     for row in rows:
         runs = sorted((tmp_path / "excitation" / row["variant"]).iterdir())
         errors = [100 - 100 * json.loads((folder / "metrics.json").read_text())["last"]["top1"] for folder in runs]
-        assert len(errors) == 2
-        np.testing.assert_allclose([float(row["error"]), float(row["deviation"])], [np.mean(errors), np.std(errors, ddof=1)])
-        assert int(row["parameters"]) == json.loads((runs[0] / "config.json").read_text())["parameters"] == 272_095
-        # Each layer of the network strides as at 32 pixels, and sees a sixteenth of the positions; SE and the head stay.
-        assert int(row["multiply_adds"]) == (40_553_056 - 2_016 - 640) // 16 + 2_016 + 640
+        assert len(errors) == seeds
+        deviation = np.std(errors, ddof=1) if whole else 0
+        np.testing.assert_allclose([float(row["error"]), float(row["deviation"])], [np.mean(errors), deviation])
+        assert int(row["parameters"]) == json.loads((runs[0] / "config.json").read_text())["parameters"]
     assert (tmp_path / "errors.png").read_bytes().startswith(b"\x89PNG")
-
-    assert "loss" in done.stdout
-    assert "loss" not in run().stdout  # all is done already
-    other = run("--learning-rate", "0.2")
-    assert other.returncode == 1
-    assert "holds a run of another recipe" in other.stderr
+    assert "loss" not in run_example(*arguments)  # all is done already
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_run_that_diverges_does_not_end_the_study(tmp_path, digits, data_dir):
     digits("train")
-    command = [sys.executable, ROOT / "examples" / "ablation.py", "--output", tmp_path, "--data-dir", data_dir, "--seeds", "1"]
-    command += ["--train-split", "train[:128]", "--held-out-split", "test[:60]", "--image-size", "8", "--epochs", "1"]
-    command += ["--studies", "excitation", "--batch-size", "32", "--learning-rate", "1e30"]
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    done = start("ablation.py", *STUDY, "--seeds", 1, "--learning-rate", "1e30", "--data-dir", data_dir, "--output", tmp_path)
     assert done.returncode == 0, done.stderr
-    with open(tmp_path / "table.csv") as file:
-        assert [(row["error"], row["diverged"]) for row in csv.DictReader(file)] == [("nan", "1")] * 2
-
-
-def test_a_mistake_in_the_ablation_study_is_one_line(tmp_path, digits, data_dir):
-    digits("train")
-    command = [sys.executable, ROOT / "examples" / "ablation.py", "--output", tmp_path / "study", "--data-dir", data_dir]
-    done = subprocess.run([*map(str, command), "--model", "SEResNt20"], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("ablation.py: error: There is no model 'SEResNt20'. Did you mean 'SEResNet20'")
-    assert not (tmp_path / "study").exists()
+    assert [(row["error"], row["diverged"]) for row in read_table(tmp_path)] == [("nan", "1")] * 2
 
 
 @pytest.mark.slow
-def test_fine_tuning_ends_in_a_tflite_file_that_names_held_out_photographs(tmp_path):
-    done = run("finetune_folder.py", "--epochs", "2", "--output", tmp_path)
-    assert done.returncode == 0, done.stderr
+@pytest.mark.filterwarnings("ignore:The weights .* have 10 classes")  # and here they are two
+def test_fine_tuning_ends_in_a_tflite_file_that_names_held_out_photographs(run_example, tmp_path):
+    output = run_example("finetune_folder.py", "--epochs", 2, "--output", tmp_path)
     recipe = read_recipe(tmp_path / "run" / "config.json")
     assert recipe == RECIPES["finetune"](
         "SEResNet20", str(tmp_path / "photographs"), weights=str(DEMO / "model.keras"), epochs=2, batch_size=16, image_size=32
     )
-    *predictions, where = done.stdout.splitlines()[-6:]
+    *predictions, where = output.splitlines()[-6:]
     parts = [line.replace(":", "").replace(",", "").split() for line in predictions]  # NAME of CLASS PREDICTED PERCENT
     assert all((tmp_path / "photographs" / truth / name).exists() for name, _, truth, _, _ in parts)
     assert sum(truth == predicted for _, _, truth, predicted, _ in parts) >= 4
@@ -123,30 +197,23 @@ def test_the_pieces_of_the_photographs_make_up_the_photographs(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_paper_s_training_runs_on_made_up_photographs(tmp_path):
-    flags = ("--limit", "32", "--image-size", "32", "--model", "SEResNet18", "--output", tmp_path / "run")
-    done = run("train_imagenet.py", *flags)
-    assert done.returncode == 0, done.stderr
+def test_the_paper_s_training_runs_on_made_up_photographs(whole, run_example, tmp_path):
+    model, size = ("SEResNet18", 32) if whole else ("SEResNet20", 16)
+    flags = ("--limit", 32, "--image-size", size, "--model", model, "--output", tmp_path / "run")
+    output = run_example("train_imagenet.py", *flags)
     recipe = read_recipe(tmp_path / "run" / "config.json")
-    assert (recipe.model, recipe.image_size, recipe.epochs, recipe.batch_size) == ("SEResNet18", 32, 1, 16)
+    assert (recipe.model, recipe.image_size, recipe.epochs, recipe.batch_size) == (model, size, 1, 16)
     assert (recipe.learning_rate, recipe.base_batch_size, recipe.schedule, recipe.augmentation) == (0.6, 1024, "step", "crop")
     assert len(list((tmp_path / "run-photographs" / "train").glob("*/*.jpg"))) == 32
     error = 100 - 100 * json.loads((tmp_path / "run" / "metrics.json").read_text())["last"]["top1"]
-    assert f"top-1 error {error:.2f} %. The report is {tmp_path / 'run' / 'report.md'}" in done.stdout
+    assert f"top-1 error {error:.2f} %. The report is {tmp_path / 'run' / 'report.md'}" in output
 
 
-def test_imagenet_that_is_not_there_is_one_line(tmp_path):
-    done = run("train_imagenet.py", "--data-dir", tmp_path / "data", "--output", tmp_path / "run")
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("train_imagenet.py: error: The dataset 'imagenet2012' could not be prepared")
-    assert not (tmp_path / "run").exists()
-
-
-def test_the_example_reads_gates_that_part_digits_late(tmp_path, digits, data_dir):
+@pytest.mark.slow
+def test_the_example_reads_gates_that_part_digits_late(run_example, tmp_path, digits, data_dir):
     digits("train")
-    done = run("read_the_gates.py", "--data-dir", data_dir, "--output", tmp_path / "gates")
-    assert done.returncode == 0, done.stderr
-    layers = [line for line in done.stdout.splitlines() if "two classes differ" in line]
+    output = run_example("read_the_gates.py", "--data-dir", data_dir, "--output", tmp_path / "gates")
+    layers = [line for line in output.splitlines() if "two classes differ" in line]
     differences = [float(line.split(" differ by ")[1].split()[0]) for line in layers]
     assert len(differences) == 9
     assert differences[0] < 0.01 < 0.9 < differences[-1] <= 1
@@ -155,47 +222,66 @@ def test_the_example_reads_gates_that_part_digits_late(tmp_path, digits, data_di
 
 
 @pytest.mark.slow
-def test_the_example_adds_se_without_a_change_and_its_gates_move(tmp_path, digits, data_dir):
+def test_the_example_adds_se_without_a_change_and_its_gates_move(run_example, tmp_path, digits, data_dir):
     digits("train")
-    done = run("add_se_to_pretrained.py", "--epochs", "1", "--data-dir", data_dir, "--output", tmp_path / "out")
-    assert done.returncode == 0, done.stderr
-    assert "With 9 SE layers: all 360 outputs are the same to the last bit." in done.stdout
-    ranges = [line.split(" lie now between ")[1].split(" and ") for line in done.stdout.splitlines() if "gates were" in line]
+    output = run_example("add_se_to_pretrained.py", "--epochs", 1, "--data-dir", data_dir, "--output", tmp_path / "out")
+    assert "With 9 SE layers: all 360 outputs are the same to the last bit." in output
+    ranges = [line.split(" lie now between ")[1].split(" and ") for line in output.splitlines() if "gates were" in line]
     assert len(ranges) == 9
     assert any(float(low) < 0.49 or float(high) > 0.51 for low, high in ranges)
     assert {file.name for file in (tmp_path / "out").iterdir()} == {"add_se.png", "with_se.keras"}
 
 
 @pytest.mark.slow
-def test_the_example_prunes_by_gates_and_at_random_alike(tmp_path, digits, data_dir):
+def test_the_example_prunes_by_gates_and_at_random_alike(whole, run_example, tmp_path, digits, data_dir):
     digits("train")
-    done = run("prune_by_gates.py", "--data-dir", data_dir, "--output", tmp_path / "prune")
-    assert done.returncode == 0, done.stderr
-    rows = [line.replace("(", "").replace("to", "").replace(")", "").split() for line in done.stdout.splitlines()]
+    tiny = () if whole else ("--keep", 0.6, "--draws", 2)
+    output = run_example("prune_by_gates.py", "--data-dir", data_dir, "--output", tmp_path / "prune", *tiny)
+    rows = [line.replace("(", "").replace("to", "").replace(")", "").split() for line in output.splitlines()]
     rows = [[float(word) for word in row] for row in rows if row and row[0].isdecimal()]
     as_pruned, with_statistics = rows[: len(rows) // 2], rows[len(rows) // 2 :]
-    assert [row[0] for row in as_pruned] == [row[0] for row in with_statistics] == [100, 90, 75, 60, 45]
+    kept = [row[0] for row in as_pruned]
+    assert kept == [row[0] for row in with_statistics] == ([100, 90, 75, 60, 45] if whole else [100, 60])
     _, multiply_adds, parameters, by_gates, *_ = zip(*with_statistics, strict=True)
     assert by_gates[0] == as_pruned[0][3] == 99.2  # as the network's own report says
     for numbers in (multiply_adds, parameters):
         assert sorted(numbers, reverse=True) == [*numbers]
-    assert by_gates[3] > as_pruned[3][3] + 10
+    assert by_gates[kept.index(60)] > as_pruned[kept.index(60)][3] + 10
     for *_, mean, low, high, _ in rows:
         assert low <= mean <= high
     assert (tmp_path / "prune" / "pruning.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.slow
+def test_two_processes_are_told_to_train_one_network(tmp_path, monkeypatch, capsys):
+    module = load("multi_worker/two_processes.py")
+    command, *arguments = module.TRAIN
+    assert os.access(command, os.X_OK)
+    monkeypatch.setattr(module, "TRAIN", [sys.executable, "-c", "import sys; print(*sys.argv[1:])", *arguments])
+    asyncio.run(module.main(["--epochs", "1", "--output", str(tmp_path / "run")]))
+    lines = sorted(capsys.readouterr().out.splitlines())
+    workers = [cli._parser().parse_args(line.removeprefix(f"worker {index}: ").split()) for index, line in enumerate(lines)]
+    assert [worker.worker for worker in workers] == [0, 1]
+    assert vars(workers[0]) == vars(workers[1]) | {"worker": 0}
+    assert (workers[0].strategy, workers[0].resume, workers[0].model) == ("multi_worker", True, "SEResNet20")
+    assert (workers[0].epochs, workers[0].output) == (1, str(tmp_path / "run"))
+    hosts, ports = zip(*(host.split(":") for host in workers[0].hosts), strict=True)
+    assert hosts == ("127.0.0.1", "127.0.0.1")
+    assert ports[0] != ports[1]
+
+
+@pytest.mark.exhaustive
 def test_two_processes_train_one_network(tmp_path, digits, data_dir):
     digits("train")
     flags = ["--train-split", "train[:128]", "--held-out-split", "test[:60]", "--image-size", "8", "--epochs", "1"]
-    done = run("multi_worker/two_processes.py", *flags, "--data-dir", data_dir, "--output", tmp_path / "run")
+    done = start("multi_worker/two_processes.py", *flags, "--data-dir", data_dir, "--output", tmp_path / "run")
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"worker 0: {tmp_path / 'run' / 'last.keras'}: top-1 accuracy" in done.stdout
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert (config["replicas"], config["batch_size_per_replica"]) == (2, 32)
 
 
+@pytest.mark.slow
 def test_when_one_of_two_processes_fails_both_end(tmp_path, monkeypatch, capfd):
     module = load("multi_worker/two_processes.py")
     # The first one ignores SIGTERM, as one that waits for the other does.
@@ -213,9 +299,8 @@ sys.exit(3)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(module, "TRAIN", [sys.executable, "-c", workers])
     monkeypatch.setattr(module, "SECONDS", 0.5)
-    monkeypatch.setattr(sys, "argv", ["two_processes.py"])
     with pytest.raises(ExceptionGroup) as errors:
-        asyncio.run(module.main())
+        asyncio.run(module.main([]))
     assert [str(error) for error in errors.value.exceptions] == ["worker 1 ended with status 3"]
     assert "worker 1: here I end\n" in capfd.readouterr().out
     with pytest.raises(ProcessLookupError):
@@ -250,6 +335,7 @@ def test_the_kubernetes_job_gives_the_command_what_it_takes():
     assert options.data_dir.startswith(f"{mount['mountPath']}/")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("status", "again"), [(0, False), (2, False), (143, True)])
 def test_the_slurm_job_gives_the_command_what_it_takes_and_starts_again_when_it_was_stopped(tmp_path, status, again):
     for name, end in (("srun", status), ("scontrol", 0)):
