@@ -19,14 +19,14 @@ def arrays(batches) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_digits_are_those_of_scikit_learn_in_two_parts(digits):
-    parts = (arrays(data.evaluation_batches(digits(part), Preprocessing(8), 100))[0] for part in ("train", "held-out"))
-    images = np.concatenate(list(parts))
+    parts = [arrays(data.evaluation_batches(digits(part), Preprocessing(8), 100)) for part in ("train", "held-out")]
+    images = np.concatenate([pixels for pixels, _ in parts])
     assert (digits("train").size, digits("held-out").size) == (1437, 360)
     assert digits("train").class_names == [str(digit) for digit in range(10)]
     ours = sorted(map(bytes, images[..., 0].astype(np.uint8)))
     assert ours == sorted(map(bytes, np.round(load_digits().images * (255 / 16)).astype(np.uint8)))
-    labels = arrays(data.evaluation_batches(digits("held-out"), Preprocessing(8), 100))[1]
-    assert labels.sum(axis=0).min() >= 34  # each digit has its share
+    _, held_out_labels = parts[1]
+    assert held_out_labels.sum(axis=0).min() >= 34  # each digit has its share
 
 
 def test_the_seed_decides_order_and_augmentation(digits):
@@ -200,8 +200,15 @@ def test_workers_share_each_batch_of_a_single_one(digits):
 
     shares = zip(*(batches(20, workers=3, worker=worker) for worker in range(3)), strict=True)
     assert [sorted(itertools.chain(*share)) for share in shares] == batches(60)
-    parts = [data.evaluation_batches(digits("held-out"), Preprocessing(8), 50, workers=3, worker=worker) for worker in range(3)]
-    assert sum(len(arrays(part)[0]) for part in parts) == 360
+
+
+def test_workers_share_the_images_to_evaluate_on(digits):
+    def images(**share):
+        return list(map(bytes, arrays(data.evaluation_batches(digits("held-out"), Preprocessing(8), 50, **share))[0]))
+
+    shares = [images(workers=3, worker=worker) for worker in range(3)]
+    assert list(map(len, shares)) == [120, 120, 120]
+    assert sorted(itertools.chain(*shares)) == sorted(images())
 
 
 def test_workers_read_files_of_their_own_where_the_data_does_not_fit_into_memory(digits, data_dir, monkeypatch):

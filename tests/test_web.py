@@ -27,7 +27,10 @@ PROGRAMS = ("chromium", "chromedriver", "npm")
 MISSING = [name for name in PROGRAMS if shutil.which(name) is None]
 PATIENCE = 60  # seconds
 
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"examples/web is tested with {', '.join(PROGRAMS)}; missing: {MISSING}")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(MISSING), reason=f"examples/web is tested with {', '.join(PROGRAMS)}; missing: {MISSING}"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,8 @@ def rand_augment(image: tf.Tensor, seed: tf.Tensor, magnitude: float) -> tf.Tens
 
     Example:
 
-    >>> keras_senet.data.augmentation.rand_augment(tf.fill((224, 224, 3), 100.0), seed=(0, 1), magnitude=7).shape
+    >>> image = keras.random.uniform((224, 224, 3), 0, 255, seed=0)
+    >>> keras_senet.data.augmentation.rand_augment(image, seed=(0, 1), magnitude=7).shape
     TensorShape([224, 224, 3])
     """
     for part in tf.unstack(tf.random.split(seed, 2)):
@@ -68,7 +69,10 @@ def mix(images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, mixup: float, cut
 
     Example:
 
-    >>> images, labels = keras_senet.data.augmentation.mix(tf.ones((2, 8, 8, 3)), tf.eye(2), seed=(0, 1), mixup=0.1, cutmix=1.0)
+    >>> images, labels = keras.ops.ones((2, 8, 8, 3)), keras.ops.eye(2)
+    >>> _, mixed = keras_senet.data.augmentation.mix(images, labels, seed=(0, 1), mixup=0.1, cutmix=1.0)
+    >>> np.sum(mixed, axis=1)
+    array([1., 1.], dtype=float32)
     """
     which, share, place = tf.unstack(tf.random.split(seed, 3))
     mixed = functools.partial(_mixup, images, labels, share, mixup)

@@ -64,7 +64,7 @@ def load(dataset: str, split: str = "train", data_dir: str | None = None) -> Lab
 
     Example:
 
-    >>> keras_senet.data.load("digits", "held-out").size
+    >>> keras_senet.data.load("digits", "held-out", data_dir="datasets").size
     360
     """
     if dataset.startswith((".", "~", os.sep)):

@@ -78,10 +78,15 @@ def benchmark(
 
     Example:
 
-    >>> folder = "saved_models/seresnet20_digits/"
-    >>> keras_model, tflite = keras_senet.export.benchmark([folder + "model.keras", folder + "model.tflite"])
-    >>> tflite.ratio < 1
+    >>> images = keras.Input((32, 32, 3))
+    >>> features = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(8, 3)(images))
+    >>> model = keras.Model(images, keras.layers.Dense(2, "softmax")(features))
+    >>> proof = keras_senet.export.tflite(model, "model.tflite")
+    >>> (measured,) = keras_senet.export.benchmark(["model.tflite"])
+    >>> measured.milliseconds > 0
     True
+    >>> measured.operators
+    {'CONV_2D': 1, 'MEAN': 1, 'FULLY_CONNECTED': 1, 'SOFTMAX': 1}
     """
     if any(number < 1 for number in (rounds, *threads)):
         raise ValueError(f"`rounds` and each of `threads` must be at least 1. Received: rounds={rounds}, threads={threads}")
