@@ -41,7 +41,7 @@ def no_child_process_in_the_inner_loop(request, monkeypatch):
     def refuse(*arguments, **options):
         raise AssertionError("This test starts a child process: mark it `slow`, so that `make test-fast` stays fast.")
 
-    monkeypatch.setattr(subprocess, "Popen", refuse)
+    monkeypatch.setattr(subprocess.Popen, "__init__", refuse)  # that of its subclasses, too
 
 
 @pytest.fixture(scope="session")

@@ -147,8 +147,11 @@ def test_more_weights_take_more_memory(tflite):
 
 @pytest.mark.slow
 def test_a_keras_model_a_saved_model_and_a_tflite_file_side_by_side(tmp_path):
-    keras.saving.load_model(DEMO / "model.keras").export(tmp_path / "saved", verbose=False)
-    paths = [str(path) for path in (DEMO / "model.keras", tmp_path / "saved", DEMO / "model.tflite")]
+    images = keras.Input((16, 16, 3))
+    network = keras.Model(images, keras.layers.Conv2D(4, 3)(images))
+    network.save(tmp_path / "network.keras")
+    network.export(tmp_path / "saved", verbose=False)
+    paths = [str(path) for path in (tmp_path / "network.keras", tmp_path / "saved", DEMO / "model.tflite")]
     measured = benchmark(paths, threads=(2,), xnnpack=(False, True), rounds=3)
     settings = [(paths[0], 2, None), (paths[1], 2, None), (paths[2], 2, False), (paths[2], 2, True)]
     assert [(one.network, one.threads, one.xnnpack) for one in measured] == settings
