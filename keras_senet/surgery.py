@@ -25,12 +25,11 @@ _PLACES = {
     r"block8_10_conv": r"block\d+_\d+_conv",  # Inception-ResNet
     r"mixed10": r"mixed\d+",  # Inception
     r"conv_pw_13_relu": r"conv_pw_\d+_relu",  # MobileNet
-    r"expanded_conv_project_BN": r"block_([245789]|1[01245])_project_BN",  # MobileNet V2: in the other blocks nothing is added
+    r"expanded_conv_project_BN": r"block_([245789]|1[1245])_project_BN",  # MobileNet V2: in the other blocks nothing is added
     r"block14_sepconv2_bn": r"block\d+_sepconv\d_bn",  # Xception
     r"normal_concat_0": r"(normal|reduction)_concat_.*",  # NASNet
     r".*_stage_0_block_0_layer_scale": r".*_stage_\d_block_\d+_layer_scale",  # ConvNeXt
-    r"block5_conv4": r"block[12]_conv2|block[345]_conv4",  # VGG19
-    r"block5_conv3": r"block[12]_conv2|block[345]_conv3",  # VGG16
+    r"block5_conv3": r"(?P<stage>block\d)_conv\d",  # VGG; of the layers with one `stage` the last, for VGG16 has 3 and VGG19 has 4
 }
 _HAS_SE = r".*(_se_|squeeze_excite).*"  # EfficientNet, MobileNet V3
 
@@ -75,16 +74,17 @@ def add_se(
 
     Example:
 
-    >>> model = keras.applications.ResNet50(weights=None)
+    >>> model = keras.applications.MobileNet((32, 32, 3), alpha=0.25, weights=None)
     >>> with_se = keras_senet.add_se(model)
-    >>> images = np.random.uniform(0, 255, (1, 224, 224, 3))
+    >>> images = np.random.uniform(0, 255, (1, 32, 32, 3))
     >>> bool(np.all(with_se(images) == model(images)))
     True
     """
     model = as_functional(model)
     _refuse_shared_weights(model)
     found = _layers(model)
-    chosen = {id(found[name]) for name in _chosen(found, after)}
+    names = usual_places(model) if after is None else _chosen(found, after)
+    chosen = {id(found[name]) for name in names}
     return _with_attention(model, chosen, attention, reduction)
 
 
@@ -108,7 +108,7 @@ def remove_se(model: keras.Model, gates: Mapping[str, np.ndarray] | None = None)
 
     Example:
 
-    >>> model = keras.applications.ResNet50(weights=None)
+    >>> model = keras.applications.MobileNet((32, 32, 3), alpha=0.25, weights=None)
     >>> same = keras_senet.remove_se(keras_senet.add_se(model))
     >>> all(np.all(ours == theirs) for ours, theirs in zip(same.get_weights(), model.get_weights()))
     True
@@ -169,8 +169,6 @@ def _refuse_shared_weights(model: keras.Model) -> None:
 
 def _chosen(found: dict[str, keras.layers.Layer], after) -> list[str]:
     """The names of the layers that `after` means."""
-    if after is None:
-        return _usual_places(found)
     if callable(after) and not isinstance(after, keras.layers.Layer):
         if chosen := [name for name, layer in found.items() if after(layer)]:
             return chosen
@@ -191,17 +189,31 @@ def _chosen(found: dict[str, keras.layers.Layer], after) -> list[str]:
     return chosen
 
 
-def _usual_places(found: dict[str, keras.layers.Layer]) -> list[str]:
-    names = {name: name.rpartition("/")[2] for name in found}
+def usual_places(model: keras.Model) -> list[str]:
+    """The names of the layers that SE follows where `add_se` is given no `after`.
+
+    Args:
+        model: a network of `keras.applications`, or a functional or sequential model that holds some.
+
+    Raises:
+        ValueError: if `model` has SE already, or is and holds no network whose usual places are known.
+    """
+    found = _layers(model)
     for name, layer in found.items():
-        if isinstance(layer, FeatureGate) or re.fullmatch(_HAS_SE, names[name]):
+        if isinstance(layer, FeatureGate) or re.fullmatch(_HAS_SE, name.rpartition("/")[2]):
             raise ValueError(f"This network has SE already, in {name!r}. To put more into it say where with `after`.")
-    for sign, places in _PLACES.items():
-        if any(re.fullmatch(sign, leaf) for leaf in names.values()):
-            return [name for name, leaf in names.items() if re.fullmatch(places, leaf)]
+    places = {}
+    for prefix, inner in _models(model):
+        names = [layer.name for layer in inner.layers]
+        for sign, pattern in _PLACES.items():
+            if any(re.fullmatch(sign, name) for name in names):
+                for match in filter(None, (re.fullmatch(pattern, name) for name in names)):
+                    places[prefix + match.groupdict().get("stage", match[0])] = prefix + match[0]
+    if places:
+        return list(places.values())
     raise ValueError(
         "This network is of no family of keras.applications whose usual places for SE are known: say with `after` which layers "
-        f"it shall follow, such as {list(names)[-1]!r}."
+        f"it shall follow, such as {list(found)[-1]!r}."
     )
 
 
