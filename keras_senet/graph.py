@@ -68,7 +68,7 @@ def as_functional(model: keras.Model) -> keras.Model:
         ValueError: if it is neither functional nor sequential.
     """
     check_graph(model)
-    return keras.Model(model.inputs, model.outputs[0], name=model.name) if isinstance(model, keras.Sequential) else model
+    return keras.Model(model.inputs[0], model.outputs[0], name=model.name) if isinstance(model, keras.Sequential) else model
 
 
 def run_through(model: keras.Model, inputs, call: Callable, prefix: str = ""):

@@ -29,7 +29,7 @@ _PLACES = {
     r"block14_sepconv2_bn": r"block\d+_sepconv\d_bn",  # Xception
     r"normal_concat_0": r"(normal|reduction)_concat_.*",  # NASNet
     r".*_stage_0_block_0_layer_scale": r".*_stage_\d_block_\d+_layer_scale",  # ConvNeXt
-    r"block5_conv3": r"(?P<stage>block\d)_conv\d",  # VGG; of the layers with one `stage` the last, for VGG16 has 3 and VGG19 has 4
+    r"block5_conv3": r"(?P<stage>block\d)_conv\d",  # VGG: the last layer of each `stage`, the third of VGG16, the fourth of VGG19
 }
 _HAS_SE = r".*(_se_|squeeze_excite).*"  # EfficientNet, MobileNet V3
 

@@ -91,9 +91,9 @@ def profile(model: keras.Model, input_shape: tuple[int, ...] | None = None) -> P
 
     Example:
 
-    >>> cost = keras_senet.analysis.profile(keras_senet.SEResNet50(weights=None))
-    >>> cost.total.parameters, round(cost.total.multiply_adds / 1e9, 3), cost.attention.parameters
-    (28088024, 3.86, 2530992)
+    >>> cost = keras_senet.analysis.profile(keras_senet.SEResNet20(weights=None))
+    >>> cost.total.parameters, cost.total.multiply_adds, cost.attention.parameters
+    (272095, 40553056, 2373)
     """
     check_graph(model)
     shapes = [tensor.shape[1:] for tensor in model.inputs]

@@ -186,12 +186,11 @@ def gate_statistics(model: keras.Model, batches: Iterable, class_names: Sequence
 
     Example:
 
-    >>> model = keras.saving.load_model("saved_models/seresnet20_digits/model.keras")
-    >>> digits = keras_senet.data.load("digits", "held-out")
-    >>> batches = keras_senet.data.evaluation_batches(digits, keras_senet.preprocessing_for(model), batch_size=64)
-    >>> statistics = keras_senet.analysis.gate_statistics(model, batches, digits.class_names)
-    >>> statistics.layers[-1].name, statistics.layers[-1].by_class.shape
-    ('stage4_block3_se', (10, 64))
+    >>> model = keras.Sequential([keras.Input((8, 8, 16)), keras_senet.layers.SqueezeExcite(4, name="se")])
+    >>> batches = ((np.random.rand(2, 8, 8, 16), np.eye(2)) for _ in range(3))  # or of `keras_senet.data.evaluation_batches`
+    >>> statistics = keras_senet.analysis.gate_statistics(model, batches, ["cat", "dog"])
+    >>> statistics.images, statistics.layers[0].name, statistics.layers[0].by_class.shape
+    (array([3, 3]), 'se', (2, 16))
     """
     reader = GateReader(model, average=True)
     images = np.zeros(len(class_names), np.int64)

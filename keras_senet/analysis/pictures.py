@@ -118,10 +118,12 @@ def write_gates(statistics: GateStatistics, folder: str | os.PathLike, classes: 
 
     Example:
 
-    >>> model = keras_senet.SEResNet20(weights=None, classes=2)
-    >>> batches = [(np.zeros((4, 32, 32, 3)), np.eye(2)[[0, 1, 0, 1]])]
+    >>> model = keras.Sequential([keras.Input((8, 8, 16)), keras_senet.layers.SqueezeExcite(4, name="se")])
+    >>> batches = [(np.random.rand(4, 8, 8, 16), np.eye(2)[[0, 1, 0, 1]])]
     >>> statistics = keras_senet.analysis.gate_statistics(model, batches, ["cat", "dog"])
-    >>> keras_senet.analysis.write_gates(statistics, "runs/example_gates")
+    >>> keras_senet.analysis.write_gates(statistics, "gates")
+    >>> sorted(file.name for file in pathlib.Path("gates").iterdir())
+    ['gates.csv', 'gates_by_class.png', 'mean_gates.png', 'separability.png']
     """
     classes = _chosen(statistics, classes)
     indices = class_indices(classes, statistics.class_names)

@@ -77,10 +77,13 @@ def prune(
 
     Example:
 
-    >>> model = keras_senet.SEResNet20(weights="saved_models/seresnet20_digits/model.keras")
-    >>> smaller, report = keras_senet.analysis.prune(model, np.random.uniform(0, 255, (16, 8, 8, 3)), keep=0.5)
-    >>> smaller.count_params() < model.count_params()
-    True
+    >>> from keras import layers
+    >>> from keras_senet.layers import SqueezeExcite
+    >>> maps = [layers.Conv2D(8, 3), SqueezeExcite(4, name="se"), layers.GlobalAveragePooling2D()]
+    >>> model = keras.Sequential([keras.Input((16, 16, 3)), *maps, layers.Dense(10)])
+    >>> smaller, report = keras_senet.analysis.prune(model, np.random.uniform(0, 255, (16, 16, 16, 3)), keep=0.5)
+    >>> report.channels, model.count_params(), smaller.count_params()
+    ({'se': (8, 4)}, 356, 184)
     """
     if not 0 < keep <= 1:
         raise ValueError(f"`keep` must be in (0, 1], the share of the channels to keep. Received: keep={keep}")

@@ -9,6 +9,11 @@ from keras import ops
 from keras_senet.layers.data_format import standardize_data_format
 
 
+def at_least_float32(x):
+    """`x` in float32 if it is in a type of less precision, for sums over a whole map."""
+    return ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
+
+
 class FeatureGate(keras.layers.Layer):
     """A layer that multiplies a feature map by gates that it computes from this map.
 
@@ -71,8 +76,8 @@ class FeatureGate(keras.layers.Layer):
         return {"name": f"{self.name}_{name}", "dtype": self.dtype_policy}
 
     def mean(self, inputs, axis, keepdims: bool = False):
-        """The mean along one or more axes, in float32 under every policy."""
-        return ops.mean(ops.cast(inputs, "float32"), axis=axis, keepdims=keepdims)
+        """The mean along one or more axes, in float32 at least under every policy."""
+        return ops.mean(at_least_float32(inputs), axis=axis, keepdims=keepdims)
 
     def gates(self, inputs):
         """The values by which the layer multiplies its input.

@@ -36,8 +36,9 @@ class GatherExcite(FeatureGate):
 
     >>> layer = keras_senet.layers.GatherExcite(extent=4)
     >>> x = np.random.rand(2, 8, 8, 64).astype("float32")
-    >>> layer(x).shape, [tuple(weight.shape) for weight in layer.weights[:2]]
-    (TensorShape([2, 8, 8, 64]), [(3, 3, 64, 1), (3, 3, 64, 1)])
+    >>> y, gates = layer(x), layer.gates(x)
+    >>> gates.shape, bool(np.all(gates[:, :4, :4] == gates[:, :1, :1]))
+    (TensorShape([2, 8, 8, 64]), True)
     """
 
     def __init__(self, extent: int | None = None, **kwargs):

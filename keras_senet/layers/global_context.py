@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_senet.layers.feature_gate import BottleneckGate
+from keras_senet.layers.feature_gate import BottleneckGate, at_least_float32
 
 
 @keras.saving.register_keras_serializable(package="keras_senet")
@@ -55,8 +55,8 @@ class GlobalContext(BottleneckGate):
         )
 
     def gates(self, inputs):
-        weights = ops.softmax(ops.cast(self.flat_logits(self.conv(inputs)), "float32"))
-        flat = ops.cast(self.flat_map(inputs), "float32")
+        weights = ops.softmax(at_least_float32(self.flat_logits(self.conv(inputs))))
+        flat = at_least_float32(self.flat_map(inputs))
         squeezed = ops.einsum("np,npc->nc" if self.data_format == "channels_last" else "np,ncp->nc", weights, flat)
         return self.expand(ops.relu(self.norm(self.reduce(squeezed))))
 
