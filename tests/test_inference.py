@@ -34,31 +34,41 @@ def normalizations(model: keras.Model) -> int:
     return sum(isinstance(layer, layers.BatchNormalization) for layer in model.layers)
 
 
+SMALL = {"weights": None, "input_shape": (64, 64, 3)}
+
+
+def case(name: str, build, left: int = 0, marks=pytest.mark.slow):
+    """`build` takes the fixture `shallow`; `left` is the number of normalizations that cannot be folded."""
+    return pytest.param(build, left, id=name, marks=marks)
+
+
 @pytest.mark.parametrize(
     ("build", "left"),
     [
-        (lambda: keras_senet.SEResNet50(weights=None, input_shape=(64, 64, 3)), 0),
-        (lambda: keras_senet.SEShuffleNet(weights=None, input_shape=(64, 64, 3)), 0),
-        (lambda: keras_senet.SEMobileNet(weights=None, input_shape=(64, 64, 3)), 0),
-        (lambda: keras_senet.SEResNeXt26D(weights=None, input_shape=(64, 64, 3)), 0),
-        (lambda: keras_senet.SEResNet20(weights=None, input_shape=(64, 64, 3), squeeze="max", gate="tanh"), 0),
-        (lambda: keras_senet.SEResNet20(weights=None, input_shape=(64, 64, 3), squeeze=None), 0),
-        (lambda: keras_senet.SEResNet20(weights=None, input_shape=(64, 64, 3), attention_position="identity"), 0),
-        (lambda: keras.applications.MobileNetV2((64, 64, 3), weights=None), 0),
-        (lambda: keras.applications.ResNet50V2(weights=None, input_shape=(64, 64, 3)), 17),  # those before an activation
+        case("bottleneck", lambda shallow: shallow("SEResNet50")(**SMALL)),
+        case("all bottlenecks", lambda shallow: keras_senet.SEResNet50(**SMALL), marks=pytest.mark.exhaustive),
+        case("shuffle", lambda shallow: keras_senet.SEShuffleNet(**SMALL)),
+        case("mobile", lambda shallow: keras_senet.SEMobileNet(**SMALL)),
+        case("grouped", lambda shallow: shallow("SEResNeXt26D")(**SMALL)),
+        case("all grouped", lambda shallow: keras_senet.SEResNeXt26D(**SMALL), marks=pytest.mark.exhaustive),
+        case("max", lambda shallow: shallow("SEResNet20")(**SMALL, squeeze="max", gate="tanh"), marks=()),
+        case("no squeeze", lambda shallow: shallow("SEResNet20")(**SMALL, squeeze=None), marks=()),
+        case("identity", lambda shallow: shallow("SEResNet20")(**SMALL, attention_position="identity"), marks=()),
+        case("MobileNetV2", lambda shallow: keras.applications.MobileNetV2(**SMALL, alpha=0.5), marks=()),
+        # Those before an activation are left.
+        case("ResNet50V2", lambda shallow: keras.applications.ResNet50V2(**SMALL), left=17),
     ],
-    ids=["bottleneck", "shuffle", "mobile", "grouped", "max", "no squeeze", "identity", "MobileNetV2", "ResNet50V2"],
 )
-def test_folded_and_cheaper_networks_compute_the_same(build, left):
-    model = with_statistics(build())
+def test_folded_and_cheaper_networks_compute_the_same(build, left, shallow):
+    model = with_statistics(build(shallow))
     images = IMAGES / (1 if model.layers[1].name == "preprocessing" else 255)
     before = model.get_weights()
-    expected = keras.Model(model.inputs, model.layers[-1].input)(images).numpy()
+    expected = keras.Model(model.input, model.layers[-1].input)(images).numpy()
     for rewrite in (fold_batch_norm, cheaper_to_run):
         rewritten = rewrite(model)
         assert normalizations(rewritten) == left
         np.testing.assert_allclose(rewritten(images), model(images), atol=1e-5)
-        features = keras.Model(rewritten.inputs, rewritten.layers[-1].input)(images)
+        features = keras.Model(rewritten.input, rewritten.layers[-1].input)(images)
         np.testing.assert_allclose(features, expected, atol=1e-4 * np.abs(expected).max())
         assert rewritten.name == model.name
     for weight, same in zip(model.get_weights(), before, strict=True):
@@ -86,14 +96,15 @@ def test_normalization_is_folded_into_all_kinds_of_convolutions_and_models_withi
     np.testing.assert_allclose(folded(IMAGES / 255), model(IMAGES / 255), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_squeeze_reads_a_quarter_of_the_channels_and_the_gates_stay():
     model = with_statistics(keras_senet.SEResNet50(weights=None, input_shape=(64, 64, 3)))
     cheaper = cheaper_to_run(model)
     assert cheaper.get_layer("stage2_block1_se_squeeze").output.shape == (None, 1, 1, 64)
     assert cheaper.count_params() < model.count_params() - 900_000
     se = model.get_layer("stage5_block3_se")
-    gates = keras.Model(model.inputs, se.gates(se.input))(IMAGES)
-    ours = keras.Model(cheaper.inputs, cheaper.get_layer("stage5_block3_se_expand").output)(IMAGES)
+    gates = keras.Model(model.input, se.gates(se.input))(IMAGES)
+    ours = keras.Model(cheaper.input, cheaper.get_layer("stage5_block3_se_expand").output)(IMAGES)
     np.testing.assert_allclose(ours[:, 0, 0], gates, atol=1e-5)
 
 

@@ -62,6 +62,15 @@ def test_both_data_formats_give_the_same(squeeze):
         assert first.gates(x).shape == (2, 16, 5, 6)
 
 
+def test_in_float64_no_digit_is_lost():
+    x = np.random.default_rng(0).standard_normal((2, 5, 6, 32))
+    layer = SqueezeExcite(reduction=8, dtype="float64")
+    layer.build(x.shape)
+    w1, b1, w2, b2 = (ops.convert_to_numpy(weight) for weight in layer.weights)
+    expected = 1 / (1 + np.exp(-(np.maximum(x.mean(axis=(1, 2)) @ w1 + b1, 0) @ w2 + b2)))
+    np.testing.assert_allclose(ops.convert_to_numpy(layer.gates(x)), expected, rtol=1e-13)
+
+
 @pytest.mark.parametrize(("policy", "dtype"), [("mixed_float16", "float16"), ("mixed_bfloat16", "bfloat16")])
 def test_the_mean_is_accumulated_in_float32(policy, dtype):
     # In float16 the sum would overflow at 65,504; in bfloat16 it would stop growing at 256 times the first value.
@@ -76,7 +85,7 @@ def test_the_mean_is_accumulated_in_float32(policy, dtype):
 def test_gates_can_be_read_from_inside_a_model(model):
     network = model("SEResNet20")
     blocks = [layer for layer in network.layers if isinstance(layer, SqueezeExcite)]
-    reader = keras.Model(network.inputs, [*[block.gates(block.input) for block in blocks], network.output])
+    reader = keras.Model(network.input, [*[block.gates(block.input) for block in blocks], network.output])
     *gates, output = reader(255 * abs(random(2, 32, 32, 3)))
     assert [gate.shape for gate in gates] == [(2, 16)] * 3 + [(2, 32)] * 3 + [(2, 64)] * 3
     assert output.shape == (2, 10)
@@ -144,20 +153,24 @@ def test_grouped_conv2d_equals_keras_forward_and_gradient(channels, filters, gro
             np.testing.assert_allclose(result, reference, atol=2e-5 * np.abs(reference).max())
 
 
-@pytest.mark.parametrize("onednn", "01")
-@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
-def test_grouped_conv2d_trains_on_every_cpu_build(policy, onednn, python):
-    # Without oneDNN, as on ARM, TensorFlow has no gradient of its own for a grouped convolution; for float16 nowhere.
-    code = """
-import sys, keras, numpy as np, keras_senet
-layer = keras_senet.layers.GroupedConv2D(16, 3, groups=4, dtype=sys.argv[1])
-network = keras.Sequential([keras.Input((8, 8, 8)), layer, keras.layers.GlobalAveragePooling2D()])
-network.compile("sgd", "mse", jit_compile=False)
-before = network.get_weights()[0]
-network.fit(np.ones((4, 8, 8, 8)), np.ones((4, 16)), verbose=0)
-assert abs(network.get_weights()[0] - before).max() > 0
-"""
-    done = python(code, policy, TF_ENABLE_ONEDNN_OPTS=onednn)
+def check_that_grouped_conv2d_trains() -> None:
+    for policy in ("float32", "mixed_float16", "mixed_bfloat16"):
+        layer = GroupedConv2D(16, 3, groups=4, dtype=policy)
+        network = keras.Sequential([keras.Input((8, 8, 8)), layer, keras.layers.GlobalAveragePooling2D()])
+        network.compile("sgd", "mse", jit_compile=False)
+        before = network.get_weights()[0]
+        network.fit(np.ones((4, 8, 8, 8)), np.ones((4, 16)), verbose=0)
+        assert abs(network.get_weights()[0] - before).max() > 0
+
+
+def test_grouped_conv2d_trains_on_this_cpu_build():
+    check_that_grouped_conv2d_trains()
+
+
+@pytest.mark.slow
+def test_grouped_conv2d_trains_without_onednn(python):
+    # As on ARM: there TensorFlow has no gradient of its own for a grouped convolution; for float16 nowhere.
+    done = python("import test_layers; test_layers.check_that_grouped_conv2d_trains()", TF_ENABLE_ONEDNN_OPTS="0")
     assert done.returncode == 0, done.stderr
 
 

@@ -30,18 +30,19 @@ def closed(model: keras.Model, share: float) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments", "scattered"),
+    ("name", "whole", "arguments", "scattered"),
     [
-        ("SEResNet20", {}, True),
-        ("SEResNet20", {"attention_position": "3x3"}, False),  # the next convolution reads the gated channels alone
-        ("SEResNet20", {"squeeze": "max"}, True),
-        ("SEResNet164", {}, True),
-        ("SEWideResNet", {"depth": 10, "width": 1, "attention_position": "3x3"}, True),  # normalization reads them
+        ("SEResNet20", False, {}, True),
+        ("SEResNet20", False, {"attention_position": "3x3"}, False),  # the next convolution reads the gated channels alone
+        ("SEResNet20", False, {"squeeze": "max"}, True),
+        ("SEResNet164", False, {}, True),
+        ("SEWideResNet", True, {"depth": 10, "width": 1, "attention_position": "3x3"}, True),  # normalization reads them
+        pytest.param("SEResNet164", True, {}, True, marks=pytest.mark.exhaustive),
     ],
     ids=str,
 )
-def test_channels_with_closed_gates_go_and_the_outputs_stay(name, arguments, scattered):
-    model = getattr(keras_senet, name)(weights=None, **arguments)
+def test_channels_with_closed_gates_go_and_the_outputs_stay(name, whole, arguments, scattered, shallow):
+    model = (getattr(keras_senet, name) if whole else shallow(name))(weights=None, **arguments)
     opened = closed(model, 0.25)
     weights = model.get_weights()
     smaller, report = prune(model, IMAGES, keep=0.75)
@@ -121,8 +122,9 @@ def test_the_least_important_channels_of_all_layers_go_but_never_all_of_one(mode
     assert counts == [1, 1, 1, 1, 1, 1, 40, 64, 64]  # 168 of 336, and six single ones
 
 
-def test_a_pruned_network_trains_and_travels(tmp_path):
-    model = keras_senet.SEResNet20(weights=None)
+@pytest.mark.slow
+def test_a_pruned_network_trains_and_travels(tmp_path, shallow):
+    model = shallow("SEResNet20")(weights=None)
     closed(model, 0.25)
     smaller, _ = prune(model, IMAGES, keep=0.7)
     smaller.save(tmp_path / "smaller.keras")

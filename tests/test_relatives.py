@@ -131,15 +131,15 @@ def randomized(name: str, inputs=None, **options) -> keras.layers.Layer:
     return layer
 
 
-def check_by_hand(name: str, data_format: str) -> None:
+def check_by_hand(name: str, data_format: str, dtype: str = "float32", atol: float = 2e-6) -> None:
     last = data_format == "channels_last"
-    x = MAP if last else MAP.transpose(0, 3, 1, 2)
-    layer = randomized(name, keras.Input(x.shape[1:]), data_format=data_format)
+    x = (MAP if last else MAP.transpose(0, 3, 1, 2)).astype(dtype)
+    layer = randomized(name, keras.Input(x.shape[1:], dtype=dtype), data_format=data_format, dtype=dtype)
     weights = {"_".join(weight.path.split("/")[-2:]).removeprefix(f"{name}_"): weight for weight in layer.weights}
     weights = {key.removeprefix("channel_").removeprefix("spatial_"): ops.convert_to_numpy(w) for key, w in weights.items()}
     gates = RELATIVES[name][2](MAP.astype("float64"), weights)
     y = ops.convert_to_numpy(layer(x))
-    np.testing.assert_allclose(y if last else y.transpose(0, 2, 3, 1), MAP * gates, atol=2e-6)
+    np.testing.assert_allclose(y if last else y.transpose(0, 2, 3, 1), MAP * gates, rtol=atol / 20, atol=atol)
 
 
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
@@ -148,6 +148,12 @@ def test_a_relative_is_what_its_paper_says(name, data_format):
     check_by_hand(name, data_format)
 
 
+@each
+def test_in_float64_no_digit_is_lost(name):
+    check_by_hand(name, "channels_last", "float64", atol=1e-13)
+
+
+@pytest.mark.slow
 def test_jax_computes_the_same(python):
     code = """
 import keras, test_relatives as relatives
@@ -261,8 +267,8 @@ def test_relatives_survive_serialization(network, tmp_path):
 
 def test_gates_can_be_read_from_inside_a_model(network):
     blocks = [network.get_layer(name) for name in RELATIVES]
-    reader = keras.Model(network.inputs, [block.gates(block.input) for block in blocks])
-    maps = keras.Model(network.inputs, [x for block in blocks for x in (block.input, block.output)])
+    reader = keras.Model(network.input, [block.gates(block.input) for block in blocks])
+    maps = keras.Model(network.input, [x for block in blocks for x in (block.input, block.output)])
     images = 255 * np.random.default_rng(0).random((2, 32, 32, 3), "float32")
     before_and_after = [ops.convert_to_numpy(x) for x in maps(images)]
     for gates, before, after in zip(reader(images), before_and_after[::2], before_and_after[1::2], strict=True):
@@ -271,6 +277,7 @@ def test_gates_can_be_read_from_inside_a_model(network):
 
 
 # XNNPACK has no integer product of two maps, squares and roots (layer normalization) or hard swish.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("quantize", "left"),
     [
@@ -296,8 +303,8 @@ def test_xnnpack_takes_all_operators_but_few_of_integers(quantize, left, network
 
 @pytest.mark.usefixtures("without_weights")
 @pytest.mark.parametrize("name", ATTENTIONS)
-def test_constructors_take_a_relative_by_its_name(name):
-    network = keras_senet.SEResNet20(weights=None, attention=name)
+def test_constructors_take_a_relative_by_its_name(name, shallow):
+    network = shallow("SEResNet20")(weights=None, attention=name)
     kinds = {type(layer) for layer in network.layers if layer.name.endswith("_se")}
     assert kinds == {SqueezeExcite if name in ("se", "cse") else RELATIVES[name][0]}
     assert network.output_shape == (None, 10)
