@@ -35,7 +35,6 @@ from keras_senet.models.cifar import (
     SEResNet164,
     SEShakeShake26_2x96d,
     SEWideResNet,
-    SEWideResNet16_8,
 )
 # isort: on
 
@@ -71,7 +70,6 @@ __all__ = [
     "SEShuffleNet",
     "SEVGG16",
     "SEWideResNet",
-    "SEWideResNet16_8",
     "list_checkpoints",
     "list_models",
 ]

@@ -66,7 +66,6 @@ SEWideResNet = _network(
     depth="number of convolutions in its longest path: 10, 16, 22, 28, ...",
     width="how many times wider than a ResNet its stages are.",
 )
-SEWideResNet16_8 = _network("SEWideResNet16_8", wide_resnet(16, 8), "SE-WRN-16-8, a wide residual network with SE,")
 
 # Gastaldi, arXiv 1705.07485, section 2.1.
 SHAKE_SHAKE = _architecture(

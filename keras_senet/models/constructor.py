@@ -173,12 +173,12 @@ _POOLINGS = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPoolin
 _DOCUMENTATION = """
     Args:
         include_top: whether to end in the classifier.
-        weights: None for random weights. "imagenet", or the tag of one of `keras_senet.list_checkpoints("{name}")`, for
-            published ones, downloaded once; with these the network is the one that they were trained in, and looks at images as
-            it did. Or a path: of a `.weights.h5` or `.keras` file of this network, of a `.safetensors` or `.pth` file in one of
-            timm's layouts, or of one of the authors' `.caffemodel` files. Of these only `.keras` says how images are cut and
-            resized, and `.weights.h5` not even how they are normalized. A one-channel network gets the sums
-            of the kernels of a three-channel one.
+        weights: None for random weights. "imagenet", or the tag of one of `keras_senet.list_checkpoints("{name}")`,
+            for published ones, downloaded once; with these the network is the one that they were trained in, and looks at images
+            as it did. Or a path: of a `.weights.h5` or `.keras` file of this network, of a `.safetensors` or `.pth` file in one
+            of timm's layouts, or of one of the authors' `.caffemodel` files. Of these only `.keras` says how images are cut and
+            resized, and `.weights.h5` not even how they are normalized. A one-channel network gets the sums of the kernels of a
+            three-channel one.
         input_tensor: a Keras tensor to use as input, in place of a new one of `input_shape`.
         input_shape: shape of one image without the batch, `(H, W, C)` or, with the `"channels_first"` image data format,
             `(C, H, W)`; at least {net.min_size} x {net.min_size}. By default `({net.input_size}, {net.input_size}, 3)`, without
@@ -199,8 +199,8 @@ _DOCUMENTATION = """
         attention_position: where in each block the attention stands (paper, section 6.5). In a residual unit "standard" is
             before the addition, "pre" before the unit, "post" after the addition, "identity" on the shortcut, and "3x3" after
             the first 3x3 convolution. This network takes {net.positions}.
-        attention_stages: stages that get attention, from {net.stages}, ; None for all. Those of ResNets are counted as in
-            the paper: conv2_x is 2.
+        attention_stages: stages that get attention, a tuple of some of {net.stages}; None for all. Those of ResNets are counted
+            as in the paper: conv2_x is 2.
     {options}
     Returns:
         A functional `keras.Model` whose SE blocks are layers named `<block>_se`. With the top its output has shape
