@@ -1,6 +1,7 @@
 """SE in networks that keras.applications holds already: Inception-v3, Inception-ResNet-v2 and MobileNet."""
 
 import dataclasses
+from collections.abc import Callable
 
 import keras
 
@@ -14,7 +15,7 @@ from keras_senet.surgery import attend_after
 class Application(Architecture):
     """A network of keras.applications, and after which of its layers attention stands."""
 
-    build: str  # name of its constructor
+    build: Callable[..., keras.Model]  # its constructor
     arguments: dict = dataclasses.field(default_factory=dict)  # of that constructor
     places: dict[str, tuple[int, str]]  # by the layer's name: the stage, and the block that the attention is named after
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
@@ -23,8 +24,7 @@ class Application(Architecture):
 
 def features(x, net: Application, attention: Attention):
     """The layers of `net` from the normalized image to the last feature map."""
-    build = getattr(keras.applications, net.build)
-    backbone = build(include_top=False, weights=None, input_shape=x.shape[1:], **net.arguments)
+    backbone = net.build(include_top=False, weights=None, input_shape=x.shape[1:], **net.arguments)
     return attend_after(backbone, x, net.places, attention)
 
 
@@ -39,14 +39,18 @@ _INCEPTION = {"stages": (3, 4, 5), "input_size": 299, "min_size": 75}
 
 SEInceptionV3 = constructor(
     "SEInceptionV3",
-    Application(build="InceptionV3", places=_places("mixed{}", {3: range(4), 4: range(4, 9), 5: range(9, 11)}), **_INCEPTION),
+    Application(
+        build=keras.applications.InceptionV3,
+        places=_places("mixed{}", {3: range(4), 4: range(4, 9), 5: range(9, 11)}),
+        **_INCEPTION,
+    ),
     features,
     "SE-Inception-v3 for ImageNet, with SE after each concatenation.",
 )
 SEInceptionResNetV2 = constructor(
     "SEInceptionResNetV2",
     Application(
-        build="InceptionResNetV2",
+        build=keras.applications.InceptionResNetV2,
         places=_places("block35_{}_conv", {3: range(1, 11)})
         | _places("block17_{}_conv", {4: range(1, 21)})
         | _places("block8_{}_conv", {5: range(1, 11)}),
@@ -70,7 +74,7 @@ def mobilenet(width_multiplier: float = 1.0) -> Application:
     # Stages by resolution as in a ResNet: the first has half the image's.
     blocks = {1: range(1, 2), 2: range(2, 4), 3: range(4, 6), 4: range(6, 12), 5: range(12, 14)}
     return Application(
-        build="MobileNet",
+        build=keras.applications.MobileNet,
         arguments={"alpha": width_multiplier},
         places=_places("conv_pw_{}_relu", blocks),
         stages=tuple(blocks),
