@@ -1,10 +1,11 @@
 """The tables of the paper, and our networks beside them."""
 
 import dataclasses
+import functools
 import itertools
 import math
 
-from keras_senet.analysis.cost import profile
+from keras_senet.analysis.cost import Profile, profile
 from keras_senet.models.constructor import find_model, image_shape
 
 
@@ -108,7 +109,7 @@ ROWS = (
     Row(_IMAGENET, "SENet-154 at 320 pixels", "17.28 / 3.79", "SENet154", image_size=320),
     *_pair(_CIFAR, "ResNet-110", "SEResNet110", ("6.37 / 26.88", "5.21 / 23.85")),
     *_pair(_CIFAR, "ResNet-164 (pre-activation)", "SEResNet164", ("5.46 / 24.33", "4.39 / 21.31")),
-    *_pair(_CIFAR, "WRN-16-8", "SEWideResNet16_8", ("4.27 / 20.43", "3.88 / 19.14")),
+    *_pair(_CIFAR, "WRN-16-8", "SEWideResNet", ("4.27 / 20.43", "3.88 / 19.14")),
     *_pair(_CIFAR, "Shake-Shake 26 2x96d + Cutout", "SEShakeShake26_2x96d", ("2.56 / 15.85", "2.12 / 15.41")),
     Row(_PLACES, "ResNet-152", "41.15 / 11.61", "SEResNet152", {"classes": 365, "attention": None}),
     Row(_PLACES, "SE-ResNet-152", "40.37 / 11.01", "SEResNet152", {"classes": 365}),
@@ -138,6 +139,20 @@ ROWS = (
 )
 
 
+@functools.cache
+def network_cost(model: str, **arguments) -> tuple[Profile, int]:
+    """The cost of a network, and the number of all its weights, with the moving statistics of batch normalization.
+
+    Building the network takes nearly all of the time, and many rows have the same one, so results are cached.
+
+    Args:
+        model: name of a constructor.
+        **arguments: its arguments, but for `weights`.
+    """
+    network = find_model(model)(weights=None, **arguments)
+    return profile(network), network.count_params()
+
+
 def compare(row: Row) -> Comparison:
     """Builds the network of a row and counts.
 
@@ -145,9 +160,8 @@ def compare(row: Row) -> Comparison:
     statistics of batch normalization, or cut off instead of rounded; multiply-adds with one operation for each value that a gate
     scales, that a ReLU passes, or two where Inception-ResNet scales and adds a residual.
     """
-    shape = None if row.image_size is None else image_shape(row.image_size)
-    model = find_model(row.model)(weights=None, input_shape=shape, **row.options)
-    cost = profile(model)
+    size = {} if row.image_size is None else {"input_shape": image_shape(row.image_size)}
+    cost, weights = network_cost(row.model, **size, **row.options)
 
     def activations(*kinds: str) -> int:
         return sum(layer.activations for layer in cost.layers if layer.kind in kinds)
@@ -161,7 +175,7 @@ def compare(row: Row) -> Comparison:
         row.parameters,
         {
             "": _rounded(cost.total.parameters, row.parameters),
-            "parameters with moving statistics": _rounded(model.count_params(), row.parameters),
+            "parameters with moving statistics": _rounded(weights, row.parameters),
             "parameters cut off, not rounded": _rounded(cost.total.parameters, row.parameters, math.floor),
         },
     )
