@@ -88,7 +88,7 @@ def tflite(
     class_names: Sequence[str] | None = None,
     images: LabelledImages | np.ndarray | None = None,
     *,
-    quantize: str = "float32",
+    quantize: str | None = None,
     calibration: LabelledImages | np.ndarray | None = None,
     limits: Limits | None = None,
     keep: bool = False,
@@ -106,9 +106,10 @@ def tflite(
         class_names: names of the classes, written into the file, and to labels.txt in the same folder.
         images: on what the model and the file are compared: labelled images from `keras_senet.data.load`, or float32 RGB pixels
             `(N, H, W, 3)` in [0, 255]. By default a fifth of the calibration, which is held out from it then, or noise.
-        quantize: "float32"; "float16", which halves the file; "dynamic", with weights of 8 bits and maps quantized as they come;
-            "int8", integers alone, which takes and gives uint8; "int8_float_io", the same between float32 pixels and
-            probabilities; "int16x8", with maps of 16 bits and weights of 8, which XNNPACK does not compute.
+        quantize: None or "float32" for the numbers as trained; "float16", which halves the file; "dynamic", with weights of 8
+            bits and maps quantized as they come; "int8", integers alone, which takes and gives uint8; "int8_float_io", the same
+            between float32 pixels and probabilities; "int16x8", with maps of 16 bits and weights of 8, which XNNPACK does not
+            compute.
         calibration: images like those that the file will see, at least 32, as labelled images or pixels. The modes of integers
             measure on up to 200 of them which values there are.
         limits: what may be lost, in place of the mode's own.
@@ -135,8 +136,9 @@ def tflite(
     1.0
     """
     source = Source.of(model, path, class_names, ".tflite")
+    quantize = quantize or "float32"
     if quantize not in MODES:
-        raise ValueError(f"`quantize` must be one of {tuple(MODES)}. Received: {quantize!r}.{did_you_mean(quantize, MODES)}")
+        raise ValueError(f"`quantize` must be one of {tuple(MODES)}. Received: {quantize!r}.{did_you_mean(str(quantize), MODES)}")
     mode = MODES[quantize]
     measured = None
     if mode.calibrated:
