@@ -1,6 +1,7 @@
-"""What the examples in docstrings need: the names that they use, and an empty folder to write to."""
+"""What the examples in docstrings need: the names that they use, the saved models, data, and a folder to write to."""
 
 import os
+import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -10,9 +11,28 @@ import pytest
 
 import keras_senet
 
+SLOW_EXAMPLES = {"keras_senet.export.exporters.saved_model", "keras_senet.export.exporters.tflite"}
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if isinstance(item, pytest.DoctestItem) and item.name in SLOW_EXAMPLES:
+            item.add_marker("slow")
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory):
+    return str(tmp_path_factory.mktemp("tensorflow_datasets"))
+
 
 @pytest.fixture(autouse=True)
 def docstring_examples(request, doctest_namespace):
-    if isinstance(request.node, pytest.DoctestItem):
-        doctest_namespace |= {"keras": keras, "keras_senet": keras_senet, "np": np}
-        request.getfixturevalue("monkeypatch").chdir(request.getfixturevalue("tmp_path"))
+    if not isinstance(request.node, pytest.DoctestItem):
+        return
+    doctest_namespace |= {"keras": keras, "keras_senet": keras_senet, "np": np}
+    folder, monkeypatch = request.getfixturevalue("tmp_path"), request.getfixturevalue("monkeypatch")
+    (folder / "saved_models").symlink_to(pathlib.Path(__file__).parent / "saved_models")
+    monkeypatch.chdir(folder)
+    if any("data.load(" in example.source for example in request.node.dtest.examples):
+        # Not the user's own ~/tensorflow_datasets, which two processes would prepare at once.
+        monkeypatch.setattr("tensorflow_datasets.core.constants.DATA_DIR", request.getfixturevalue("data_dir"))
