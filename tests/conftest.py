@@ -1,8 +1,6 @@
 """Models and data that several tests share, built once."""
 
-import dataclasses
 import gc
-import inspect
 import os
 import pathlib
 import shutil
@@ -12,16 +10,17 @@ import sys
 import keras
 import numpy as np
 import pytest
+import shortened
 
 import keras_senet
 from keras_senet import cli
 from keras_senet.models.constructor import MODELS, constructor
-from keras_senet.models.resnet import ResNet, features
 
 # Networks are a great many objects that live long: looking through them less often makes the tests a tenth faster.
 gc.set_threshold(100_000, 20, 100)
+gc.freeze()  # and never through what the imports above made, which takes 0.2 s each time
 
-collect_ignore = ["observed.py"]  # a program, not a module
+collect_ignore = ["observed.py", "on_jax.py"]  # programs, not modules
 
 ROOT = pathlib.Path(__file__).parent.parent
 DEMO = ROOT / "saved_models" / "seresnet20_digits"
@@ -57,18 +56,15 @@ def model():
     return build
 
 
-@pytest.fixture
-def shallow(monkeypatch):
-    """Function from a constructor's name to the constructor; of ResNets to one with all kinds of blocks and no more."""
+@pytest.fixture(scope="session")
+def shallow():
+    """Function from a constructor's name to the constructor of a network with all kinds of blocks and no more."""
 
     def build(name: str):
-        construct = getattr(keras_senet, name)
-        architecture = inspect.getclosurevars(construct).nonlocals["default"]
-        if not isinstance(architecture, ResNet):
-            return construct
-        monkeypatch.setitem(MODELS, name, construct)  # which puts it back after the test
-        depths = (2, *[1] * (len(architecture.depths) - 1))
-        return constructor(name, dataclasses.replace(architecture, depths=depths), features, name)
+        whole = MODELS[name]
+        construct = constructor(name, *shortened.description(name), name)
+        MODELS[name] = whole
+        return construct
 
     return build
 
@@ -78,12 +74,7 @@ def without_weights():
     """Networks that a test builds get no values for their weights, which is much faster where only shapes matter."""
     with keras.StatelessScope(initialize_variables=False):
         yield
-    keras.utils.clear_session()
-
-
-@pytest.fixture(scope="session")
-def data_dir(tmp_path_factory):
-    return str(tmp_path_factory.mktemp("tensorflow_datasets"))
+    keras.utils.clear_session(free_memory=False)
 
 
 @pytest.fixture(scope="session")

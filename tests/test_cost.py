@@ -7,6 +7,7 @@ from keras import layers
 
 import keras_senet
 from keras_senet.analysis import profile
+from keras_senet.analysis.paper import network_cost
 
 
 def counted_by_tensorflow(model: keras.Model) -> int:
@@ -21,6 +22,7 @@ def counted_by_tensorflow(model: keras.Model) -> int:
     return tf.compat.v1.profiler.profile(graph, options=options).total_float_ops // 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["MobileNetV2", "Xception", "EfficientNetB0"])
 def test_multiply_adds_and_parameters_of_other_networks(name):
     model = getattr(keras.applications, name)(weights=None, input_shape=(96, 96, 3))
@@ -58,9 +60,9 @@ def test_multiply_adds_of_one_layer(layer, expected):
     assert (cost.multiply_adds, cost.counted) == (expected, True)
 
 
-def test_the_total_is_the_sum_of_the_layers_and_the_se_blocks_have_their_share(model):
-    cost = profile(model("SEResNet50"))
-    plain = profile(keras_senet.SEResNet50(weights=None, attention=None))
+@pytest.mark.usefixtures("without_weights")
+def test_the_total_is_the_sum_of_the_layers_and_the_se_blocks_have_their_share():
+    (cost, _), (plain, _) = network_cost("SEResNet50"), network_cost("SEResNet50", attention=None)
     assert cost.total.parameters == sum(layer.parameters for layer in cost.layers) == 28_088_024
     assert cost.attention.parameters == cost.total.parameters - plain.total.parameters
     assert cost.attention.multiply_adds == cost.total.multiply_adds - plain.total.multiply_adds
@@ -104,6 +106,7 @@ def test_a_layer_whose_multiply_adds_are_not_known_is_marked():
     assert (dense.counted, dense.multiply_adds) == (True, 6)
 
 
+@pytest.mark.usefixtures("without_weights")
 def test_a_network_for_images_of_any_size_needs_one():
     network = keras_senet.SEResNet50(weights=None, include_top=False)
     with pytest.raises(ValueError, match="give `input_shape`"):

@@ -1,18 +1,29 @@
 """What each constructor must do, whatever its family."""
 
+import doctest
+import inspect
+import re
+
 import keras
 import numpy as np
 import pytest
+import shortened
 
 import keras_senet
 from keras_senet.export import open_classifier
 
+FAST = ("SEResNet50", "SEShuffleNet")  # one that strides in its residual branch and adds, one that concatenates
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", keras_senet.list_models())
-def test_a_network_trains_saves_loads_and_exports(name, shallow, tmp_path):
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [pytest.param(name, True, marks=[] if name in FAST else pytest.mark.slow) for name in shortened.distinct()]
+    + [pytest.param(name, False, marks=pytest.mark.exhaustive) for name in keras_senet.list_models()],
+    ids=lambda value: {True: "shortened", False: "full"}.get(value, value),
+)
+def test_a_network_trains_saves_loads_and_exports(name, short, shallow, tmp_path):
     size = 75 if name.startswith("SEInception") else 32
-    build = getattr(keras_senet, name) if name in ("SEResNet20", "SEResNet50") else shallow(name)
+    build = shallow(name) if short else getattr(keras_senet, name)
     network = build(weights=None, input_shape=(size, size, 3), classes=7)
     random = np.random.default_rng(0)
     images, labels = random.integers(0, 256, (4, size, size, 3)).astype("float32"), np.array([0, 1, 2, 3])
@@ -32,7 +43,7 @@ def test_a_network_trains_saves_loads_and_exports(name, shallow, tmp_path):
     network(images, training=True)
     # Keep the rounding that is left small beside the tolerance of the export.
     head = network.get_layer("predictions")
-    logits = keras.Model(network.inputs, head.input)(images) @ head.kernel
+    logits = keras.Model(network.input, head.input)(images) @ head.kernel
     head.kernel.assign(head.kernel * 0.02 / np.std(logits))
     expected = keras.ops.convert_to_numpy(network(images))
     network.save(tmp_path / "network.keras")
@@ -44,15 +55,28 @@ def test_a_network_trains_saves_loads_and_exports(name, shallow, tmp_path):
     np.testing.assert_allclose(exported, expected, atol=0.02 * np.ptp(expected))
 
 
-@pytest.mark.slow
-def test_every_network_builds_under_jax(python):
-    code = """
-import keras, keras_senet
-with keras.StatelessScope(initialize_variables=False):  # initial values compile for a minute, and say nothing of the networks
-    for name in keras_senet.list_models():
-        network = getattr(keras_senet, name)(weights=None)
-        assert network.output_shape == (None, network.layers[-1].units), name
-assert keras.backend.backend() == "jax"
-"""
-    done = python(code, KERAS_BACKEND="jax")
-    assert done.returncode == 0, done.stderr
+def test_no_network_has_two_names():
+    networks = [shortened.published(name) for name in keras_senet.list_models()]
+    assert [network for network in networks if networks.count(network) > 1] == []
+
+
+@pytest.mark.parametrize("name", keras_senet.list_models())
+def test_the_docstring_of_a_constructor_is_well_formed(name):
+    construct = getattr(keras_senet, name)
+    text = construct.__doc__
+    assert re.findall(r"^(\w+):", text, re.MULTILINE) == ["Args", "Returns", "Raises", "Source", "Example"]
+    arguments = text.partition("Args:\n")[2].partition("\n\n")[0]
+    assert re.findall(r"^ {4}(\w+): ", arguments, re.MULTILINE) == list(inspect.signature(construct).parameters)
+    assert not re.search(r"[,;:]\s*[,;]|\s[,;]|[{}]|\S {2,}\S", text)  # doubled or lonely punctuation, a field left open, a gap
+    assert max(map(len, text.splitlines())) <= 130
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name == "SEResNet20" else pytest.param(name, marks=pytest.mark.exhaustive) for name in keras_senet.list_models()],
+)
+def test_the_example_of_a_constructor_is_true(name):
+    """pytest's own search for examples does not find functions that are made while the package is imported."""
+    known = {"keras_senet": keras_senet, "np": np}
+    example = doctest.DocTestParser().get_doctest(getattr(keras_senet, name).__doc__, known, name, None, 0)
+    assert doctest.DocTestRunner().run(example) == (0, 2)

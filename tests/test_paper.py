@@ -33,6 +33,7 @@ READINGS = {
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_weights")
 def test_the_networks_have_the_published_cost(capsys):
     assert main(["info", "--paper", "--json"]) == 0
     comparisons = json.loads(capsys.readouterr().out)
@@ -48,6 +49,7 @@ def test_the_networks_have_the_published_cost(capsys):
     assert {one["row"]["network"]: one["reading"] for one in others} == READINGS
 
 
+@pytest.mark.usefixtures("without_weights")
 def test_a_figure_that_is_not_ours_is_marked(capsys, monkeypatch):
     rows = [
         paper.Row("A table", "SE-ResNet-20", "8 %", "SEResNet20", parameters="0.27 M", multiply_adds="40.55 M"),

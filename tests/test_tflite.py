@@ -12,18 +12,32 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.tools import flatbuffer_utils
-from conftest import DEMO
 from mediapipe.tasks.python import BaseOptions, vision
 
 import keras_senet
+from conftest import DEMO
 from keras_senet import data, export
-from keras_senet.export.classifier import run_keras
 from keras_senet.export.conversion import convert
 from keras_senet.export.inference import cheaper_to_run
 from keras_senet.export.proof import first_layer
 
 DIGITS = [str(digit) for digit in range(10)]
 SMALL = keras_senet.Preprocessing(32)
+NOISE = np.random.default_rng(0).integers(0, 256, (50, 32, 32, 3)).astype("float32")
+
+
+def attentive(*attention: keras.layers.Layer) -> keras.Model:
+    """A small network with these layers one after the other."""
+    images = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(32, 3, strides=4, padding="same")(keras.layers.Rescaling(1 / 255, name="rescaling")(images))
+    for layer in attention:
+        x = layer(x)
+    return keras.Model(images, keras.layers.Dense(10, "softmax")(keras.layers.GlobalAveragePooling2D()(x)))
+
+
+@pytest.fixture(scope="module")
+def small():
+    return attentive(keras_senet.layers.SqueezeExcite(4, name="se"))
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +64,7 @@ def pixels(images: data.LabelledImages, count: int) -> np.ndarray:
     return next(iter(data.evaluation_batches(images, SMALL, count)))[0].numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("quantize", "agreement", "size"),
     [
@@ -69,6 +84,7 @@ def test_each_kind_of_numbers_keeps_the_accuracy_on_digits(quantize, agreement, 
     assert path.stat().st_size < size * 4 * 272_095  # parameters of four bytes
 
 
+@pytest.mark.slow
 def test_the_proof_is_what_numpy_finds(network, digits, exported):
     path, proof = exported("int8")
     images = list(data.evaluation_batches(digits("held-out"), SMALL, 100).as_numpy_iterator())
@@ -83,6 +99,7 @@ def test_the_proof_is_what_numpy_finds(network, digits, exported):
     assert proof.model_accuracy == np.mean(before.argmax(axis=1) == truth)
 
 
+@pytest.mark.slow
 def test_the_integer_file_takes_the_bytes_of_pixels_and_gives_256ths(exported):
     interpreter = Interpreter(str(exported("int8")[0]))
     (source,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
@@ -107,85 +124,115 @@ def test_xnnpack_takes_every_operator(name, shallow, tmp_path):
         assert not {"SPLIT", "GATHER"} & set(measured.operators)
 
 
+@pytest.mark.slow
 def test_of_an_integer_file_xnnpack_takes_all_but_its_ends(exported):
     """It has neither a softmax for integers nor the change from uint8 to int8."""
     (measured,) = export.benchmark([exported("int8")[0]], rounds=1)
     assert collections.Counter(kind for kind, _ in measured.not_delegated) == {"QUANTIZE": 2, "SOFTMAX": 1}
 
 
+@pytest.mark.slow
 def test_the_shipped_networks_shortcuts_are_taken_too(exported):
     for quantize in ("float32", "int8_float_io"):
         (measured,) = export.benchmark([exported(quantize)[0]], rounds=1)
         assert measured.not_delegated == []
 
 
-def attentive(*attention: keras.layers.Layer) -> keras.Model:
-    """A small network with these layers one after the other."""
-    images = keras.Input((32, 32, 3))
-    x = keras.layers.Conv2D(32, 3, strides=4, padding="same")(keras.layers.Rescaling(1 / 255)(images))
-    for layer in attention:
-        x = layer(x)
-    return keras.Model(images, keras.layers.Dense(10, "softmax")(keras.layers.GlobalAveragePooling2D()(x)))
-
-
-@pytest.mark.parametrize("quantize", ["int8", "int8_float_io", "int16x8"])
-def test_where_a_whole_layer_is_always_off_integers_have_a_range(quantize, python, tmp_path):
+@pytest.mark.slow
+def test_where_a_whole_layer_is_always_off_integers_have_a_range(python, tmp_path):
     """All units of a ReLU zero for all images, in each layer that has one, and in a model within the model."""
-    dead = attentive(
-        keras.Sequential([keras.Input((8, 8, 32)), keras_senet.layers.SqueezeExcite(4, name="se")]),
-        keras_senet.layers.ConcurrentSqueezeExcite(4, name="scse"),
-        keras_senet.layers.ConvolutionalBlockAttention(4, name="cbam"),
-        keras_senet.layers.GatherExcite(4, name="ge"),
-        *([] if quantize == "int16x8" else [keras_senet.layers.GlobalContext(4, name="gc")]),  # which 16 bits do not take
-    )
     before_relu = ("se_reduce/bias", "scse_channel_reduce/bias", "cbam_reduce/bias", "gc_norm/beta", "ge_norm1/beta")
-    for weight in dead.weights:
-        if weight.path.endswith((*before_relu, "expand/bias")):
-            weight.assign(keras.ops.full_like(weight, -100 if weight.path.endswith(before_relu) else 1))
-    images = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3)).astype("float32")
-    (tmp_path / "dead.tflite").write_bytes(convert(cheaper_to_run(dead), quantize, 1, images))
-    np.save(tmp_path / "image.npy", images[:1].astype("uint8" if quantize == "int8" else "float32"))
+    np.save(tmp_path / "image.npy", NOISE[:1])
+    files, expected = [], []
+    for quantize in ("int8", "int8_float_io", "int16x8"):
+        dead = attentive(
+            keras.Sequential([keras.Input((8, 8, 32)), keras_senet.layers.SqueezeExcite(4, name="se")]),
+            keras_senet.layers.ConcurrentSqueezeExcite(4, name="scse"),
+            keras_senet.layers.ConvolutionalBlockAttention(4, name="cbam"),
+            keras_senet.layers.GatherExcite(4, name="ge"),
+            *([] if quantize == "int16x8" else [keras_senet.layers.GlobalContext(4, name="gc")]),  # which 16 bits do not take
+        )
+        for weight in dead.weights:
+            if weight.path.endswith((*before_relu, "expand/bias")):
+                weight.assign(keras.ops.full_like(weight, -100 if weight.path.endswith(before_relu) else 1))
+        files.append(tmp_path / f"{quantize}.tflite")
+        files[-1].write_bytes(convert(cheaper_to_run(dead), quantize, 1, NOISE))
+        expected.append(dead(NOISE[:1])[0])
     run = """
 import sys, numpy
 from ai_edge_litert.interpreter import Interpreter
-print(*Interpreter(sys.argv[1]).get_signature_runner()(images=numpy.load(sys.argv[2]))["output_0"][0])
+image = numpy.load(sys.argv[1])
+for file in sys.argv[2:]:
+    runner = Interpreter(file).get_signature_runner()
+    print(*runner(images=image.astype(runner.get_input_details()["images"]["dtype"]))["output_0"][0], flush=True)
 """
-    done = python(run, tmp_path / "dead.tflite", tmp_path / "image.npy")  # where some runtimes would end
+    done = python(run, tmp_path / "image.npy", *files)  # where some runtimes would end
     assert done.returncode == 0, done.stderr
-    found = np.array(done.stdout.split(), "float32") / (256 if quantize == "int8" else 1)
-    np.testing.assert_allclose(found, dead(images[:1])[0], atol=0.01)
+    found = [np.array(line.split(), "float32") for line in done.stdout.splitlines()]
+    found[0] /= 256  # integers come out, too
+    np.testing.assert_allclose(found, expected, atol=0.01)
 
 
-@pytest.mark.slow
-def test_a_calibration_of_the_wrong_range_is_caught_and_located(network, digits, tmp_path):
+def sharp(model: keras.Model, images: np.ndarray) -> keras.Model:
+    """The same model with a head that is surer of its classes: what is wrong before it changes them."""
+    head = model.layers[-1]
+    logits = keras.Model(model.input, head.input)(images) @ head.kernel
+    head.kernel.assign(head.kernel * 5 / np.std(logits))
+    head.bias.assign(-keras.ops.mean(logits, axis=0) * 5 / np.std(logits))
+    return model
+
+
+@pytest.mark.parametrize("size", ["small", pytest.param("the demo's", marks=pytest.mark.exhaustive)])
+def test_a_calibration_of_the_wrong_range_is_caught_and_located(size, request, digits, tmp_path):
     train, held_out = pixels(digits("train"), 64), digits("held-out")
-    with pytest.raises(
-        ValueError, match=r"top-1 accuracy falls.*starts at the layer preprocessing\. Nothing was written"
-    ) as caught:
-        export.tflite(network, tmp_path / "dark.tflite", images=held_out, quantize="int8", calibration=train / 12)
+    if size == "small":
+        model, culprit = sharp(attentive(), train), "rescaling"
+        held_out = pixels(held_out, 100)
+    else:
+        model, culprit = request.getfixturevalue("network"), "preprocessing"
+    dark = {"images": held_out, "quantize": "int8", "calibration": train / 12}
+    with pytest.raises(ValueError, match=rf"starts at the layer {culprit}\w*\. Nothing was written") as caught:
+        export.tflite(model, tmp_path / "dark.tflite", **dark)
     assert "the largest difference in probability is" in str(caught.value)
+    assert size == "small" or "top-1 accuracy falls" in str(caught.value)
     assert not os.listdir(tmp_path)
     with pytest.warns(UserWarning, match="It was kept, as asked"):
-        proof = export.tflite(
-            network, tmp_path / "dark.tflite", images=held_out, quantize="int8", calibration=train / 12, keep=True
-        )
+        proof = export.tflite(model, tmp_path / "dark.tflite", **dark, keep=True)
     assert proof.agreement < 0.9
     assert (tmp_path / "dark.tflite").exists()
 
 
-def test_limits_are_arguments(digits, tmp_path):
-    images = keras.Input((32, 32, 3))
-    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(keras.layers.Rescaling(1 / 255)(images)))
-    small = keras.Model(images, keras.layers.Dense(10, "softmax")(x))
+def test_limits_are_arguments(small, tmp_path):
     tight = dataclasses.replace(export.MODES["float16"].limits, largest=1e-9)
     with pytest.raises(ValueError, match=r"the largest difference in probability is .* and 1e-09 is accepted"):
-        export.tflite(small, tmp_path / "half.tflite", images=digits("held-out"), quantize="float16", limits=tight)
+        export.tflite(small, tmp_path / "half.tflite", images=NOISE, quantize="float16", limits=tight)
 
 
-def test_calibration_images_are_held_out_for_the_proof(network, digits, tmp_path):
-    proof = export.tflite(network, tmp_path / "a.tflite", quantize="int8", calibration=pixels(digits("train"), 50))
+def test_what_is_lost_is_said_in_words():
+    lost = export.Proof(images=9, largest=0.5, mean=0.25, agreement=0.5, accuracy=0.6, model_accuracy=0.9)
+    assert lost.misses(export.Limits(largest=0.4, mean=0.2, agreement=0.8, accuracy=0.1)) == [
+        "the largest difference in probability is 0.5, and 0.4 is accepted",
+        "the mean difference in probability is 0.25, and 0.2 is accepted",
+        "50.00% of the images keep their top-1 class, and 80.00% must",
+        "top-1 accuracy falls from 90.00% to 60.00%, and 10.00% may be lost",
+    ]
+    assert lost.misses(export.Limits(largest=0.5, mean=0.25, agreement=0.5, accuracy=0.31)) == []
+
+
+def test_calibration_images_are_held_out_for_the_proof(small, tmp_path):
+    limits = export.Limits(1, 1, 0, 1)  # an untrained network does not survive integers
+    proof = export.tflite(small, tmp_path / "a.tflite", quantize="int8", calibration=NOISE, limits=limits)
     assert proof.images == 10
     assert proof.accuracy is None
+
+
+def test_none_means_the_numbers_as_trained(small, tmp_path):
+    path, sizes = tmp_path / "a.tflite", set()
+    for arguments in ({}, {"quantize": None}, {"quantize": "float32"}):
+        export.tflite(small, path, **arguments)
+        sizes.add(path.stat().st_size)
+        np.testing.assert_allclose(export.open_classifier(path).probabilities(NOISE), small(NOISE), atol=1e-6)
+    assert len(sizes) == 1
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -225,6 +272,7 @@ def test_the_first_wrong_layer_is_found(network):
     assert first_layer(network, lambda part: False) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantize", ["float32", "int8", "int8_float_io"])
 def test_mediapipe_classifies_as_keras_does(quantize, network, digits, exported):
     """On the ten images of whose order Keras itself is surest."""
@@ -243,14 +291,15 @@ def test_mediapipe_classifies_as_keras_does(quantize, network, digits, exported)
             np.testing.assert_allclose([one.score for one in result.categories], expected[index, order], atol=0.02)
 
 
-def test_the_file_brings_its_labels_and_its_preprocessing(exported, run, fails, tmp_path):
+@pytest.mark.slow
+def test_the_file_brings_its_labels_and_its_preprocessing(exported, shallow, run, fails, tmp_path):
     path = tmp_path / "moved.tflite"
     path.write_bytes(exported("int8")[0].read_bytes())
     opened = export.open_classifier(path)
     assert opened.class_names == DIGITS
     assert opened.labels_file == path
     (tmp_path / "other").mkdir()
-    own = keras_senet.SEResNet20(weights=None, input_shape=(72, 72, 3), classes=2)
+    own = shallow("SEResNet20")(input_shape=(72, 72, 3), classes=2)
     own.get_layer("preprocessing").crop_ratio, own.get_layer("preprocessing").interpolation = 0.95, "bicubic"
     export.tflite(own, tmp_path / "other" / "own.tflite")
     assert export.open_classifier(tmp_path / "other" / "own.tflite").preprocessing == keras_senet.Preprocessing(
@@ -274,19 +323,22 @@ def test_the_file_brings_its_labels_and_its_preprocessing(exported, run, fails, 
     assert "has other metadata than an image classifier of this package" in fails("info", path)
 
 
-def test_a_file_takes_batches_and_can_give_gates(network, digits, tmp_path):
+@pytest.mark.slow
+def test_a_file_takes_batches_and_can_give_gates(shallow, digits, tmp_path):
     images = pixels(digits("held-out"), 7)
-    export.tflite(network, tmp_path / "three.tflite", DIGITS, batch_size=3, gates="stage4_block3_se")
+    network = shallow("SEResNet20")()
+    export.tflite(network, tmp_path / "three.tflite", DIGITS, batch_size=3, gates="stage3_block1_se")
     opened = export.open_classifier(tmp_path / "three.tflite")
     np.testing.assert_allclose(opened.probabilities(images), network.predict(images, verbose=0), atol=1e-5)
     runner = Interpreter(str(tmp_path / "three.tflite")).get_signature_runner()
-    se = network.get_layer("stage4_block3_se")
-    gates = run_keras(keras.Model(network.inputs, se.gates(se.input)))(images[:3])
+    se = network.get_layer("stage3_block1_se")
+    gates = keras.Model(network.input, se.gates(se.input))(images[:3])
     np.testing.assert_allclose(runner(images=images[:3])["gates"], gates, atol=1e-5)
-    with pytest.raises(ValueError, match="Did you mean 'stage4_block3_se'"):
-        export.tflite(network, tmp_path / "a.tflite", gates="stage4_block3")
+    with pytest.raises(ValueError, match="Did you mean 'stage3_block1_se'"):
+        export.tflite(network, tmp_path / "a.tflite", gates="stage3_block1")
 
 
+@pytest.mark.slow
 def test_a_file_can_give_the_gates_of_each_relative_that_has_one_a_channel(tmp_path):
     network = attentive(
         keras_senet.layers.EfficientChannelAttention(name="eca"),
@@ -303,11 +355,12 @@ def test_a_file_can_give_the_gates_of_each_relative_that_has_one_a_channel(tmp_p
         export.tflite(network, tmp_path / "gates.tflite", gates="coord")
 
 
-def test_what_cannot_be_exported_is_refused_before_anything_is_computed(network, digits, tmp_path):
+def test_what_cannot_be_exported_is_refused_before_anything_is_computed(small, digits, tmp_path):
     path = tmp_path / "a.tflite"
     train = pixels(digits("train"), 40)
     for message, arguments in (
         ("Did you mean 'int8'", {"quantize": "int9"}),
+        ("Received: 8", {"quantize": 8}),
         ("give at least 32 of them as `calibration`", {"quantize": "int8"}),
         ("20 images are too few for a calibration", {"quantize": "int8", "calibration": train[:20]}),
         (r"Images are RGB pixels in \[0, 255\], not normalized", {"quantize": "int8", "calibration": train / 255}),
@@ -317,25 +370,27 @@ def test_what_cannot_be_exported_is_refused_before_anything_is_computed(network,
         ("in the same order", {"images": digits("train"), "class_names": DIGITS[::-1]}),
     ):
         with pytest.raises(ValueError, match=message):
-            export.tflite(network, path, **arguments)
+            export.tflite(small, path, **arguments)
     assert not os.listdir(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 @pytest.mark.parametrize(("write", "name"), [(export.onnx, "network.onnx"), (export.openvino, "network.xml")])
-def test_other_runtimes_compute_what_keras_computes(write, name, network, digits, tmp_path):
-    proof = write(network, tmp_path / name, DIGITS, digits("held-out"))
+def test_other_runtimes_compute_what_keras_computes(write, name, small, digits, tmp_path):
+    proof = write(small, tmp_path / name, DIGITS, digits("held-out"))
     assert proof.largest < 1e-5
     assert proof.accuracy == proof.model_accuracy
     images = pixels(digits("held-out"), 5)
     opened = export.open_classifier(tmp_path / name)
-    np.testing.assert_allclose(opened.probabilities(images), network.predict(images, verbose=0), atol=1e-5)
+    np.testing.assert_allclose(opened.probabilities(images), small(images), atol=1e-5)
     assert opened.class_names == DIGITS
     (tmp_path / name).write_text("nothing")
     with pytest.raises(ValueError, match="is damaged"):
         export.open_classifier(tmp_path / name)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_grouped_convolutions_go_to_other_runtimes(shallow, tmp_path):
     model = shallow("SEResNeXt50")(weights=None, input_shape=(64, 64, 3))
@@ -345,30 +400,29 @@ def test_grouped_convolutions_go_to_other_runtimes(shallow, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
-def test_without_its_runtime_an_onnx_file_is_written_unchecked(network, tmp_path, monkeypatch):
+def test_without_its_runtime_an_onnx_file_is_written_unchecked(small, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
     with pytest.warns(UserWarning, match="network.onnx was not checked. .*keras-senet\\[runtimes\\]"):
-        assert export.onnx(network, tmp_path / "network.onnx") is None
+        assert export.onnx(small, tmp_path / "network.onnx") is None
     assert (tmp_path / "network.onnx").exists()
 
 
-def test_the_command_exports_in_any_kind_of_numbers(run, fails, data_dir, tmp_path):
+@pytest.mark.slow
+def test_the_command_exports_in_any_kind_of_numbers(small, run, fails, data_dir, tmp_path):
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "model.keras").write_bytes((DEMO / "model.keras").read_bytes())
+    small.save(tmp_path / "in" / "model.keras")
     (tmp_path / "in" / "labels.txt").write_text((DEMO / "labels.txt").read_text())
     command = ("export", tmp_path / "in" / "model.keras")
     integers = ("--quantize", "int8", "--dataset", "digits", "--data-dir", data_dir)
-    status, output, _ = run(*command, tmp_path / "int8.tflite", *integers)
+    untrained = ("--limit", "largest=1", "--limit", "mean=1", "--limit", "agreement=0", "--limit", "accuracy=1")
+    status, output, _ = run(*command, tmp_path / "int8.tflite", *integers, *untrained)
     assert status == 0
     assert "on 360 images top-1 agrees for" in output
     assert (tmp_path / "labels.txt").read_text().split() == DIGITS
     assert "--dataset on the command line" in fails(*command, tmp_path / "a.tflite", "--quantize", "int8")
     assert "--quantize: only for .tflite" in fails(*command, tmp_path / "a.onnx", "--quantize", "int8")
-    images = keras.Input((32, 32, 3))
-    small = keras.Model(images, keras.layers.Dense(10, "softmax")(keras.layers.GlobalMaxPooling2D()(images)))
-    small.save(tmp_path / "in" / "small.keras")
     tight = ("--quantize", "float16", "--limit", "agreement=1.1", "--dataset", "digits", "--data-dir", data_dir)
-    assert "and 110.00% must" in fails("export", tmp_path / "in" / "small.keras", tmp_path / "a.tflite", *tight)
+    assert "and 110.00% must" in fails(*command, tmp_path / "a.tflite", *tight)
     assert "must be one of largest, mean" in fails(*command, tmp_path / "a.tflite", "--limit", "large=1")
     assert "There is no folder" in fails(*command, tmp_path / "none" / "a.tflite")
     assert sorted(os.listdir(tmp_path)) == ["in", "int8.tflite", "labels.txt"]

@@ -1,0 +1,69 @@
+"""Networks with all kinds of blocks that the published ones have, and no more of each than it takes."""
+
+import dataclasses
+import inspect
+
+import keras
+
+import keras_senet
+from keras_senet.models.applications import Application
+from keras_senet.models.inception import BNInception
+from keras_senet.models.resnet import ResNet
+from keras_senet.models.shufflenet import ShuffleNet
+from keras_senet.models.vgg import VGG
+
+
+def published(name: str) -> tuple:
+    """The architecture of the network `name`, and the function that builds it: what `constructor` took."""
+    closure = inspect.getclosurevars(getattr(keras_senet, name)).nonlocals
+    return closure["default"], closure["features"]
+
+
+def description(name: str) -> tuple:
+    """The same, shortened."""
+    architecture, features = published(name)
+    return dataclasses.replace(architecture, **_FIELDS[type(architecture)](architecture)), features
+
+
+def distinct() -> list[str]:
+    """The names of the networks that are still different when they are shortened."""
+    names, descriptions = [], []
+    for name in keras_senet.list_models():
+        if (described := description(name)) not in descriptions:
+            names.append(name)
+            descriptions.append(described)
+    return names
+
+
+def _two_stages(net: ResNet | ShuffleNet) -> dict:
+    # A block that changes the shape and one that keeps it, and one that strides.
+    return {"depths": (2, 1), "stages": net.stages[:2]} | ({"widths": net.widths[:2]} if isinstance(net, ResNet) else {})
+
+
+def _inception(net: BNInception) -> dict:
+    # A module with an average, one that strides, and one with a maximum.
+    return {"modules": {3: net.modules[3][1:], 5: net.modules[5][1:]}, "stages": (3, 5)}
+
+
+def _application(net: Application) -> dict:
+    if net.build is keras.applications.MobileNet:
+        return {"arguments": {"alpha": 0.25}}
+    last, places = {
+        keras.applications.InceptionV3: ("mixed1", ("mixed0", "mixed1")),
+        keras.applications.InceptionResNetV2: ("block35_2_ac", ("block35_1_conv", "block35_2_conv")),
+    }[net.build]
+
+    def build(**arguments):
+        whole = net.build(**arguments)
+        return keras.Model(whole.input, whole.get_layer(last).output)
+
+    return {"build": build, "places": {place: net.places[place] for place in places}, "stages": (3,)}
+
+
+_FIELDS = {
+    ResNet: _two_stages,
+    ShuffleNet: _two_stages,
+    VGG: lambda net: {"depths": (2, 1), "widths": net.widths[:2], "stages": (1, 2), "fully_connected": (64, 64)},
+    BNInception: _inception,
+    Application: _application,
+}
