@@ -136,7 +136,7 @@ def tflite(
     1.0
     """
     source = Source.of(model, path, class_names, ".tflite")
-    quantize = quantize or "float32"
+    quantize = "float32" if quantize is None else quantize
     if quantize not in MODES:
         raise ValueError(f"`quantize` must be one of {tuple(MODES)}. Received: {quantize!r}.{did_you_mean(str(quantize), MODES)}")
     mode = MODES[quantize]
