@@ -21,7 +21,7 @@ from keras_senet.export import Measurement, benchmark
 from keras_senet.training import pictures
 
 WORKER = ROOT / "keras_senet" / "export" / "benchmark_worker.py"
-RUN_TFLITE = runpy.run_path(str(WORKER))["_tflite"]  # what the process of a TFLite file does, done here
+run_tflite = runpy.run_path(str(WORKER))["_tflite"]  # in this process, what `benchmark` does in one of its own
 KERNEL = np.ones((3, 3, 3, 8), "float32")
 
 
@@ -54,7 +54,7 @@ def test_the_operators_that_xnnpack_does_not_take_are_named(tflite):
         tflite("sum.tflite", lambda images: 2 * tf.cumsum(convolution(images), axis=1, name="sum")),
         tflite("class.tflite", lambda images: tf.argmax(tf.reduce_mean(convolution(images), (1, 2)), axis=-1)),
     ]
-    with_xnnpack, without = ([RUN_TFLITE(path, 1, xnnpack)[1] for path in paths] for xnnpack in (True, False))
+    with_xnnpack, without = ([run_tflite(path, 1, xnnpack)[1] for path in paths] for xnnpack in (True, False))
     assert [one["operators"] for one in with_xnnpack] == [
         {"CONV_2D": 1},
         {"CONV_2D": 1, "CUMSUM": 1, "MUL": 1},
@@ -76,7 +76,7 @@ def test_what_is_delegated_is_what_has_a_delegate_of_its_own(tflite):
     nodes = interpreter._get_ops_details()
     made = collections.Counter(int(tensor) for node in nodes for tensor in node["outputs"])
     names = {tensor["index"]: tensor["name"] for tensor in interpreter.get_tensor_details()}
-    left = RUN_TFLITE(path, 1, True)[1]["not_delegated"]
+    left = run_tflite(path, 1, True)[1]["not_delegated"]
     assert {name for _, name in left} == {names[tensor] for tensor, count in made.items() if count == 1}
     assert "MAX_POOL_2D" in [kind for kind, _ in left]
 
@@ -164,7 +164,7 @@ def test_a_keras_model_a_saved_model_and_a_tflite_file_side_by_side(tmp_path):
 @pytest.mark.filterwarnings("ignore:Statistics for quantized inputs")
 @pytest.mark.parametrize("dtype", [tf.uint8, tf.int8])
 def test_quantized_files_get_pixels_of_their_kind(dtype, tflite):
-    run, description = RUN_TFLITE(tflite("quantized.tflite", convolution, quantized=dtype), 1, True)
+    run, description = run_tflite(tflite("quantized.tflite", convolution, quantized=dtype), 1, True)
     run()
     assert description["operators"]["CONV_2D"] == 1
 
