@@ -11,13 +11,12 @@ import pytest
 
 import keras_senet
 
-SLOW_EXAMPLES = {"keras_senet.export.exporters.saved_model", "keras_senet.export.exporters.tflite"}
-
 
 def pytest_collection_modifyitems(items):
+    """Leaves the constructors' examples, which are one text, to one small network."""
     for item in items:
-        if isinstance(item, pytest.DoctestItem) and item.name in SLOW_EXAMPLES:
-            item.add_marker("slow")
+        if isinstance(item, pytest.DoctestItem) and item.path.name == "__init__.py" and item.name != "keras_senet.SEResNet20":
+            item.add_marker("exhaustive")
 
 
 @pytest.fixture(scope="session")

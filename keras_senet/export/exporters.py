@@ -50,8 +50,10 @@ def saved_model(
 
     Example:
 
-    >>> model = keras_senet.SEResNet20(weights="saved_models/seresnet20_digits/model.keras")
-    >>> keras_senet.export.saved_model(model, "digits").agreement
+    >>> images = keras.Input((32, 32, 3))
+    >>> features = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(8, 3)(images))
+    >>> model = keras.Model(images, keras.layers.Dense(2, "softmax")(features))
+    >>> keras_senet.export.saved_model(model, "saved_model").agreement
     1.0
     """
     source = Source.of(model, path, class_names)
@@ -130,10 +132,13 @@ def tflite(
 
     Example:
 
-    >>> model = keras_senet.SEResNet20(weights="saved_models/seresnet20_digits/model.keras")
-    >>> digits = keras_senet.data.load("digits", "train")
-    >>> keras_senet.export.tflite(model, "digits.tflite", quantize="int8", calibration=digits).agreement
-    1.0
+    >>> images = keras.Input((32, 32, 3))
+    >>> features = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(8, 3)(images))
+    >>> model = keras.Model(images, keras.layers.Dense(2, "softmax")(features))
+    >>> photographs = np.random.uniform(0, 255, (40, 32, 32, 3))
+    >>> proof = keras_senet.export.tflite(model, "model.tflite", quantize="int8", calibration=photographs)
+    >>> proof.images, proof.agreement
+    (8, 1.0)
     """
     source = Source.of(model, path, class_names, ".tflite")
     quantize = "float32" if quantize is None else quantize
