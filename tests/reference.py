@@ -1,22 +1,66 @@
 """Networks with the weights of synthetic.py, in the files of those that they must equal.
 
-The fixtures hold, for each, the names and shapes of its parameters and the logits that it gives: timm 1.0.31's networks, and the
-authors' Caffe definitions.
+The fixtures hold, for each, the names and shapes of its parameters and the logits that it gives: timm 1.0.31's networks (whole in
+timm/, and in narrow/ as make_fixtures.py makes them), and the authors' Caffe definitions.
 """
 
 import collections
+import dataclasses
+import inspect
 import io
 import json
 import pathlib
 import pickle
 import struct
 import zipfile
+from collections.abc import Callable
 
+import keras
 import numpy as np
 import synthetic
+from make_fixtures import CLASSES, DEPTHS, FIXTURES, WIDTHS
 from safetensors.numpy import save_file
 
-FIXTURES = pathlib.Path(__file__).parent / "fixtures"
+import keras_senet
+from keras_senet.models.constructor import constructor
+from keras_senet.models.resnet import features
+
+# The constructor for each network of timm in fixtures/timm.
+NETWORKS = {
+    "legacy_senet154": "SENet154",
+    "legacy_seresnet18": "SEResNet18",
+    "legacy_seresnet34": "SEResNet34",
+    "legacy_seresnet50": "SEResNet50",
+    "legacy_seresnet101": "SEResNet101",
+    "legacy_seresnet152": "SEResNet152",
+    "legacy_seresnext26_32x4d": "SEResNeXt26",
+    "legacy_seresnext50_32x4d": "SEResNeXt50",
+    "legacy_seresnext101_32x4d": "SEResNeXt101",
+    "senet154": "SENet154",
+    "seresnet50": "SEResNet50",
+    "seresnet101": "SEResNet101",
+    "seresnet152": "SEResNet152",
+    "seresnet152d": "SEResNet152D",
+    "seresnext26d_32x4d": "SEResNeXt26D",
+    "seresnext26t_32x4d": "SEResNeXt26T",
+    "seresnext50_32x4d": "SEResNeXt50",
+    "seresnext101_32x4d": "SEResNeXt101",
+    "seresnext101_64x4d": "SEResNeXt101_64x4d",
+    "seresnext101_32x8d": "SEResNeXt101_32x8d",
+    "seresnext101d_32x8d": "SEResNeXt101D_32x8d",
+    "seresnextaa101d_32x8d": "SEResNeXtAA101D_32x8d",
+    "seresnextaa101d_32x8d_12k": "SEResNeXtAA101D_32x8d",
+    "seresnextaa201d_32x8d": "SEResNeXtAA201D_32x8d",
+}
+NARROW = sorted(file.stem for file in (FIXTURES / "narrow").iterdir())
+
+
+def narrow(reference: str, name: str = "Narrow") -> Callable[..., keras.Model]:
+    """Registers the constructor `name` of the network that is called `reference` in fixtures/narrow."""
+    whole = inspect.getclosurevars(getattr(keras_senet, NETWORKS[reference])).nonlocals["default"]
+    groups = {} if whole.groups == 1 else {"groups": whole.groups // 2, "width_per_group": 2 * whole.width_per_group}
+    architecture = dataclasses.replace(whole, depths=DEPTHS, widths=WIDTHS, classes=CLASSES, **groups)
+    return constructor(name, architecture, features, f"{name}.")
 
 
 def logits(reference: str, size: int) -> np.ndarray:
