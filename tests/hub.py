@@ -5,24 +5,33 @@ import hashlib
 import http.server
 import pathlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+
+import keras
+import pytest
+from make_fixtures import CLASSES
+from reference import narrow
+
+from keras_senet.checkpoints import CHECKPOINTS, Checkpoint
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves one file at every address.
+    """Serves one file at every address that is not the hub's interface for programs.
 
     Attributes:
         file: what it serves; None for 404.
         cut: how many of the next downloads break off in the middle.
+        going: whether those end there; else they wait until it is set.
         sha256: what it says that the file's SHA-256 is.
         requests: what it was asked, as "GET", "HEAD" or "GET from 1234".
     """
 
     def __init__(self, file: pathlib.Path | None):
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.file, self.cut, self.requests = file, 0, []
+        self.file, self.cut, self.requests, self.going = file, 0, [], threading.Event()
+        self.going.set()
         self.sha256 = "" if file is None else hashlib.sha256(file.read_bytes()).hexdigest()
         self.url = f"http://127.0.0.1:{self.server_port}"
 
@@ -36,6 +45,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _answer(self, body: bool):
         server = self.server
+        if self.path.startswith("/api/"):  # where huggingface_hub looks for more than files
+            self.send_error(404)
+            return
         begin = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
         server.requests.append(self.command + (f" from {begin}" if begin else ""))
         if server.file is None:
@@ -45,6 +57,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.end_headers()
             return
         content = server.file.read_bytes()
+        if begin >= len(content):
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(content)}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         self.send_response(206 if begin else 200)
         self.send_header("ETag", f'"{server.sha256}"')
         self.send_header("X-Repo-Commit", COMMIT)
@@ -57,6 +75,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             cut = server.cut > 0
             server.cut -= cut
             self.wfile.write(content[begin : len(content) // 2 if cut else None])
+            if cut:
+                self.wfile.flush()
+                server.going.wait()
             self.close_connection = True
 
     def log_message(self, *_):
@@ -73,3 +94,14 @@ def serving(file: pathlib.Path | None) -> Iterator[Server]:
         finally:
             server.shutdown()
             thread.join()
+
+
+def publish(monkeypatch: pytest.MonkeyPatch, reference: str, **facts) -> Callable[..., keras.Model]:
+    """A constructor `Narrow` of the network in fixtures/narrow, whose weights="imagenet" is a checkpoint with those facts.
+
+    The checkpoint is in the table until `monkeypatch` is undone.
+    """
+    checkpoint = Checkpoint(model="Narrow", **{"classes": CLASSES, "input_size": 64} | facts)
+    for module in ("constructor", "pretrained"):
+        monkeypatch.setattr(f"keras_senet.models.{module}.CHECKPOINTS", (*CHECKPOINTS, checkpoint))
+    return narrow(reference)

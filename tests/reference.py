@@ -63,8 +63,19 @@ def narrow(reference: str, name: str = "Narrow") -> Callable[..., keras.Model]:
     return constructor(name, architecture, features, f"{name}.")
 
 
+def constructor_of(reference: str) -> Callable[..., keras.Model]:
+    """The constructor of our network that must equal the one in fixtures/`reference`.npz."""
+    folder, _, name = reference.partition("/")
+    return narrow(name) if folder == "narrow" else getattr(keras_senet, NETWORKS[name])
+
+
 def logits(reference: str, size: int) -> np.ndarray:
     return np.load(FIXTURES / f"{reference}.npz")[f"logits_{size}"]
+
+
+def sizes(reference: str) -> list[int]:
+    """The sizes of the images that there are logits for."""
+    return [int(name.removeprefix("logits_")) for name in np.load(FIXTURES / f"{reference}.npz") if name.startswith("logits_")]
 
 
 def shapes(reference: str) -> dict[str, tuple[int, ...]]:

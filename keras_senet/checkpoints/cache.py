@@ -46,12 +46,12 @@ def keras_file(checkpoint: Checkpoint, convert: Callable[[pathlib.Path], keras.M
     if by_hand.is_file():
         _convert(checkpoint, convert, cached, by_hand, "put there by hand", _release_digits(checkpoint))
         return cached
-    hub = require("huggingface_hub", "checkpoints")
+    lock = require("huggingface_hub.utils", "checkpoints").WeakFileLock
     with contextlib.ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             # A second process waits here, and finds the file of the first.
-            stack.enter_context(hub.utils.WeakFileLock(folder / f".{checkpoint.name}.lock"))
+            stack.enter_context(lock(folder / f".{checkpoint.name}.lock"))
             for left in folder.glob(f"{_PARTIAL}*"):  # by a process that was killed
                 if time.time() - left.stat().st_mtime > _A_WEEK:
                     left.unlink()
@@ -141,7 +141,8 @@ def _download(checkpoint: Checkpoint, url: str, folder: pathlib.Path, tag: str) 
     partial = folder / f"{_PARTIAL}{checkpoint.name}-{tag}{pathlib.Path(checkpoint.file).suffix}"
     with open(partial, "ab") as file:
         try:
-            http_get(url, file, resume_size=file.tell())
+            # Compressed, it could not be gone on with.
+            http_get(url, file, resume_size=file.tell(), headers={"Accept-Encoding": "identity"})
         except HfHubHTTPError as error:
             if error.response.status_code != 416:  # there is nothing behind what we have
                 raise
