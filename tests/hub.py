@@ -13,6 +13,7 @@ from make_fixtures import CLASSES
 from reference import narrow
 
 from keras_senet.checkpoints import CHECKPOINTS, Checkpoint
+from keras_senet.models.constructor import MODELS
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -99,8 +100,9 @@ def serving(file: pathlib.Path | None) -> Iterator[Server]:
 def publish(monkeypatch: pytest.MonkeyPatch, reference: str, **facts) -> Callable[..., keras.Model]:
     """A constructor `Narrow` of the network in fixtures/narrow, whose weights="imagenet" is a checkpoint with those facts.
 
-    The checkpoint is in the table until `monkeypatch` is undone.
+    Both are there until `monkeypatch` is undone.
     """
+    monkeypatch.setattr("keras_senet.models.constructor.MODELS", dict(MODELS))
     checkpoint = Checkpoint(model="Narrow", **{"classes": CLASSES, "input_size": 64} | facts)
     for module in ("constructor", "pretrained"):
         monkeypatch.setattr(f"keras_senet.models.{module}.CHECKPOINTS", (*CHECKPOINTS, checkpoint))

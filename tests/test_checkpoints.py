@@ -418,6 +418,7 @@ np.save(sys.argv[1], build(classifier_activation=None, include_preprocessing=Fal
         outputs = [tmp_path / f"{number}.npy" for number in (1, 2)]
         for done in pool.map(lambda output: python(code, output, **environment), outputs):
             assert done.returncode == 0, done.stderr
+        assert downloads(server) == ["GET"]  # the other one waited
     for output in outputs:
         expected = logits(f"narrow/{ON_HUB}", 65)
         assert np.abs(np.load(output) - expected).max() <= 1e-4 * np.abs(expected).max()

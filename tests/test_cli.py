@@ -9,9 +9,12 @@ import sys
 import keras
 import numpy as np
 import pytest
+import synthetic
 import tensorflow as tf
 from conftest import DEMO, ROOT
-from reference import write_caffemodel, write_pth, write_safetensors
+from hub import publish
+from reference import parameters, write_caffemodel, write_pth
+from safetensors.numpy import save_file
 
 import keras_senet
 
@@ -39,44 +42,50 @@ def test_published_weights_are_listed(run):
     assert line.split() == ["SEResNet50", "a1_in1k", "seresnet50.a1_in1k", *image, "1,000", *accuracy, "apache-2.0"]
 
 
-def test_weights_of_pytorch_and_caffe_become_keras_files(run, fails, tmp_path):
-    pth = write_pth(tmp_path / "network.pth", "timm/legacy_seresnet18")
-    caffemodel = write_caffemodel(tmp_path / "network.caffemodel", "caffe/SE-BN-Inception")
-    for source, name in ((pth, "SEResNet18"), (caffemodel, "SEBNInception")):
-        output = tmp_path / f"{name}.keras"
-        assert run("convert", source, output, "--model", name)[0] == 0
-        pixels = 255 * np.random.default_rng(0).random((1, 224, 224, 3), "float32")
-        expected = getattr(keras_senet, name)(weights=source)(pixels)
-        np.testing.assert_allclose(keras.saving.load_model(output)(pixels), expected, rtol=1e-4)
-    before = sorted(tmp_path.iterdir())
-    assert "1 misshapen" not in fails("convert", pth, tmp_path / "x.keras", "--model", "SEResNet34")
+@pytest.mark.parametrize("kind", ["pth", pytest.param("caffemodel", marks=pytest.mark.slow)])
+def test_weights_of_pytorch_and_caffe_become_keras_files(kind, run, tmp_path, monkeypatch):
+    if kind == "pth":
+        build, name = publish(monkeypatch, "legacy_seresnet18", name="narrow.in1k", repository="timm/narrow"), "Narrow"
+        source = write_pth(tmp_path / "network.pth", "narrow/legacy_seresnet18")
+    else:
+        build, name = keras_senet.SEBNInception, "SEBNInception"
+        source = write_caffemodel(tmp_path / "network.caffemodel", "caffe/SE-BN-Inception")
+    output = tmp_path / f"{name}.keras"
+    assert run("convert", source, output, "--model", name)[0] == 0
+    pixels = 255 * np.random.default_rng(0).random((1, 224, 224, 3), "float32")
+    np.testing.assert_allclose(keras.saving.load_model(output)(pixels), build(weights=source)(pixels), rtol=1e-4)
+
+
+def test_weights_that_cannot_be_converted_are_an_error_that_says_why(fails, tmp_path, monkeypatch):
+    pth = write_pth(tmp_path / "network.pth", "narrow/legacy_seresnet18")
+    publish(monkeypatch, "legacy_seresnet50", name="narrow.in1k", repository="timm/narrow.in1k")
+    assert "25 missing (layer1.0.bn3.bias, " in fails("convert", pth, tmp_path / "x.keras", "--model", "Narrow")
     assert "Did you mean 'SEResNet18'" in fails("convert", pth, tmp_path / "x.keras", "--model", "SEResNet19")
     assert "Did you mean 'seresnet50.ra2_in1k'" in fails("predict", "seresnet50.ra_in1k", SAMPLES)
     assert "must end in .keras" in fails("convert", pth, tmp_path / "x.h5", "--model", "SEResNet18")
     assert "no file or folder" in fails("convert", tmp_path / "x.pth", tmp_path / "x.keras", "--model", "SEResNet18")
     assert "ends in one of .weights.h5, .keras, .safetensors" in fails("convert", SAMPLES, "x.keras", "--model", "SEResNet18")
-    assert sorted(tmp_path.iterdir()) == before
+    assert list(tmp_path.iterdir()) == [pth]
 
 
 def test_a_published_network_classifies_by_its_name(run, tmp_path, monkeypatch):
     """Looking at what it was measured on, with the names of ImageNet's classes, or with numbers where they cannot be had."""
+    facts = {"name": "narrow.in1k", "repository": "timm/narrow.in1k", "classes": 1000}
+    build = publish(monkeypatch, "seresnext26t_32x4d", **facts)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     folder = tmp_path / "models" / "keras_senet"
     folder.mkdir(parents=True)
-    write_safetensors(folder / "seresnext26t_32x4d.bt_in1k.safetensors", "timm/seresnext26t_32x4d")
+    head = {f"fc.{kind}": synthetic.weight(f"fc.{kind}", shape) for kind, shape in (("weight", (1000, 256)), ("bias", (1000,)))}
+    save_file(parameters("narrow/seresnext26t_32x4d") | head, folder / "narrow.in1k.safetensors")
     index = {str(number): [f"n{number}", f"thing {number}"] for number in range(1000)}
     monkeypatch.setattr("keras.src.applications.imagenet_utils.CLASS_INDEX", index)
     image = sorted(SAMPLES.glob("*.png"))[0]
     ((prediction,), (cropped,), (resized,)) = (
         json.loads(run("predict", name, image, "--top", 1, "--json", *more)[1])
-        for name, more in (
-            ("SEResNeXt26T", ()),
-            ("seresnext26t_32x4d.bt_in1k", ("--crop-ratio", 0.5)),
-            ("SEResNeXt26T", ("--image-size", 96)),
-        )
+        for name, more in (("Narrow", ()), ("narrow.in1k", ("--crop-ratio", 0.5)), ("Narrow", ("--image-size", 96)))
     )
-    network = keras_senet.SEResNeXt26T()
-    pixels = keras_senet.data.read_image(image, keras_senet.Preprocessing(224, 0.875, "bicubic"))
+    network = build(classes=1000)
+    pixels = keras_senet.data.read_image(image, keras_senet.Preprocessing(64, 0.875, "bicubic"))
     probabilities = np.array(network(pixels[np.newaxis]))[0]
     (found,) = prediction["classes"]
     assert found["class"] == f"thing {probabilities.argmax()}"
@@ -86,7 +95,7 @@ def test_a_published_network_classifies_by_its_name(run, tmp_path, monkeypatch):
     monkeypatch.setattr("keras.src.applications.imagenet_utils.CLASS_INDEX_PATH", "http://127.0.0.1:9/none.json")
     monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path))
     with pytest.warns(UserWarning, match="numbers in place of names, which could not be downloaded"):
-        status, output, _ = run("predict", "SEResNeXt26T", image)
+        status, output, _ = run("predict", "Narrow", image)
     assert (status, f"class {probabilities.argmax()}" in output) == (0, True)
 
 

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import synthetic
+from hub import publish
 from reference import write_safetensors
 
 import keras_senet
@@ -90,18 +91,21 @@ def test_the_plain_network_is_that_of_keras_applications(application):
 
 
 @pytest.mark.slow
-def test_tensorflow_and_jax_load_each_others_files(tmp_path, python):
-    file = write_safetensors(tmp_path / "weights.safetensors", "timm/legacy_seresnet18")
-    network = keras_senet.SEResNet18(weights=file, classifier_activation=None, include_preprocessing=False)
+def test_tensorflow_and_jax_load_each_others_files(tmp_path, python, monkeypatch):
+    build = publish(monkeypatch, "legacy_seresnet18", name="narrow.in1k", repository="timm/narrow.in1k")
+    file = write_safetensors(tmp_path / "weights.safetensors", "narrow/legacy_seresnet18")
+    network = build(weights=file, classifier_activation=None, include_preprocessing=False)
     network.save(tmp_path / "tensorflow.keras")
     code = """
-import sys, keras, numpy as np, keras_senet, synthetic
+import sys, jax, keras, numpy as np, reference, synthetic
 assert keras.backend.backend() == "jax"
 network = keras.saving.load_model(sys.argv[1])
-np.save(sys.argv[3], network(synthetic.image(224)))
-keras_senet.SEResNet18(weights=sys.argv[1], classifier_activation=None, include_preprocessing=False).save(sys.argv[2])
+np.save(sys.argv[3], jax.jit(lambda images: network([images]))(synthetic.image(224)))
+build = reference.narrow("legacy_seresnet18")
+build(weights=sys.argv[1], classifier_activation=None, include_preprocessing=False).save(sys.argv[2])
 """
-    done = python(code, tmp_path / "tensorflow.keras", tmp_path / "jax.keras", tmp_path / "logits.npy", KERAS_BACKEND="jax")
+    environment = {"KERAS_BACKEND": "jax", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
+    done = python(code, tmp_path / "tensorflow.keras", tmp_path / "jax.keras", tmp_path / "logits.npy", **environment)
     assert done.returncode == 0, done.stderr
     expected = keras.ops.convert_to_numpy(network(synthetic.image(224)))
     on_jax = np.load(tmp_path / "logits.npy")
