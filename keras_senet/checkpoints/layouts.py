@@ -37,7 +37,7 @@ def parameter_names(model: keras.Model, layout: str) -> dict[str, str]:
 
     Example:
 
-    >>> network = keras_senet.SEResNet50(weights=None)
+    >>> network = keras_senet.SEResNet18(weights=None)
     >>> keras_senet.checkpoints.parameter_names(network, "timm legacy")["layer1.0.bn1.weight"]
     'stage2_block1_bn1/gamma'
     """
