@@ -342,6 +342,7 @@ def test_the_files_hold_the_classes_that_were_chosen(two_layers, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.slow
 def test_the_command_reads_what_the_network_looks_at(run, image_folder, tmp_path, shallow):
     folder = tmp_path / "run"
     folder.mkdir()

@@ -276,7 +276,7 @@ def test_resnet_50_gets_the_parameters_of_the_authors_se_resnet_50():
     assert keras_senet.add_se(model).count_params() - model.count_params() == 2_530_992
 
 
-@pytest.mark.parametrize("name", [*WITH_SE, *[pytest.param(name, marks=pytest.mark.slow) for name in LARGER_WITH_SE]])
+@pytest.mark.parametrize("name", [*WITH_SE, *[pytest.param(name, marks=pytest.mark.exhaustive) for name in LARGER_WITH_SE]])
 def test_networks_that_have_se_are_left(name, without_weights):
     model = getattr(keras.applications, name)(weights=None)
     with pytest.raises(ValueError, match="has SE already, in '.*To put more into it say where with `after`"):
