@@ -53,8 +53,9 @@ def keras_file(checkpoint: Checkpoint, convert: Callable[[pathlib.Path], keras.M
             # A second process waits here, and finds the file of the first.
             stack.enter_context(lock(folder / f".{checkpoint.name}.lock"))
             for left in folder.glob(f"{_PARTIAL}*"):  # by a process that was killed
-                if time.time() - left.stat().st_mtime > _A_WEEK:
-                    left.unlink()
+                with contextlib.suppress(OSError):  # another process may be faster
+                    if time.time() - left.stat().st_mtime > _A_WEEK:
+                        left.unlink()
         except OSError as error:
             raise OSError(
                 f"{checkpoint.name} cannot be kept in {folder}: {error.strerror}. Set the environment variable KERAS_HOME to a "
