@@ -379,6 +379,7 @@ def test_what_cannot_be_exported_is_refused_before_anything_is_computed(small, d
 @pytest.mark.parametrize(("write", "name"), [(export.onnx, "network.onnx"), (export.openvino, "network.xml")])
 def test_other_runtimes_compute_what_keras_computes(write, name, small, digits, tmp_path):
     proof = write(small, tmp_path / name, DIGITS, digits("held-out"))
+    assert proof.images == 360
     assert proof.largest < 1e-5
     assert proof.accuracy == proof.model_accuracy
     images = pixels(digits("held-out"), 5)
