@@ -16,7 +16,7 @@ import typing
 import warnings
 
 from keras_senet.checkpoints import SUFFIXES
-from keras_senet.errors import existing_path
+from keras_senet.errors import InputError, UserError, existing_path
 from keras_senet.preprocessing import INTERPOLATIONS
 
 
@@ -27,12 +27,18 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: the words after `keras-senet`; by default those of the process.
 
     Returns:
-        The exit status: 0; 2 after an error, with one line on stderr; 130 after Ctrl-C, and 143 after SIGTERM in training.
+        The exit status: 0; 2 after an error that the user can mend, with one line on stderr; 130 after Ctrl-C, and 143 after
+        SIGTERM in training.
+
+    Raises:
+        Exception: any other error, since its traceback helps to mend it; with --traceback those of the user, too.
     """
+    show_traceback = False
     warnings.formatwarning = lambda message, *_, **__: f"keras-senet: warning: {message}\n"
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         options = _parser().parse_args(arguments)
+        show_traceback = options.traceback
         options.run(options)
     except KeyboardInterrupt as interrupt:
         print(f"keras-senet: {interrupt}".rstrip(": "), file=sys.stderr)
@@ -40,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # whoever reads our output, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
-        if not _is_expected(error):
+        if show_traceback or not _user_can_mend(error):
             raise
         # TensorFlow puts the names of its nodes, {{node ...}}, into its messages.
         message = re.sub(r"\[?\{\{.*?\}\}\]?", "", str(error))
@@ -49,19 +55,23 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _is_expected(error: Exception) -> bool:
-    """Whether the message of `error` is made for the user: bad input, a full disk, a missing package; not a bug of ours."""
-    if isinstance(error, (ImportError, OSError, ValueError)):
+def _user_can_mend(error: Exception) -> bool:
+    if isinstance(error, UserError):
         return True
+    if isinstance(error, OSError):  # the system's, such as a full disk, has a number; one that a library made up has none
+        return error.errno is not None
     tensorflow = sys.modules.get("tensorflow")
-    return tensorflow is not None and isinstance(error, tensorflow.errors.OpError)
+    if tensorflow is None:
+        return False
+    of_the_system = ("NotFoundError", "PermissionDeniedError", "ResourceExhaustedError", "UnavailableError")
+    return isinstance(error, tuple(getattr(tensorflow.errors, name) for name in of_the_system))
 
 
 class _Parser(argparse.ArgumentParser):
     """Raises what argparse would print with the usage before it, so that every error takes the same way out."""
 
     def error(self, message):
-        raise ValueError(f"{message}. See: {self.prog} --help")
+        raise InputError(f"{message}. See: {self.prog} --help")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         sub.set_defaults(run=run)
+        sub.add_argument("--traceback", action="store_true", help="after an error, show where in the code it was raised")
         return sub
 
     sub = add(_models, "--checkpoints")
@@ -297,13 +308,13 @@ def _info(options) -> None:
     from keras_senet.training import EXCITATION
 
     if options.paper == bool(options.model):
-        raise ValueError("Give the name of a network, a .keras or a .tflite file, or --paper. See: keras-senet info --help")
+        raise InputError("Give the name of a network, a .keras or a .tflite file, or --paper. See: keras-senet info --help")
     shape = None if options.image_size is None else image_shape(options.image_size)
     chosen = {name: value for name, value in vars(options).items() if name in EXCITATION}
     file = bool(options.model) and options.model.endswith((".keras", ".tflite"))
     if (chosen and (file or options.paper)) or (shape and options.paper):
         flags = [f"--{name.replace('_', '-')}" for name in chosen] + ["--image-size"] * bool(shape and options.paper)
-        raise ValueError(f"{' and '.join(flags)}: only for the name of a network. Received: {options.model or '--paper'}")
+        raise InputError(f"{' and '.join(flags)}: only for the name of a network. Received: {options.model or '--paper'}")
     if file and options.model.endswith(".tflite"):
         _show_metadata(options.model, options.json)
         return
@@ -329,7 +340,7 @@ def _show_metadata(path: str, as_json: bool) -> None:
         _print_json(metadata)
         return
     if not metadata:
-        raise ValueError(f"{path} has no metadata. Export it again: keras-senet export NETWORK {path}")
+        raise InputError(f"{path} has no metadata. Export it again: keras-senet export NETWORK {path}")
     labels, preprocessing = metadata.pop("labels"), metadata.pop("preprocessing")
     metadata["normalization"] = f"(pixel - {metadata.pop('mean')}) / {metadata.pop('std')} before the network"
     metadata["image"] = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in preprocessing.items())
@@ -403,12 +414,12 @@ def _train(options) -> None:
         config = os.path.join(options.output, "config.json")
     if config is not None:
         if options.recipe:
-            raise ValueError("--recipe says what --config says already: leave one of them out.")
+            raise InputError("--recipe says what --config says already: leave one of them out.")
         chosen = dataclasses.asdict(read_recipe(existing_path(config)))
     chosen |= given
     missing = [f"--{name}" for name in ("model", "dataset") if name not in chosen]
     if missing:
-        raise ValueError(f"{' and '.join(missing)} must be given. See: keras-senet train --help")
+        raise InputError(f"{' and '.join(missing)} must be given. See: keras-senet train --help")
     make = RECIPES[options.recipe] if options.recipe else Recipe
     where = ("resume", "save_every", "keep", "strategy", "hosts", "worker", "data_service")
     measured = train(make(**chosen), options.output, **{name: getattr(options, name) for name in where})
@@ -422,7 +433,7 @@ def _evaluate(options) -> None:
     from keras_senet.training.pictures import draw_confusion
 
     if options.labels and options.confusion:
-        raise ValueError("--labels and --confusion: where an image has several labels, none is taken for another. Choose one.")
+        raise InputError("--labels and --confusion: where an image has several labels, none is taken for another. Choose one.")
     images = data.load(options.dataset, options.split, options.data_dir)
     measured = training.evaluate(
         _open_classifier(options), images, options.batch_size, ten_crop=options.ten_crop, labels=options.labels
@@ -456,7 +467,7 @@ def _predict(options) -> None:
     from keras_senet.training.pictures import draw_predictions
 
     if options.top < 1:
-        raise ValueError(f"--top must be at least 1. Received: {options.top}")
+        raise InputError(f"--top must be at least 1. Received: {options.top}")
     classifier = _open_classifier(options)
     files = data.list_images(options.images)
     predictions, pictured = [], []
@@ -487,7 +498,7 @@ def _export(options) -> None:
     suffix = pathlib.Path(options.output).suffix
     chosen = {name: getattr(options, name) for name in ("quantize", "keep", "gates") if getattr(options, name)}
     if suffix != ".tflite" and (chosen or options.limit):
-        raise ValueError(
+        raise InputError(
             f"{', '.join([f'--{name}' for name in chosen] or ['--limit'])}: only for .tflite. Received: {options.output}"
         )
     model = load_keras_model(options.network)
@@ -510,7 +521,7 @@ def _benchmark(options) -> None:
     from keras_senet.training.pictures import draw_tradeoff
 
     if options.dataset is None and (options.picture or options.data_dir):
-        raise ValueError("--picture and --data-dir are about accuracy: say with --dataset what that is measured on.")
+        raise InputError("--picture and --data-dir are about accuracy: say with --dataset what that is measured on.")
     images = options.dataset and data.load(options.dataset, "held-out", options.data_dir)
     xnnpack = [choice == "on" for choice in options.xnnpack]
     measurements = export.benchmark(options.networks, options.threads, xnnpack, options.rounds)
@@ -554,7 +565,7 @@ def _gates(options) -> None:
     folder = options.output or (network / "gates" if network.is_dir() else network.with_name(f"{network.stem}_gates"))
     classifier = export.open_classifier(network / "last.keras" if network.is_dir() else network)
     if classifier.model is None:
-        raise ValueError(f"{network} has no layers to read, as it was exported: give the .keras file that it was made from.")
+        raise InputError(f"{network} has no layers to read, as it was exported: give the .keras file that it was made from.")
     images = data.load(options.dataset, options.split, options.data_dir)
     check_classes(classifier, images)
     class_indices(options.classes or [], images.class_names)  # now, not after all images
@@ -579,7 +590,7 @@ def _convert(options) -> None:
     from keras_senet.models.constructor import find_model, image_shape
 
     if not options.output.endswith(".keras"):
-        raise ValueError(f"OUTPUT must end in .keras. Received: {options.output}")
+        raise InputError(f"OUTPUT must end in .keras. Received: {options.output}")
     shape = None if options.image_size is None else image_shape(options.image_size)
     weights = existing_path(options.weights)
     model = find_model(options.model)(weights=weights, classes=options.classes, input_shape=shape)

@@ -1,10 +1,33 @@
-"""Help in error messages: what the user may have meant."""
+"""The errors that a user can mend, and help in their messages: what the user may have meant."""
 
 import difflib
 import importlib
 import os
 from collections.abc import Iterable
 from types import ModuleType
+
+
+class UserError(Exception):
+    """The user can mend this; the message says what was received, what is accepted and what to do.
+
+    The command prints such a message as one line. Every other error is a bug of ours, and keeps its traceback.
+    """
+
+
+class InputError(UserError, ValueError):
+    """An argument, a name or the content of a file cannot be used."""
+
+
+class FileError(UserError, OSError):
+    """A file cannot be read, written or downloaded."""
+
+
+class MissingFileError(FileError, FileNotFoundError):
+    """There is no file of this name."""
+
+
+class MissingPackageError(UserError, ImportError):
+    """An optional package is not installed."""
 
 
 def did_you_mean(received: str, accepted: Iterable[str]) -> str:
@@ -25,9 +48,9 @@ def existing_path(path: str | os.PathLike) -> str:
         return path
     folder, name = os.path.split(path)
     if not os.path.isdir(folder or "."):
-        raise FileNotFoundError(f"There is no folder {folder}, so no file {path}.")
+        raise MissingFileError(f"There is no folder {folder}, so no file {path}.")
     near = did_you_mean(name, os.listdir(folder or "."))
-    raise FileNotFoundError(f"There is no file or folder {path}.{near}")
+    raise MissingFileError(f"There is no file or folder {path}.{near}")
 
 
 def require(module: str, extra: str) -> ModuleType:
@@ -39,6 +62,6 @@ def require(module: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise ImportError(
+        raise MissingPackageError(
             f"This needs the package {error.name}, which is not installed. Install it with: pip install 'keras-senet[{extra}]'"
         ) from error

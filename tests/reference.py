@@ -6,7 +6,6 @@ timm/, and in narrow/ as make_fixtures.py makes them), and the authors' Caffe de
 
 import collections
 import dataclasses
-import inspect
 import io
 import json
 import pathlib
@@ -57,7 +56,7 @@ NARROW = sorted(file.stem for file in (FIXTURES / "narrow").iterdir())
 
 def narrow(reference: str, name: str = "Narrow") -> Callable[..., keras.Model]:
     """Registers the constructor `name` of the network that is called `reference` in fixtures/narrow."""
-    whole = inspect.getclosurevars(getattr(keras_senet, NETWORKS[reference])).nonlocals["default"]
+    whole = getattr(keras_senet, NETWORKS[reference]).architecture
     groups = {} if whole.groups == 1 else {"groups": whole.groups // 2, "width_per_group": 2 * whole.width_per_group}
     architecture = dataclasses.replace(whole, depths=DEPTHS, widths=WIDTHS, classes=CLASSES, **groups)
     return constructor(name, architecture, features, f"{name}.")

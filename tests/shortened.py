@@ -1,7 +1,6 @@
 """Networks with all kinds of blocks that the published ones have, and no more of each than it takes."""
 
 import dataclasses
-import inspect
 
 import keras
 
@@ -13,16 +12,11 @@ from keras_senet.models.shufflenet import ShuffleNet
 from keras_senet.models.vgg import VGG
 
 
-def published(name: str) -> tuple:
-    """The architecture of the network `name`, and the function that builds it: what `constructor` took."""
-    closure = inspect.getclosurevars(getattr(keras_senet, name)).nonlocals
-    return closure["default"], closure["features"]
-
-
 def description(name: str) -> tuple:
-    """The same, shortened."""
-    architecture, features = published(name)
-    return dataclasses.replace(architecture, **_FIELDS[type(architecture)](architecture)), features
+    """The architecture of the network `name`, shortened, and the function that builds it: what `constructor` takes."""
+    construct = getattr(keras_senet, name)
+    architecture = construct.architecture
+    return dataclasses.replace(architecture, **_FIELDS[type(architecture)](architecture)), construct.features
 
 
 def distinct() -> list[str]:

@@ -17,6 +17,7 @@ from reference import parameters, write_caffemodel, write_pth
 from safetensors.numpy import save_file
 
 import keras_senet
+from keras_senet.errors import InputError
 
 # With it set, as the tests do, TensorFlow's own messages are let through.
 WITHOUT_LOG_LEVEL = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
@@ -156,6 +157,7 @@ def test_the_road_from_training_to_a_tflite_file(run, recipe, run_folder, tmp_pa
     assert "60" in run("evaluate", folder / "last.keras", *arguments)[1]
 
 
+@pytest.mark.slow
 def test_a_run_is_repeated_from_its_config(run, run_folder, tmp_path):
     status, *_ = run("train", "--config", run_folder / "config.json", "--epochs", 1, "--output", tmp_path / "again")
     assert status == 0
@@ -190,6 +192,7 @@ def test_the_shipped_network_is_as_accurate_as_its_card_says(run, data_dir):
     assert sum(file.stat().st_size for file in DEMO.glob("model*")) < 3_000_000
 
 
+@pytest.mark.slow
 def test_evaluation_as_a_user_types_it(run, fails, data_dir, digits, tmp_path, capsys):
     digits("train")
     capsys.readouterr()  # what preparing them printed
@@ -266,6 +269,24 @@ def test_a_folder_of_damaged_images_is_one_line(run, fails, image_folder, tmp_pa
     assert "error: 1 of the 4 images cannot be decoded" in fails("evaluate", tmp_path / "two.keras", "--dataset", image_folder)
 
 
+@pytest.mark.parametrize("bug", [ValueError, ImportError, OSError, KeyError])
+def test_a_bug_of_ours_keeps_its_traceback(bug, run, monkeypatch):
+    def list_models():
+        raise bug("planted")
+
+    monkeypatch.setattr("keras_senet.models.constructor.list_models", list_models)
+    with pytest.raises(bug, match="planted"):
+        run("models")
+
+
+def test_what_the_user_can_mend_is_one_line_and_has_a_traceback_on_request(run, fails, monkeypatch):
+    assert "Did you mean 'SEResNet20'" in fails("info", "SEResNet21")
+    with pytest.raises(InputError, match="Did you mean 'SEResNet20'"):
+        run("info", "SEResNet21", "--traceback")
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    assert "pip install 'keras-senet[train]'" in fails("evaluate", DEMO / "model.keras", "--dataset", "digits")
+
+
 def test_odd_file_names_are_printed_as_they_are(run, tmp_path):
     odd = tmp_path / "seven[" / "b]:smile:[b].png"
     odd.parent.mkdir()
@@ -286,7 +307,8 @@ def test_mismatches_are_said(fails, tmp_path, image_folder, data_dir, digits, ca
     digits("train")
     capsys.readouterr()  # what preparing them printed
     weights = ("--weights", DEMO / "model.keras", "--model", "SEResNet32", "--output", tmp_path / "run", "--data-dir", data_dir)
-    assert "not those of seresnet32" in fails("train", "--dataset", image_folder, *weights, "--batch-size", 4)
+    with pytest.warns(UserWarning, match="10 classes: the classifier of 2 classes starts at random"):
+        assert "not those of seresnet32" in fails("train", "--dataset", image_folder, *weights, "--batch-size", 4)
     assert "10 classes, but the data has 2" in fails("evaluate", DEMO / "model.keras", "--dataset", image_folder)
     assert "at least 8 x 8" in fails("train", "--dataset", "digits", *weights, "--image-size", 4)
     assert "not empty" in fails("train", "--dataset", "digits", *weights[:-4], "--output", DEMO, "--data-dir", data_dir)
@@ -311,12 +333,14 @@ keras_senet_command.main()
     return done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["model.tflite", "saved_model"])
 def test_a_full_disk_leaves_no_half_of_an_export(name, tmp_path):
     assert name in with_a_full_disk(500_000, "export", DEMO / "model.keras", tmp_path / name)
     assert not os.listdir(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_full_disk_in_training_leaves_no_half_of_a_network(tmp_path, recipe, digits):
     folder = tmp_path / "run"
     flags = [f"--{name.replace('_', '-')}={getattr(recipe, name)}" for name in ("model", "dataset", "data_dir", "image_size")]
@@ -326,6 +350,7 @@ def test_a_full_disk_in_training_leaves_no_half_of_a_network(tmp_path, recipe, d
     assert not {name for name in os.listdir(folder) if "partial" in name or name.endswith(".keras")}
 
 
+@pytest.mark.slow
 def test_the_installed_command_puts_one_line_on_stderr():
     command = os.path.join(os.path.dirname(sys.executable), "keras-senet")
     done = subprocess.run(

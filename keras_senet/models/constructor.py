@@ -90,7 +90,7 @@ def constructor(
         **options: what each option of its own means.
 
     Returns:
-        The constructor.
+        The constructor, with the attributes `architecture`, by default, and `features`.
     """
     describe = architecture if options else lambda: architecture
     default = describe()
@@ -150,6 +150,7 @@ def constructor(
 
     construct.__name__ = construct.__qualname__ = name
     construct.__module__ = "keras_senet"
+    construct.architecture, construct.features = default, features
     signature = inspect.signature(construct)
     of_its_own = [
         inspect.signature(architecture).parameters[option].replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in options
