@@ -37,8 +37,12 @@ def no_child_process_in_the_inner_loop(request, monkeypatch):
     if request.node.get_closest_marker("slow") or request.node.get_closest_marker("exhaustive"):
         return
 
-    def refuse(*arguments, **options):
-        raise AssertionError("This test starts a child process: mark it `slow`, so that `make test-fast` stays fast.")
+    start = subprocess.Popen.__init__
+
+    def refuse(self, command, *arguments, **options):
+        if sys.executable in command:  # others are small, such as what MediaPipe starts while it is imported
+            raise AssertionError("This test starts a child process: mark it `slow`, so that `make test-fast` stays fast.")
+        start(self, command, *arguments, **options)
 
     monkeypatch.setattr(subprocess.Popen, "__init__", refuse)  # that of its subclasses, too
 
