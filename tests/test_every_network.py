@@ -1,6 +1,5 @@
 """What each constructor must do, whatever its family."""
 
-import doctest
 import inspect
 import re
 
@@ -69,14 +68,3 @@ def test_the_docstring_of_a_constructor_is_well_formed(name):
     assert re.findall(r"^ {4}(\w+): ", arguments, re.MULTILINE) == list(inspect.signature(construct).parameters)
     assert not re.search(r"[,;:]\s*[,;]|\s[,;]|[{}]|\S {2,}\S", text)  # doubled or lonely punctuation, a field left open, a gap
     assert max(map(len, text.splitlines())) <= 130
-
-
-@pytest.mark.parametrize(
-    "name",
-    [name if name == "SEResNet20" else pytest.param(name, marks=pytest.mark.exhaustive) for name in keras_senet.list_models()],
-)
-def test_the_example_of_a_constructor_is_true(name):
-    """pytest's own search for examples does not find functions that are made while the package is imported."""
-    known = {"keras_senet": keras_senet, "np": np}
-    example = doctest.DocTestParser().get_doctest(getattr(keras_senet, name).__doc__, known, name, None, 0)
-    assert doctest.DocTestRunner().run(example) == (0, 2)
