@@ -22,8 +22,9 @@ from unittest import mock
 import tensorflow as tf
 from keras.src.backend.tensorflow import trainer as keras_trainer
 
-_SECONDS = 5  # between two looks at the other workers
+SECONDS_BETWEEN_LOOKS = 5  # at the other workers
 _PATIENCE = 4  # looks without an answer, after which a worker is given up
+_TIMEOUT = 5  # seconds, of one look
 
 
 @contextlib.contextmanager
@@ -66,7 +67,7 @@ def watch(hosts: list[str], index: int, advice: str) -> Iterator[None]:
 
     def look():
         unanswered = dict.fromkeys(hosts[:index] + hosts[index + 1 :], 0)
-        while not over.wait(_SECONDS):
+        while not over.wait(SECONDS_BETWEEN_LOOKS):
             for host in unanswered:
                 unanswered[host] = 0 if _listens(host) else unanswered[host] + 1
                 if unanswered[host] == _PATIENCE and not over.is_set():
@@ -90,7 +91,7 @@ def lost_worker(which: str) -> str:
 def _listens(host: str) -> bool:
     name, _, port = host.rpartition(":")
     try:
-        socket.create_connection((name.strip("[]"), int(port)), timeout=_SECONDS).close()
+        socket.create_connection((name.strip("[]"), int(port)), timeout=_TIMEOUT).close()
     except OSError:
         return False
     return True

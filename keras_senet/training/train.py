@@ -15,7 +15,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
@@ -35,7 +35,7 @@ from keras_senet.training.optimization import Plateau, loss, optimizer
 from keras_senet.training.pictures import draw_confusion, draw_learning_curve, draw_predictions, most_wrong
 from keras_senet.training.recipe import INPUT, Recipe
 from keras_senet.training.report import write_report
-from keras_senet.training.state import newest_state, read_state, restore, save_state
+from keras_senet.training.state import named_variables, newest_state, read_state, restore, save_state
 from keras_senet.training.strategies import Devices, open_devices
 from keras_senet.training.watch import GateHistograms, Progress, Watch
 
@@ -69,6 +69,8 @@ def train(
     hosts: list[str] | None = None,
     worker: int | None = None,
     data_service: str | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    report: bool = True,
 ) -> dict[str, dict[str, float]]:
     """Trains a network and keeps all that the run made in one folder.
 
@@ -89,11 +91,14 @@ def train(
         hosts: "host:port" of each worker.
         worker: which of them this process is, from 0.
         data_service: address of a tf.data service that reads and augments the training images, such as "grpc://10.0.0.1:5000".
+        callbacks: what else `fit` shall call. After a batch or an epoch they are called before its state is saved.
+        report: whether to evaluate the last and the best network when training is over; without, there is no metrics.json,
+            confusion.png, mistakes.png and report.md.
 
     Returns:
         What metrics.json holds: for "last" and "best" the results of `evaluate` on the held-out part, and the epoch. The
-        best epoch is chosen by this same part, so its accuracy is a little too good; the last one's is not. Workers but the
-        first return nothing: {}.
+        best epoch is chosen by this same part, so its accuracy is a little too good; the last one's is not. Without a report
+        it is empty, and so it is for all workers but the first.
 
     Raises:
         ValueError: if a name in the recipe is unknown, the data or the weights do not fit, the batch does not divide over the
@@ -104,9 +109,12 @@ def train(
 
     Example:
 
-    >>> recipe = keras_senet.training.Recipe("SEResNet20", "digits", epochs=2, batch_size=64, learning_rate=0.1)
-    >>> sorted(keras_senet.training.train(recipe, "runs/example"))
-    ['best', 'last']
+    >>> few = {"train_split": "train[:64]", "held_out_split": "test[:20]", "image_size": 8, "data_dir": "data"}
+    >>> recipe = keras_senet.training.Recipe("SEResNet20", "digits", epochs=1, batch_size=32, learning_rate=0.1, **few)
+    >>> measured = keras_senet.training.train(recipe, "runs/example")
+    epoch 1/1  loss ...
+    >>> measured["last"]["images"], measured["last"]["epoch"]
+    (20, 1)
     """
     if keras.config.image_data_format() != "channels_last":
         raise ValueError('Training takes the "channels_last" image data format: call keras.config.set_image_data_format.')
@@ -120,15 +128,15 @@ def train(
         raise ValueError(f"{folder} is not empty: it may hold another run. Choose another output folder, or remove it.")
     devices = open_devices(strategy, hosts, worker)  # TensorFlow connects workers before all else
     with _while_workers_are_there(devices):
-        run, training_images, held_out_images = _learn(recipe, folder, state, devices, save_every, keep, data_service)
+        run, training_images, held_out_images = _learn(recipe, folder, state, devices, save_every, keep, data_service, callbacks)
     if not run.writes:
         return {}
     if damaged := training_images.damaged | held_out_images.damaged:
         write_text(folder / "damaged.txt", "".join(f"{name}\n" for name in sorted(damaged)))
-    return _report(folder, run, held_out_images)
+    return _report(folder, run, held_out_images) if report else {}
 
 
-def _learn(recipe, folder, state, devices, save_every, keep, data_service):
+def _learn(recipe, folder, state, devices, save_every, keep, data_service, callbacks):
     """Builds what there is to train, and trains it."""
     if recipe.batch_size % devices.replicas:
         nearest = recipe.batch_size // devices.replicas * devices.replicas
@@ -171,9 +179,8 @@ def _learn(recipe, folder, state, devices, save_every, keep, data_service):
         write_text(folder / _CONFIG_FILE, json.dumps(config, indent=2) + "\n")
         write_text(folder / LABELS_FILE, "".join(f"{name}\n" for name in training_images.class_names))
 
-    run = _Run(
-        recipe, network, model, measures, folder, devices, batches.steps_per_epoch, save_every, keep, training_images.damaged
-    )
+    steps, damaged = batches.steps_per_epoch, training_images.damaged
+    run = _Run(recipe, network, model, measures, folder, devices, steps, save_every, keep, damaged, callbacks)
     if state is not None:
         run.resume(state)
     try:
@@ -315,7 +322,7 @@ class _Batches:
 def _fit(model: keras.Model, run: "_Run", batches: _Batches, network: keras.Model) -> None:
     recipe = run.recipe
     progress = Progress(batches.steps_per_epoch, recipe.batch_size, recipe.epochs, run.step % batches.steps_per_epoch)
-    callbacks = [*([progress] if run.writes else []), *run.plateau, run]
+    callbacks = [*([progress] if run.writes else []), *run.plateau, *run.callbacks, run]
     if run.writes:
         augmented, held_out = batches.a_few(16)
         callbacks.append(Watch(run.folder, augmented))
@@ -370,10 +377,13 @@ class _Run(keras.callbacks.Callback):
     Attributes:
         epoch: number of epochs that are done.
         step: number of steps of the next one that are done.
+        epoch_of_network: number of the epoch after which last.keras was written; 0 before.
         asked: the error with which to end after the next batch, when a signal asked for it.
     """
 
-    def __init__(self, recipe, network, model, measures, folder, devices: Devices, steps_per_epoch, save_every, keep, damaged):
+    def __init__(
+        self, recipe, network, model, measures, folder, devices: Devices, steps_per_epoch, save_every, keep, damaged, callbacks
+    ):
         super().__init__()
         self.recipe = recipe
         self.network = network
@@ -384,17 +394,18 @@ class _Run(keras.callbacks.Callback):
         self.save_every = save_every
         self.keep = keep
         self.damaged = damaged
+        self.callbacks = callbacks
         self.plateau = [Plateau()] if recipe.schedule == "plateau" else []
-        self.learned = [*model.variables, *model.optimizer.variables]
         self.metrics = [model.metrics[0], *measures]
         self.measured = [variable for metric in self.metrics for variable in metric.variables]
+        self.variables = named_variables(model, self.metrics)
         self.trained = model.trainable_variables
         self.averages = [variable for variable in model.optimizer.variables if variable.name.endswith("_average")]
         self.normalizations = normalizations(model)
         # Each replica has moving statistics of its own.
         statistics = [variable for layer in self.normalizations for variable in layer.non_trainable_variables]
         self.average_statistics = devices.averaging(statistics)
-        self.epoch = self.step = 0
+        self.epoch = self.step = self.epoch_of_network = 0
         self.best, self.best_epoch = [-math.inf, -math.inf], 0
         self.history = []
         self.seconds = 0.0
@@ -405,26 +416,32 @@ class _Run(keras.callbacks.Callback):
     def resume(self, path: pathlib.Path) -> None:
         """Goes back to a state."""
         progress, values = read_state(path)
-        restore([*self.learned, *self.measured], values, path)
-        self.resumed = values[len(self.learned) :]  # `fit` sets metrics to zero at first
+        restore(self.variables, values, path)
         for name in ("epoch", "step", "best", "best_epoch", "history", "seconds"):
             setattr(self, name, progress[name])
+        self.epoch_of_network = self.epoch
+        if self.step:  # `fit` sets metrics to zero at first, those that it knows by then
+            self.resumed = [keras.ops.convert_to_numpy(variable) for variable in self.measured]
+        else:
+            for metric in self.metrics:
+                metric.reset_state()
         self.damaged.update(progress["damaged"])
         for plateau, state in zip(self.plateau, progress["plateau"], strict=True):
             plateau.state = state
 
     def finish_epoch(self, model: keras.Model, held_out) -> None:
         """Does what is left of an epoch that was stopped while it was evaluated."""
-        for callback in (*self.plateau, self):
+        callbacks = (*self.plateau, *self.callbacks, self)
+        for callback in callbacks:
             callback.set_model(model)
         self.on_epoch_begin(self.epoch)
         logs = {metric.name: float(metric.result()) for metric in self.metrics}
         for metric in self.metrics:  # `fit` does not know them yet
             metric.reset_state()
-        measured = model.evaluate(held_out, callbacks=[self], return_dict=True, verbose=0)
+        measured = model.evaluate(held_out, callbacks=[*self.callbacks, self], return_dict=True, verbose=0)
         logs |= {f"val_{name}": value for name, value in measured.items()}
         logs["images_per_second"] = self.recipe.batch_size * self.steps_per_epoch / self._seconds_of_epoch()
-        for callback in (*self.plateau, self):
+        for callback in callbacks:
             callback.on_epoch_end(self.epoch, logs)
 
     def save(self) -> None:
@@ -435,7 +452,7 @@ class _Run(keras.callbacks.Callback):
         progress |= {"damaged": sorted(self.damaged), "seconds": self._seconds_of_epoch()}
         progress["plateau"] = [plateau.state for plateau in self.plateau]
         try:
-            save_state(self.folder / "states", [*self.learned, *self.measured], progress, self.keep, self.writes)
+            save_state(self.folder / "states", self.variables, progress, self.keep, self.writes)
         except FloatingPointError as error:
             raise self._diverged(f"{error} became infinite or no number") from error
 
@@ -493,6 +510,7 @@ class _Run(keras.callbacks.Callback):
         if self.writes:
             with replacing(self.folder / "last.keras") as partial:
                 self.network.save(partial)
+            self.epoch_of_network = self.epoch
             if best:
                 with replacing(self.folder / "best.keras") as partial:
                     shutil.copyfile(self.folder / "last.keras", partial)
@@ -502,11 +520,14 @@ class _Run(keras.callbacks.Callback):
             raise self.asked or Terminated
 
     def where(self) -> str:
+        """What is left of the run, and what the user can do."""
         state = newest_state(self.folder / "states")
-        if state is None:
-            return f"No state was saved, so {self.folder} holds no network."
-        network = f"The network after epoch {self.epoch} is {self.folder / 'last.keras'}. " if self.epoch else ""
-        return f"{network}--resume goes on from {state}."
+        network = f"The network after epoch {self.epoch_of_network} is {self.folder / 'last.keras'}."
+        if state is not None:
+            return f"{network if self.epoch_of_network else ''} --resume goes on from {state}.".lstrip()
+        if not self.epoch_of_network:
+            network = f"{self.folder} holds no network of this run."
+        return f"{network} No state was saved, so --resume begins the run anew."
 
     def _average(self) -> list[np.ndarray]:
         """Puts the moving averages in the place of the weights, and returns these."""
