@@ -12,10 +12,15 @@ import pytest
 import keras_senet
 
 
+@pytest.hookimpl(tryfirst=True)  # before the marks are read
 def pytest_collection_modifyitems(items):
-    """Leaves the constructors' examples, which are one text, to one small network."""
     for item in items:
-        if isinstance(item, pytest.DoctestItem) and item.path.name == "__init__.py" and item.name != "keras_senet.SEResNet20":
+        if not isinstance(item, pytest.DoctestItem):
+            continue
+        if item.name == "keras_senet.training.train.train":
+            item.add_marker("slow")
+        # The constructors' examples are one text; that of a small network shows that it is true.
+        if item.path.name == "__init__.py" and item.name != "keras_senet.SEResNet20":
             item.add_marker("exhaustive")
 
 

@@ -83,9 +83,11 @@ def evaluate(
 
     Example:
 
-    >>> digits = keras_senet.export.open_classifier("saved_models/seresnet20_digits/model.tflite")
-    >>> keras_senet.training.evaluate(digits, keras_senet.data.load("digits", "held-out")).images
-    360
+    >>> keras_senet.SEResNet20(weights=None).save("network.keras")
+    >>> network = keras_senet.export.open_classifier("network.keras")
+    >>> digits = keras_senet.data.load("digits", "test[:50]", data_dir="data")
+    >>> keras_senet.training.evaluate(network, digits).images
+    50
     """
     check_classes(classifier, images)
     if labels is not None:

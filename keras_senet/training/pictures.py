@@ -94,6 +94,7 @@ def most_wrong(
 
     Example:
 
+    >>> from keras_senet.training.pictures import most_wrong
     >>> images, probabilities, labels = np.zeros((1, 8, 8, 3)), np.array([[0.1, 0.9]]), np.array([[1, 0]])
     >>> [caption for _, _, caption in most_wrong(images, probabilities, labels, ["cat", "dog"])]
     ['dog 90.0%, is cat']

@@ -40,7 +40,7 @@ def write_report(folder: str | os.PathLike) -> None:
 
     Example:
 
-    >>> keras_senet.training.report.write_report("runs/demo")
+    >>> keras_senet.training.report.write_report("runs/demo")  # doctest: +SKIP
     """
     folder = pathlib.Path(folder)
     config, measured = (json.loads((folder / name).read_text(encoding="utf-8")) for name in ("config.json", "metrics.json"))

@@ -32,7 +32,7 @@ class Watch(keras.callbacks.TensorBoard):
     Example:
 
     >>> images, labels = np.random.randint(0, 256, (8, 8, 8, 3)), np.eye(8)
-    >>> model = keras_senet.SEResNet20(input_shape=(8, 8, 3), weights=None, classes=8)
+    >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(8, "softmax")])
     >>> model.compile("sgd", "categorical_crossentropy", jit_compile=False)
     >>> watch = keras_senet.training.watch.Watch("runs/example", augmented=images)
     >>> history = model.fit(images, labels, callbacks=[watch], verbose=0)
@@ -74,7 +74,10 @@ class GateHistograms(keras.callbacks.Callback):
     Example:
 
     >>> images, labels = np.random.randint(0, 256, (8, 8, 8, 3)), np.eye(8)
-    >>> model = keras_senet.SEResNet20(input_shape=(8, 8, 3), weights=None, classes=8)
+    >>> inputs = keras.Input((8, 8, 3))
+    >>> x = keras_senet.layers.SqueezeExcite(reduction=1)(inputs)
+    >>> outputs = keras.layers.Dense(8, "softmax")(keras.layers.Flatten()(x))
+    >>> model = keras.Model(inputs, outputs)
     >>> model.compile("sgd", "categorical_crossentropy", jit_compile=False)
     >>> gates = keras_senet.training.GateHistograms("runs/example_logs/gates", images)
     >>> history = model.fit(images, labels, callbacks=[gates], verbose=0)
@@ -131,12 +134,15 @@ class Progress(keras.callbacks.Callback):
     Example:
 
     >>> images, labels = np.random.randint(0, 256, (8, 8, 8, 3)), np.eye(8)
-    >>> model = keras_senet.SEResNet20(input_shape=(8, 8, 3), weights=None, classes=8)
+    >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(8, "softmax")])
     >>> top1 = keras.metrics.CategoricalAccuracy(name="top1")
     >>> model.compile("sgd", "categorical_crossentropy", metrics=[top1], jit_compile=False)
     >>> progress = keras_senet.training.watch.Progress(steps_per_epoch=2, batch_size=4, epochs=3)
     >>> with progress.bar:
     ...     history = model.fit(images, labels, batch_size=4, epochs=3, callbacks=[progress], verbose=0)
+    epoch 1/3  loss ...
+    epoch 2/3  loss ...
+    epoch 3/3  loss ...  0:00:00 left
     """
 
     def __init__(self, steps_per_epoch: int, batch_size: int, epochs: int, first_step: int = 0):
