@@ -1,16 +1,19 @@
 """Models and data that several tests share, built once."""
 
+import dataclasses
 import gc
 import os
-import pathlib
 import shutil
 import subprocess
 import sys
 
 import keras
+import matplotlib.figure
 import numpy as np
 import pytest
 import shortened
+import tiny_network
+from common import ROOT
 
 import keras_senet
 from keras_senet import cli
@@ -20,10 +23,7 @@ from keras_senet.models.constructor import MODELS, constructor
 gc.set_threshold(100_000, 20, 100)
 gc.freeze()  # and never through what the imports above made, which takes 0.2 s each time
 
-collect_ignore = ["observed.py", "on_jax.py"]  # programs, not modules
-
-ROOT = pathlib.Path(__file__).parent.parent
-DEMO = ROOT / "saved_models" / "seresnet20_digits"
+collect_ignore = ["on_jax.py"]  # a program, not a module
 
 
 def pytest_collection_modifyitems(items):
@@ -153,6 +153,24 @@ def run_folder(recipe, digits, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def tiny_recipe(recipe, digits):
+    """That recipe for SETiny, a network which only this module then knows."""
+    digits("train")
+    with tiny_network.registered():
+        yield dataclasses.replace(recipe, model="SETiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_run(recipe, digits, tmp_path_factory):
+    """The folder of a run of SETiny without a report."""
+    digits("train")
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    with tiny_network.registered():
+        keras_senet.training.train(dataclasses.replace(recipe, model="SETiny"), folder, report=False)
+    return folder
+
+
 @pytest.fixture
 def run(capsys):
     """Runs the command within this process; returns status, output and errors."""
@@ -162,6 +180,20 @@ def run(capsys):
         return status, *capsys.readouterr()
 
     return run
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures that a test saves, as matplotlib has them."""
+    saved = []
+    save = matplotlib.figure.Figure.savefig
+
+    def savefig(figure, *arguments, **options):
+        saved.append(figure)
+        save(figure, *arguments, **options)
+
+    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", savefig)
+    return saved
 
 
 @pytest.fixture

@@ -1,43 +1,71 @@
-"""Trains, as one process of several or alone, and writes down what it saw: `python observed.py FILE.npz FILE.json`.
+"""Trains as one process of several, or on two devices, and writes down what it saw: `python observed.py JOBS.json SEEN.pickle`.
 
-The first file gets the loss after each step, and the weights after the last epoch; the second one says what to do: the fields
-of the recipe, the folder, and what else `train` takes.
+A job is what `train` takes, and `signal`, see `SignalAt`. All jobs of a file are done one after another. Of each the second file
+gets the loss after each step, the weights after the last epoch, and how it ended.
 """
 
 import json
+import os
+import pathlib
+import pickle
+import signal
 import sys
 
-import numpy as np
+import keras
+import tensorflow as tf
+import tiny_network
 
 from keras_senet.training import Recipe, train
 
-module = sys.modules["keras_senet.training.train"]
-losses, weights = [], {}
-on_train_batch_end, on_epoch_end = module._Run.on_train_batch_end, module._Run.on_epoch_end
+
+class SignalAt(keras.callbacks.Callback):
+    """Sends a signal to its own process when a method of it, such as "on_train_batch_end", is called for the n-th time."""
+
+    def __init__(self, method: str, n: int, number: int = signal.SIGTERM):
+        super().__init__()
+        self.calls = 0
+
+        def call(*_, **__):
+            self.calls += 1
+            if self.calls == n:
+                os.kill(os.getpid(), number)
+
+        setattr(self, method, call)
 
 
-def batch(self, number, logs=None):
-    losses.append(logs["loss"])
-    on_train_batch_end(self, number, logs)
+class Observer(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.losses, self.weights = [], []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.losses.append(logs["loss"])
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.weights = self.model.get_weights()
 
 
-def epoch(self, number, logs):
-    on_epoch_end(self, number, logs)
-    weights.update({f"weight{index}": value for index, value in enumerate(self.network.get_weights())})
+def observe(job: dict) -> dict:
+    """Does a job, and returns what is written of it."""
+    observer = Observer()
+    callbacks = [observer, *([SignalAt(*job.pop("signal"))] if "signal" in job else [])]
+    error = None
+    try:
+        train(Recipe(**job.pop("recipe")), job.pop("output"), callbacks=callbacks, **job)
+    except (Exception, KeyboardInterrupt) as raised:
+        error = f"{type(raised).__name__}: {raised}"
+    return {"losses": observer.losses, "weights": observer.weights, "error": error}
 
 
-module._Run.on_train_batch_end, module._Run.on_epoch_end = batch, epoch
-
-output, arguments = sys.argv[1:]
-with open(arguments) as file:
-    given = json.load(file)
-if given.pop("logical_devices", 1) > 1:
-    import tensorflow as tf
-
+def main(jobs: str, seen: str) -> None:
     (cpu,) = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-try:
-    train(Recipe(**given.pop("recipe")), given.pop("output"), **given)
-except Exception as error:
-    sys.exit(f"{type(error).__name__}: {error}")
-np.savez(output, losses=losses, **weights)
+    observed = []
+    with tiny_network.registered():
+        for job in json.loads(pathlib.Path(jobs).read_text()):
+            observed.append(observe(job))
+            pathlib.Path(seen).write_bytes(pickle.dumps(observed))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

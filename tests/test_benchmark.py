@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
-from conftest import DEMO, ROOT
+from common import DEMO, ROOT
 
 from keras_senet.export import Measurement, benchmark
 from keras_senet.training import pictures

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import synthetic
 import tensorflow as tf
-from conftest import DEMO, ROOT
+from common import DEMO, ROOT
 from hub import publish
 from reference import parameters, write_caffemodel, write_pth
 from safetensors.numpy import save_file

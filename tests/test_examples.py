@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import pytest
 import yaml
-from conftest import DEMO, ROOT
+from common import DEMO, ROOT
 
 from keras_senet import cli
 from keras_senet.training import RECIPES, read_recipe

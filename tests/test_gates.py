@@ -8,13 +8,13 @@ import tracemalloc
 import keras
 import numpy as np
 import pytest
+from common import DEMO
 from PIL import Image
 from scipy.special import expit as sigmoid
 from sklearn.datasets import load_iris
 from sklearn.feature_selection import f_classif
 
 import keras_senet
-from conftest import DEMO
 from keras_senet import Preprocessing, data
 from keras_senet.analysis import draw_gates_by_class, draw_mean_gates, draw_separability, gate_statistics, pictures, write_gates
 from keras_senet.figures import save_figure

@@ -1,22 +1,27 @@
 """Several replicas and several processes on this machine train as one does."""
 
-import csv
 import dataclasses
 import json
 import os
+import pathlib
+import pickle
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from common import ROOT, history
+from observed import observe
 
 from keras_senet import training
-from keras_senet.training import strategies
+from keras_senet.training import multi_worker, strategies
 from keras_senet.training.state import newest_state, read_state
+
+LOST = "has ended, or its machine cannot be reached. Start all workers again, with --resume"
 
 
 def free_ports(count: int) -> list[int]:
@@ -27,76 +32,129 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+def job(recipe, folder, **options) -> dict:
+    return {"recipe": dataclasses.asdict(recipe), "output": str(folder), **options}
+
+
+def start_process(jobs: list[dict], folder: pathlib.Path) -> tuple[subprocess.Popen, pathlib.Path]:
+    """A process that does these jobs, see observed.py, and the file in which it writes what it saw."""
+    folder.mkdir()
+    (folder / "jobs.json").write_text(json.dumps(jobs))
+    command = [sys.executable, ROOT / "tests" / "observed.py", folder / "jobs.json", folder / "seen.pickle"]
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return process, folder / "seen.pickle"
+
+
+def seen(process, file) -> list[dict]:
+    """What the process saw of each job, when it has ended well."""
+    _, errors = process.communicate(timeout=600)
+    assert process.returncode == 0, errors[-3000:]
+    return pickle.loads(file.read_bytes())
+
+
 @pytest.fixture
 def start(tmp_path):
-    """Starts processes that train together; returns them, and the files in which they write what they saw."""
+    """Starts workers that train together, of which the last one may send itself a signal."""
     started = []
 
-    def start(recipe, folder, workers=1, **options):
+    def start(recipe, folder, workers=2, signal_of_last=None, **options):
         hosts = [f"127.0.0.1:{port}" for port in free_ports(workers)]
-        runs = []
         for worker in range(workers):
-            together = {"strategy": "multi_worker", "hosts": hosts, "worker": worker} if workers > 1 else {}
-            given = {"recipe": dataclasses.asdict(recipe), "output": str(folder), **together, **options}
-            number = len(started)
-            (tmp_path / f"{number}.json").write_text(json.dumps(given))
-            command = [sys.executable, ROOT / "tests" / "observed.py", tmp_path / f"{number}.npz", tmp_path / f"{number}.json"]
-            process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            started.append(process)
-            runs.append((process, tmp_path / f"{number}.npz"))
-        return runs
+            given = job(recipe, folder, strategy="multi_worker", hosts=hosts, worker=worker, **options)
+            if signal_of_last and worker == workers - 1:
+                given["signal"] = signal_of_last
+            started.append(start_process([given], tmp_path / f"process{len(started)}"))
+        return started[-workers:]
 
     yield start
-    for process in started:
+    for process, _ in started:
         process.kill()
+        process.communicate()
 
 
-def seen(runs) -> list[dict[str, np.ndarray]]:
-    """What the processes saw, when all have ended well."""
-    for process, _ in runs:
-        _, errors = process.communicate(timeout=600)
-        assert process.returncode == 0, errors[-3000:]
-    return [dict(np.load(file)) for _, file in runs]
+def seen_by_each(runs) -> list[dict]:
+    return [one for run in runs for one in seen(*run)]
 
 
-def assert_equal_weights(one, other):
-    for name in (name for name in one if name.startswith("weight")):
-        np.testing.assert_array_equal(one[name], other[name])
+def assert_the_same(first, *others):
+    """All workers have the same weights, those of batch normalization too, and the same losses."""
+    for other in others:
+        assert other["losses"] == first["losses"]
+        for one, another in zip(first["weights"], other["weights"], strict=True):
+            np.testing.assert_array_equal(one, another)
 
 
 @pytest.fixture(scope="module")
-def exact(recipe, digits):
+def exact(tiny_recipe):
     """A recipe by which the number of replicas makes no difference: no augmentation, and normalization over all of a batch."""
-    digits("train")
-    return dataclasses.replace(recipe, augmentation="none", sync_bn=True, train_split="train[:240]", batch_size=24, epochs=1)
+    return dataclasses.replace(tiny_recipe, augmentation="none", sync_bn=True, train_split="train[:240]", batch_size=24, epochs=1)
 
 
 @pytest.fixture(scope="module")
 def single(exact, tmp_path_factory):
-    """The losses of ten steps in one process."""
-    folder = tmp_path_factory.mktemp("single")
-    (folder / "given.json").write_text(json.dumps({"recipe": dataclasses.asdict(exact), "output": str(folder / "run")}))
-    command = [sys.executable, ROOT / "tests" / "observed.py", folder / "seen.npz", folder / "given.json"]
-    subprocess.run(list(map(str, command)), check=True, capture_output=True)
-    return np.load(folder / "seen.npz")["losses"], json.loads((folder / "run" / "metrics.json").read_text())
+    """The losses of ten steps in one process, and the top-1 accuracy after them."""
+    folder = tmp_path_factory.mktemp("single") / "run"
+    alone = observe(job(exact, folder, report=False))
+    assert alone["error"] is None
+    assert len(alone["losses"]) == 10
+    return alone["losses"], float(history(folder)[0]["val_top1"])
 
 
-@pytest.mark.parametrize("kind", ["two workers", "two logical devices"])
-def test_the_loss_is_that_of_a_single_process(exact, single, start, tmp_path, kind):
-    losses, measured = single
-    options = {"workers": 2} if kind == "two workers" else {"strategy": "mirrored", "logical_devices": 2}
-    first, *others = seen(start(exact, tmp_path / "run", **options))
-    assert len(losses) == len(first["losses"]) == 10
-    np.testing.assert_allclose(first["losses"], losses, rtol=0.01)
-    for other in others:
-        assert_equal_weights(first, other)
-    config = json.loads((tmp_path / "run" / "config.json").read_text())
+@pytest.fixture(scope="module")
+def two_devices(exact, tmp_path_factory):
+    """What one process saw that trains on two logical devices, by the name of each job; and the folder of the whole run."""
+    folder = tmp_path_factory.mktemp("devices")
+    stopped = observe(job(exact, folder / "stopped", report=False, signal=("on_train_batch_end", 4)))
+    assert stopped["error"].startswith("Terminated: Stopped.")
+    jobs = {
+        "refused": job(dataclasses.replace(exact, batch_size=33), folder / "refused"),
+        "whole": job(exact, folder / "whole"),
+        "resumed": job(exact, folder / "stopped", report=False, resume=True),
+    }
+    run = start_process([one | {"strategy": "mirrored"} for one in jobs.values()], folder / "process")
+    return dict(zip(jobs, seen(*run), strict=True)), folder
+
+
+def assert_like_a_single_process(losses, folder, single):
+    """The losses, and the accuracy on 60 held-out images, which are not a whole number of batches on each replica."""
+    expected_losses, expected_top1 = single
+    assert len(losses) == 10
+    np.testing.assert_allclose(losses, expected_losses, rtol=0.01)
+    config = json.loads((folder / "config.json").read_text())
     assert (config["replicas"], config["batch_size_per_replica"]) == (2, 12)
-    # The 60 held-out images are not a whole number of batches on each replica.
-    row = next(csv.DictReader((tmp_path / "run" / "history.csv").open()))
-    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert float(row["val_top1"]) == pytest.approx(metrics["last"]["top1"], abs=1e-6)
-    assert metrics["last"]["top1"] == pytest.approx(measured["last"]["top1"], abs=0.05)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert float(history(folder)[0]["val_top1"]) == pytest.approx(metrics["last"]["top1"], abs=1e-6)
+    assert metrics["last"]["top1"] == pytest.approx(expected_top1, abs=0.05)
+
+
+@pytest.mark.slow
+def test_two_workers_train_as_a_single_process_does(exact, single, start, tmp_path):
+    first, other = seen_by_each(start(exact, tmp_path / "run"))
+    assert first["error"] is other["error"] is None
+    assert_the_same(first, other)
+    assert_like_a_single_process(first["losses"], tmp_path / "run", single)
+
+
+@pytest.mark.slow
+def test_two_devices_train_as_one_does(two_devices, single):
+    runs, folder = two_devices
+    assert runs["whole"]["error"] is None
+    assert_like_a_single_process(runs["whole"]["losses"], folder / "whole", single)
+
+
+@pytest.mark.slow
+def test_another_number_of_replicas_goes_on(two_devices, single):
+    """With the same weights, and the next images."""
+    resumed = two_devices[0]["resumed"]
+    assert resumed["error"] is None
+    np.testing.assert_allclose(resumed["losses"], single[0][4:], rtol=0.02)
+
+
+@pytest.mark.slow
+def test_a_batch_that_does_not_divide_over_the_replicas_is_refused(two_devices):
+    runs, folder = two_devices
+    assert runs["refused"]["error"].startswith("ValueError: A batch of 33 does not divide over 2 replicas: make it 32 or 34.")
+    assert not (folder / "refused").exists()
 
 
 @pytest.fixture
@@ -118,77 +176,88 @@ def learns(recipe, digits):
 
 
 def assert_learned_together(folder, runs):
-    first, *others = seen(runs)
-    for other in others:
-        assert_equal_weights(first, other)
-        np.testing.assert_array_equal(other["losses"], first["losses"])
+    assert_the_same(*seen_by_each(runs))
     top1 = json.loads((folder / "metrics.json").read_text())["last"]["top1"]
     assert top1 >= 0.98
     # Which needs the same statistics of batch normalization on all workers.
-    history = list(csv.DictReader((folder / "history.csv").open()))
-    assert float(history[-1]["val_top1"]) == pytest.approx(top1, abs=1e-6)
-    assert [int(row["epoch"]) for row in history] == list(range(10))
+    rows = history(folder)
+    assert float(rows[-1]["val_top1"]) == pytest.approx(top1, abs=1e-6)
+    assert [int(row["epoch"]) for row in rows] == list(range(10))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_four_workers_learn_the_digits_together(learns, start, tmp_path):
     assert_learned_together(tmp_path / "run", start(learns, tmp_path / "run", workers=4))
 
 
-@pytest.mark.slow
+def assert_said_that_the_other_is_lost(process, file):
+    """By an exception where TensorFlow noticed, or as the last line where this process had to be ended."""
+    _, errors = process.communicate(timeout=120)
+    said = errors.splitlines()[-1] if process.returncode else pickle.loads(file.read_bytes())[0]["error"]
+    assert LOST in said, errors[-3000:]
+    assert process.returncode in (0, 2)
+
+
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("killed", [0, 1])
-def test_a_worker_that_is_killed_ends_the_other_and_a_restart_learns_the_digits(learns, start, tmp_path, killed):
+def test_a_worker_that_is_killed_at_any_moment_ends_the_other_and_a_restart_learns_the_digits(learns, start, tmp_path, killed):
     folder = tmp_path / "run"
-    runs = start(learns, folder, workers=2, save_every=4)
+    runs = start(learns, folder, save_every=4)
     until = time.monotonic() + 500
     while not newest_state(folder / "states"):
         assert time.monotonic() < until
         time.sleep(0.1)
     runs[killed][0].kill()
     began = time.monotonic()
-    other = runs[1 - killed][0]
-    _, errors = other.communicate(timeout=120)
+    assert_said_that_the_other_is_lost(*runs[1 - killed])
     assert time.monotonic() - began < 60
-    assert other.returncode in (1, 2)
-    said = "has ended, or its machine cannot be reached. Start all workers again, with --resume"
-    assert said in errors.splitlines()[-1]
     if killed == 1:  # what follows is the same
-        assert_learned_together(folder, start(learns, folder, workers=2, resume=True))
+        assert_learned_together(folder, start(learns, folder, resume=True))
 
 
 @pytest.mark.slow
-def test_workers_that_are_asked_to_end_agree_on_the_step(exact, start, tmp_path):
+def test_workers_go_on_after_one_was_killed_and_agree_on_the_step_when_one_is_asked_to_end(exact, single, start, tmp_path):
     folder = tmp_path / "run"
-    runs = start(dataclasses.replace(exact, epochs=200), folder, workers=2)
-    until = time.monotonic() + 500
-    while not newest_state(folder / "states"):
-        assert time.monotonic() < until
-        time.sleep(0.1)
-    runs[1][0].send_signal(signal.SIGTERM)  # one of them, as where its machine is taken away
-    for process, _ in runs:
-        process.communicate(timeout=120)
-        assert process.returncode != 0
-    progress = read_state(newest_state(folder / "states"))[0]
-    assert progress["epoch"] * 10 + progress["step"] > 10
+    killed = ("on_train_batch_end", 4, signal.SIGKILL)
+    first, last = start(exact, folder, signal_of_last=killed, save_every=2)
+    assert_said_that_the_other_is_lost(*first)
+    assert last[0].wait(timeout=120) == -signal.SIGKILL
+    assert read_state(newest_state(folder / "states"))[0]["step"] == 2
+
+    asked = ("on_train_batch_end", 3, signal.SIGTERM)
+    for one in seen_by_each(start(exact, folder, signal_of_last=asked, resume=True)):
+        np.testing.assert_allclose(one["losses"], single[0][2:5], rtol=0.01)
+        assert one["error"].startswith("Terminated: Stopped. --resume goes on from ")
+    assert read_state(newest_state(folder / "states"))[0]["step"] == 5
+
+    alone = observe(job(exact, folder, report=False, resume=True))
+    assert alone["error"] is None
+    np.testing.assert_allclose(alone["losses"], single[0][5:], rtol=0.02)
 
 
-def test_another_number_of_replicas_goes_on(exact, single, start, tmp_path, monkeypatch):
-    """With the same weights, and the next images."""
-    module = sys.modules["keras_senet.training.train"]
-    before = module._Run.on_train_batch_end
+def test_a_worker_that_answers_no_more_ends_this_process(monkeypatch, capsys):
+    """Here with the end of a process replaced, and looks at the others that are far less than seconds apart."""
+    statuses, ended = [], threading.Event()
 
-    def stop(self, number, logs=None):
-        if self.step == 3:
-            self.asked = training.Terminated
-        before(self, number, logs)
+    def end(status):
+        statuses.append(status)
+        ended.set()
 
-    monkeypatch.setattr(module._Run, "on_train_batch_end", stop)
-    with pytest.raises(training.Terminated):
-        training.train(exact, tmp_path / "run")
-    (after,) = seen(start(exact, tmp_path / "run", strategy="mirrored", logical_devices=2, resume=True))
-    np.testing.assert_allclose(after["losses"], single[0][4:], rtol=0.02)
+    monkeypatch.setattr(os, "_exit", end)
+    monkeypatch.setattr(multi_worker, "SECONDS_BETWEEN_LOOKS", 0.02)
+    with socket.create_server(("127.0.0.1", 0)) as this, socket.create_server(("127.0.0.1", 0)) as other:
+        hosts = [f"127.0.0.1:{one.getsockname()[1]}" for one in (other, this)]
+        with multi_worker.watch(hosts, 1, "Start again."):
+            assert not ended.wait(0.5)
+            other.close()
+            assert ended.wait(60)
+    assert statuses == [2]
+    assert capsys.readouterr().err == (
+        f"keras-senet: error: Worker 0 ({hosts[0]}) has ended, or its machine cannot be reached. Start again.\n"
+    )
 
 
+@pytest.mark.slow
 def test_slurm_says_who_the_workers_are(tmp_path, monkeypatch):
     """In its own order of nodes and tasks, by a stand-in for its command."""
     scontrol = tmp_path / "scontrol"
@@ -227,48 +296,50 @@ def test_a_tf_config_that_names_no_worker_is_shown(recipe, tmp_path, monkeypatch
         training.train(recipe, tmp_path / "run")
 
 
-def test_a_batch_that_does_not_divide_over_the_replicas_is_refused(start, recipe, tmp_path):
-    ((process, _),) = start(dataclasses.replace(recipe, batch_size=33), tmp_path / "run", strategy="mirrored", logical_devices=2)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 1
-    assert "A batch of 33 does not divide over 2 replicas: make it 32 or 34." in errors
-    assert not (tmp_path / "run").exists()
-
-
 FIT = """
 import json, os, sys
-hosts, index, repaired = json.loads(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+hosts, index = json.loads(sys.argv[1]), int(sys.argv[2])
 os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}})
 import keras, numpy as np, tensorflow as tf
 from keras_senet.training.multi_worker import keras_trainer, repaired_fit
 trainer = keras_trainer.TensorFlowTrainer
 original = {"build": trainer._maybe_symbolic_build, "reduce": keras_trainer.reduce_per_replica}
 strategy = tf.distribute.MultiWorkerMirroredStrategy()
-with strategy.scope():
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
-    model.compile("sgd", "mse", jit_compile=False)
 batches = tf.data.Dataset.from_tensors((np.ones((4, 2)), np.ones((4, 2)))).repeat(2)
-with repaired_fit():
-    if repaired == "reduce":
-        trainer._maybe_symbolic_build = original["build"]
-    if repaired == "build":
-        keras_trainer.reduce_per_replica = original["reduce"]
-    try:
-        model.fit(strategy.distribute_datasets_from_function(lambda context: batches), verbose=0)
-    except Exception:
-        os._exit(3)
+worked = []
+for repaired in ("build", "reduce", "both"):
+    with strategy.scope():
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+        model.compile("sgd", "mse", jit_compile=False)
+    with repaired_fit():
+        if repaired == "reduce":
+            trainer._maybe_symbolic_build = original["build"]
+        if repaired == "build":
+            keras_trainer.reduce_per_replica = original["reduce"]
+        try:
+            model.fit(strategy.distribute_datasets_from_function(lambda context: batches), verbose=0)
+            worked.append(repaired)
+        except Exception:
+            pass
+print(*worked)
+sys.stdout.flush()
 os._exit(0)
 """
 
 
-@pytest.mark.parametrize(("repaired", "status"), [("both", 0), ("build", 3), ("reduce", 3)])
-def test_keras_still_needs_both_repairs(repaired, status):
-    """With both it works. When one of the others fails with status 0, Keras has that one itself: remove it here."""
+@pytest.mark.slow
+def test_keras_still_needs_both_repairs():
+    """When one of them alone works, Keras has the other one itself: remove it here."""
     hosts = json.dumps([f"127.0.0.1:{port}" for port in free_ports(2)])
     command = [sys.executable, "-c", FIT, hosts]
-    runs = [subprocess.Popen([*command, str(index), repaired], stderr=subprocess.DEVNULL) for index in range(2)]
+    runs = [
+        subprocess.Popen([*command, str(index)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for index in range(2)
+    ]
     try:
-        assert [run.wait(timeout=120) for run in runs] == [status, status]
+        for run in runs:
+            worked, errors = run.communicate(timeout=120)
+            assert worked.split() == ["both"], errors[-3000:]
     finally:
         for run in runs:
             run.kill()
+            run.communicate()

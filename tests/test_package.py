@@ -1,9 +1,9 @@
 """What importing the package does, and what its README says."""
 
 import pytest
+from common import ROOT
 
 import keras_senet
-from conftest import ROOT
 from keras_senet.analysis.paper import network_cost
 from keras_senet.errors import require
 

@@ -6,6 +6,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from common import history
 
 from keras_senet import training
 from keras_senet.training import RECIPES, Recipe
@@ -136,21 +137,22 @@ def test_zero_init_sets_the_scales_to_zero():
     assert zero == {f"stage{stage}_block{block}_bn2" for stage in (2, 3, 4) for block in (1, 2, 3)}
 
 
-def test_a_modern_recipe_trains_in_mixed_precision_and_leaves_a_plain_network(recipe, digits, tmp_path):
-    digits("train")
-    same = {name: getattr(recipe, name) for name in ("data_dir", "train_split", "held_out_split", "image_size", "flip")}
-    modern = RECIPES["a2"]("SEResNet20", "digits", **same, epochs=1, warmup_epochs=0.5, batch_size=32, precision="mixed_bfloat16")
-    measured = training.train(modern, tmp_path / "run")
-    assert np.isfinite(measured["last"]["loss"])
+@pytest.mark.slow
+def test_a_modern_recipe_trains_in_mixed_precision_and_leaves_a_plain_network(tiny_recipe, tmp_path):
+    same = {name: getattr(tiny_recipe, name) for name in ("data_dir", "train_split", "held_out_split", "image_size", "flip")}
+    modern = RECIPES["a2"]("SETiny", "digits", **same, epochs=1, warmup_epochs=0.5, batch_size=32, precision="mixed_bfloat16")
+    training.train(modern, tmp_path / "run", report=False)
+    assert np.isfinite(float(history(tmp_path / "run")[0]["val_loss"]))
     network = keras.saving.load_model(tmp_path / "run" / "last.keras")
     assert {layer.compute_dtype for layer in network.layers} == {"float32"}
     assert network.layers[-1].activation is keras.activations.softmax
     assert not [layer for layer in network.layers if "drop_path" in layer.name]
 
 
-def test_frozen_normalization_stays_as_it_was(recipe, tmp_path):
-    frozen = dataclasses.replace(recipe, epochs=1, freeze_bn_epochs=1)
-    training.train(frozen, tmp_path / "frozen")
+@pytest.mark.slow
+def test_frozen_normalization_stays_as_it_was(tiny_recipe, tmp_path):
+    frozen = dataclasses.replace(tiny_recipe, epochs=1, freeze_bn_epochs=1)
+    training.train(frozen, tmp_path / "frozen", report=False)
     network = keras.saving.load_model(tmp_path / "frozen" / "last.keras")
     start = training.build(frozen, 10)
     layer = network.get_layer("stage3_block1_bn1")

@@ -12,10 +12,10 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.tools import flatbuffer_utils
+from common import DEMO
 from mediapipe.tasks.python import BaseOptions, vision
 
 import keras_senet
-from conftest import DEMO
 from keras_senet import data, export
 from keras_senet.export.conversion import convert
 from keras_senet.export.inference import cheaper_to_run

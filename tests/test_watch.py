@@ -1,7 +1,6 @@
 """Looking on at a run: TensorBoard's files are read back, clocks are set by hand, and the report is rendered."""
 
 import contextlib
-import csv
 import dataclasses
 import functools
 import json
@@ -15,9 +14,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tiny_network
 from markdown_it import MarkdownIt
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import conftest
 import keras_senet
 from keras_senet.training import GateHistograms, Recipe
 from keras_senet.training.evaluate import metrics
@@ -31,7 +32,8 @@ LABELS = np.eye(10, dtype="float32")[np.arange(20) % 10]
 
 def small_network(**attention):
     keras.utils.set_random_seed(0)
-    network = keras_senet.SEResNet20(input_shape=(8, 8, 3), weights=None, classes=10, **attention)
+    with tiny_network.registered() as construct:
+        network = construct(weights=None, **attention)
     network.compile("sgd", "categorical_crossentropy", metrics=metrics(10), jit_compile=False)
     return network
 
@@ -67,7 +69,7 @@ def series(accumulator, tag):
 
 def test_tensorboard_has_every_number_of_every_epoch_before_and_after_a_resumption(watched):
     folder, _, history = watched
-    rows = list(csv.DictReader((folder / "history.csv").open()))
+    rows = conftest.history(folder)
     accumulators = {part: events(folder, part) for part in ("train", "validation")}
     assert set(history) == {*("loss", "top1", "top5", "val_loss", "val_top1", "val_top5", "images_per_second")}
     for name, values in history.items():
@@ -299,15 +301,17 @@ def test_the_report_shows_what_there_is(finished):
     assert "cat/*1*.jpg\ndog/&lt;b&gt;.jpg\n</code>" in html
 
 
-def test_the_learning_rate_is_drawn_where_it_is_known(finished):
-    def width():
+def test_the_learning_curve_has_a_panel_for_each_measure_and_for_the_learning_rate_where_it_is_known(finished, figures):
+    def drawn():
         draw_learning_curve(finished / "history.csv", finished / "curve.png")
-        return tf.io.decode_png((finished / "curve.png").read_bytes()).shape[1]
+        return {axes.get_title(): [list(line.get_ydata()) for line in axes.lines] for axes in figures[-1].axes}
 
-    with_rate = width()
+    panels = {"Loss": [[1.5, 0.5], [1.2, 0.7]], "Top-1 error, %": [pytest.approx([50, 10]), pytest.approx([40, 20])]}
+    assert drawn() == panels | {"Learning rate": [[0.6, 0.06]]}
+    assert all(list(line.get_xdata()) == [1, 2] for axes in figures[-1].axes for line in axes.lines)
     text = (finished / "history.csv").read_text()
     (finished / "history.csv").write_text(text.replace("learning_rate", "rate"))
-    assert with_rate == 3 * width() / 2
+    assert drawn() == panels
 
 
 def test_the_most_wrong_images_are_those_of_numpy():

@@ -1,0 +1,32 @@
+"""A network that trains in seconds, for tests in which the network does not matter. Child processes need it, too."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from unittest import mock
+
+from keras_senet.models.constructor import MODELS, constructor
+from keras_senet.models.resnet import ResNet, features
+
+
+@contextlib.contextmanager
+def registered() -> Iterator[Callable]:
+    """Within it SETiny is a network like others: for 8 x 8 images of ten classes, two stages of one basic block each.
+
+    Yields:
+        Its constructor.
+    """
+    architecture = ResNet(
+        depths=(1, 1),
+        stages=(2, 3),
+        widths=(16, 16),
+        bottleneck=False,
+        projection="padded",
+        stem_kernel_size=3,
+        stem_widths=(16,),
+        stem_downsamples=False,
+        classes=10,
+        input_size=8,
+        min_size=8,
+    )
+    with mock.patch.dict(MODELS):  # which removes it again
+        yield constructor("SETiny", architecture, features, "A network for tests.")
