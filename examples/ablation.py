@@ -21,6 +21,7 @@ from rich.table import Table
 
 from keras_senet import data
 from keras_senet.analysis import profile
+from keras_senet.errors import UserError
 from keras_senet.files import replacing
 from keras_senet.training import DivergedError, Recipe, build, train
 
@@ -153,5 +154,5 @@ def draw(results: list[Result], path: pathlib.Path, title: str) -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (OSError, ValueError) as error:
+    except UserError as error:
         sys.exit(f"ablation.py: error: {error}")

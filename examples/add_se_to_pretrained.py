@@ -18,6 +18,7 @@ import keras
 import numpy as np
 
 import keras_senet
+from keras_senet.errors import UserError
 from keras_senet.figures import new_figure, save_figure
 
 SIZE = 16  # pixels
@@ -98,5 +99,5 @@ def draw(curves: dict[str, list[float]], gates: dict[str, np.ndarray], path: pat
 if __name__ == "__main__":
     try:
         main()
-    except (ImportError, OSError, ValueError) as error:
+    except UserError as error:
         sys.exit(f"add_se_to_pretrained.py: error: {error}")

@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 
 from keras_senet import data, export
+from keras_senet.errors import UserError
 from keras_senet.training import RECIPES, train
 
 DIGITS = pathlib.Path(__file__).parent.parent / "saved_models" / "seresnet20_digits" / "model.keras"
@@ -68,5 +69,5 @@ def cut_photographs(folder: pathlib.Path) -> pathlib.Path:
 if __name__ == "__main__":
     try:
         main()
-    except (ImportError, OSError, ValueError) as error:
+    except UserError as error:
         sys.exit(f"finetune_folder.py: error: {error}")

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_senet import analysis, data, gates, preprocessing_for
+from keras_senet.errors import UserError
 from keras_senet.figures import new_figure, save_figure
 
 NETWORK = pathlib.Path(__file__).parent.parent / "saved_models" / "seresnet20_digits" / "model.keras"
@@ -132,5 +133,5 @@ def draw(curves: dict[str, list[Point]], path: pathlib.Path) -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (ImportError, OSError, ValueError) as error:
+    except UserError as error:
         sys.exit(f"prune_by_gates.py: error: {error}")

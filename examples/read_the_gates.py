@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from keras_senet import analysis, data, gates, preprocessing_for
+from keras_senet.errors import UserError
 
 NETWORK = pathlib.Path(__file__).parent.parent / "saved_models" / "seresnet20_digits" / "model.keras"
 
@@ -49,5 +50,5 @@ def main(arguments: list[str] | None = None) -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (ImportError, OSError, ValueError) as error:
+    except UserError as error:
         sys.exit(f"read_the_gates.py: error: {error}")

@@ -18,6 +18,7 @@ import sys
 import keras
 import numpy as np
 
+from keras_senet.errors import UserError
 from keras_senet.training import RECIPES, train
 
 
@@ -63,5 +64,5 @@ def make_up_photographs(folder: pathlib.Path, count: int) -> pathlib.Path:
 if __name__ == "__main__":
     try:
         main()
-    except (ImportError, OSError, ValueError) as error:
+    except UserError as error:
         sys.exit(f"train_imagenet.py: error: {error}")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import keras
 from keras import layers
 
+from keras_senet.errors import InputError
 from keras_senet.layers import (
     ConcurrentSqueezeExcite,
     ConvolutionalBlockAttention,
@@ -58,7 +59,7 @@ def attention_layer(attention: str | Callable | None, **excitation) -> Callable[
     named = isinstance(attention, str)
     layer = ATTENTIONS.get(attention) if named else attention
     if attention is not None and not callable(layer):
-        raise ValueError(
+        raise InputError(
             f"`attention` must be None, one of {', '.join(map(repr, ATTENTIONS))}, or a function `attention(name=...)` that "
             f"returns a layer. Received: attention={attention!r}"
         )
@@ -67,7 +68,7 @@ def attention_layer(attention: str | Callable | None, **excitation) -> Callable[
     for option, value in excitation.items():
         default = inspect.signature(SqueezeExcite).parameters[option].default
         if option not in taken and value != default:
-            raise ValueError(
+            raise InputError(
                 f"attention={attention!r} takes no `{option}`: leave it as it is by default, {default!r}, or choose another "
                 f"attention. Received: {option}={value!r}"
             )
@@ -127,7 +128,7 @@ def convolve(x, conv: Conv, prefix: str, index: int | str = ""):
     if conv.groups == 1:
         return layers.Conv2D(conv.filters, conv.kernel_size, **common)(x)
     if channels % conv.groups or conv.filters % conv.groups:
-        raise ValueError(
+        raise InputError(
             f"The number of groups must divide the channels before and after a grouped convolution. Received: {conv.groups} "
             f"groups in {prefix}_conv{index}, which takes {channels} channels to {conv.filters}. Choose other groups or widths."
         )

@@ -30,6 +30,14 @@ class MissingPackageError(UserError, ImportError):
     """An optional package is not installed."""
 
 
+class LostWorkerError(UserError, ConnectionError):
+    """Another worker of a training run has ended, or cannot be reached."""
+
+
+class DeadProcessError(UserError, ChildProcessError):
+    """A process that measured a network has ended."""
+
+
 def did_you_mean(received: str, accepted: Iterable[str]) -> str:
     """ " Did you mean 'a' or 'b'?" with the names nearest to `received`, or nothing where none is near."""
     by_folded = {name.casefold(): name for name in accepted}

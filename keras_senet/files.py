@@ -6,6 +6,8 @@ import pathlib
 import shutil
 from collections.abc import Iterator
 
+from keras_senet.errors import FileError, MissingFileError
+
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
@@ -26,7 +28,7 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """
     path = pathlib.Path(path)
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {path.parent} to write {path.name} into.")
+        raise MissingFileError(f"There is no folder {path.parent} to write {path.name} into.")
     partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
     try:
         yield partial
@@ -42,7 +44,7 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         else:
             partial.replace(path)  # which refuses to put a file in the place of a folder
     except OSError as error:
-        raise OSError(f"{path} could not be written: {error.strerror or error}") from error
+        raise FileError(f"{path} could not be written: {error.strerror or error}") from error
     finally:
         if partial.is_dir():
             shutil.rmtree(partial)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import keras
 
+from keras_senet.errors import InputError
+
 
 class Graph:
     """Which layer made what another one reads.
@@ -55,7 +57,7 @@ def check_graph(model: keras.Model) -> None:
     """Raises a ValueError if `model` has no graph."""
     if not has_graph(model):
         received = f"{type(model).__name__} {getattr(model, 'name', '')!r}"
-        raise ValueError(
+        raise InputError(
             "Only a functional or sequential model that is built, without a `call` of its own, has a graph: make one by "
             f"`keras.Model(inputs, outputs)`. Received: {received}"
         )

@@ -5,6 +5,7 @@ import dataclasses
 import keras
 from keras.applications.imagenet_utils import decode_predictions
 
+from keras_senet.errors import InputError
 from keras_senet.layers import PixelNormalization
 
 __all__ = ["Preprocessing", "decode_predictions", "preprocessing_for"]
@@ -34,9 +35,9 @@ class Preprocessing:
         if self.crop_ratio is None:
             object.__setattr__(self, "crop_ratio", 1.0 if self.image_size and self.image_size <= 64 else 0.875)
         if not 0 < self.crop_ratio <= 1:
-            raise ValueError(f"`crop_ratio` must be over 0 and at most 1. Received: crop_ratio={self.crop_ratio}")
+            raise InputError(f"`crop_ratio` must be over 0 and at most 1. Received: crop_ratio={self.crop_ratio}")
         if self.interpolation not in INTERPOLATIONS:
-            raise ValueError(f"`interpolation` must be one of {INTERPOLATIONS}. Received: {self.interpolation!r}")
+            raise InputError(f"`interpolation` must be one of {INTERPOLATIONS}. Received: {self.interpolation!r}")
 
 
 def preprocessing_for(model: keras.Model) -> Preprocessing:
@@ -60,7 +61,7 @@ def preprocessing_for(model: keras.Model) -> Preprocessing:
         if isinstance(layer, PixelNormalization):
             height, width = model.input_shape[2:] if layer.axis == (1,) else model.input_shape[1:3]
             return Preprocessing(height if height == width else None, layer.crop_ratio, layer.interpolation)
-    raise ValueError(
+    raise InputError(
         f"{model.name} does not say how its images were made: it has no layer PixelNormalization. Build it with "
         "include_preprocessing=True, or make a keras_senet.Preprocessing of your own."
     )

@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_senet.blocks import Attention, attention_layer
 from keras_senet.channels import Scales, channel_axis
-from keras_senet.errors import did_you_mean
+from keras_senet.errors import InputError, did_you_mean
 from keras_senet.graph import Graph, as_functional, copied, inputs_of, rewritten
 from keras_senet.layers import FeatureGate
 
@@ -118,7 +118,7 @@ def remove_se(model: keras.Model, gates: Mapping[str, np.ndarray] | None = None)
     spreads: dict[str, float | None] = {}
     without = _without_attention(model, gates or {}, "", spreads)
     if not spreads:
-        raise ValueError(f"{model.name!r} has no SE layer to remove: those that `add_se` and our constructors make are removed.")
+        raise InputError(f"{model.name!r} has no SE layer to remove: those that `add_se` and our constructors make are removed.")
     varying = [name if spread is None else f"{name} (by {spread:.2g})" for name, spread in spreads.items() if spread != 0]
     if varying:
         warnings.warn(
@@ -160,7 +160,7 @@ def _refuse_shared_weights(model: keras.Model) -> None:
                 shared.add(name)
             if shared:
                 also = "" if name in shared else f", also in {name!r}"
-                raise ValueError(
+                raise InputError(
                     f"The weights of {min(shared)!r} are used in two places{also}; what suits one changes the other. Build the "
                     "model with a layer of its own in each place."
                 )
@@ -172,19 +172,19 @@ def _chosen(found: dict[str, keras.layers.Layer], after) -> list[str]:
     if callable(after) and not isinstance(after, keras.layers.Layer):
         if chosen := [name for name, layer in found.items() if after(layer)]:
             return chosen
-        raise ValueError(f"`after` is a function that chooses none of the {len(found)} layers. Received: after={after}")
+        raise InputError(f"`after` is a function that chooses none of the {len(found)} layers. Received: after={after}")
     texts = [after] if isinstance(after, str) else list(after) if isinstance(after, Iterable) else []
     if not texts or not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"`after` must be a regular expression, names of layers, or a function. Received: after={after!r}")
+        raise InputError(f"`after` must be a regular expression, names of layers, or a function. Received: after={after!r}")
     chosen = []
     for text in texts:
         try:
             pattern = re.compile(text if isinstance(after, str) else re.escape(text))
         except re.error as error:
-            raise ValueError(f"`after` must be a regular expression, and {error}. Received: {text!r}") from error
+            raise InputError(f"`after` must be a regular expression, and {error}. Received: {text!r}") from error
         matching = [name for name in found if pattern.fullmatch(name) or pattern.fullmatch(name.rpartition("/")[2])]
         if not matching:
-            raise ValueError(f"`after` matches none of the {len(found)} layers. Received: {text!r}.{did_you_mean(text, found)}")
+            raise InputError(f"`after` matches none of the {len(found)} layers. Received: {text!r}.{did_you_mean(text, found)}")
         chosen += matching
     return chosen
 
@@ -201,7 +201,7 @@ def usual_places(model: keras.Model) -> list[str]:
     found = _layers(model)
     for name, layer in found.items():
         if isinstance(layer, FeatureGate) or re.fullmatch(_HAS_SE, name.rpartition("/")[2]):
-            raise ValueError(f"This network has SE already, in {name!r}. To put more into it say where with `after`.")
+            raise InputError(f"This network has SE already, in {name!r}. To put more into it say where with `after`.")
     places = {}
     for prefix, inner in _models(model):
         names = [layer.name for layer in inner.layers]
@@ -211,7 +211,7 @@ def usual_places(model: keras.Model) -> list[str]:
                     places[prefix + match.groupdict().get("stage", match[0])] = prefix + match[0]
     if places:
         return list(places.values())
-    raise ValueError(
+    raise InputError(
         "This network is of no family of keras.applications whose usual places for SE are known: say with `after` which layers "
         f"it shall follow, such as {list(found)[-1]!r}."
     )
@@ -232,7 +232,7 @@ def _with_attention(model: keras.Model, chosen: set[int], attention, reduction: 
         if id(layer) not in chosen:
             return y
         if f"{layer.name}_se" in originals:
-            raise ValueError(f"The model has a layer '{layer.name}_se' already: take it out by `remove_se`, or choose others.")
+            raise InputError(f"The model has a layer '{layer.name}_se' already: take it out by `remove_se`, or choose others.")
         return _attend(layer, y, attention, reduction, scales)
 
     return rewritten(model, copy, call, scales.weights)
@@ -241,24 +241,24 @@ def _with_attention(model: keras.Model, chosen: set[int], attention, reduction: 
 def _attend(layer: keras.layers.Layer, y, attention, reduction: int, scales: Scales):
     """What the copy of `layer` puts out, `y`, with attention that changes nothing."""
     if not scales.graph.is_called_once(layer):
-        raise ValueError(f"{layer.name!r} is called more than once: choose layers that stand in one place.")
+        raise InputError(f"{layer.name!r} is called more than once: choose layers that stand in one place.")
     if len(getattr(y, "shape", ())) != 4:
-        raise ValueError(
+        raise InputError(
             f"Attention needs a feature map (N, H, W, C), and {layer.name!r} puts out {getattr(y, 'shape', 'several tensors')}: "
             "choose a layer before it, such as a convolution."
         )
     if layer.quantization_mode is not None:
-        raise ValueError(f"{layer.name!r} is quantized: put attention behind it first, and then quantize.")
+        raise InputError(f"{layer.name!r} is quantized: put attention behind it first, and then quantize.")
     axis = channel_axis(scales.graph, layer)
     common = {"data_format": "channels_first" if axis == 1 else "channels_last", "dtype": layer.dtype_policy}
     make = attention_layer(attention, reduction=reduction)
     gate = make and make(name=f"{layer.name}_se", **(common if isinstance(attention, str) else {}))
     if not isinstance(gate, FeatureGate):
-        raise ValueError(f"`attention` must make a `keras_senet.layers.FeatureGate`. Received: attention={attention!r}")
+        raise InputError(f"`attention` must make a `keras_senet.layers.FeatureGate`. Received: attention={attention!r}")
     y = gate(y)
     constant = gate.make_constant()
     if math.frexp(constant)[0] != 0.5:
-        raise ValueError(
+        raise InputError(
             f"There is no exact way to begin with {type(gate).__name__} in {gate.name!r}: its gates would be {constant:g}; only "
             "a power of two can be undone without rounding. Choose another activation for the gates, such as the sigmoid."
         )

@@ -10,6 +10,7 @@ import re
 import sys
 import time
 
+import common
 import keras
 import numpy as np
 import pytest
@@ -18,7 +19,6 @@ import tiny_network
 from markdown_it import MarkdownIt
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-import conftest
 import keras_senet
 from keras_senet.training import GateHistograms, Recipe
 from keras_senet.training.evaluate import metrics
@@ -69,7 +69,7 @@ def series(accumulator, tag):
 
 def test_tensorboard_has_every_number_of_every_epoch_before_and_after_a_resumption(watched):
     folder, _, history = watched
-    rows = conftest.history(folder)
+    rows = common.history(folder)
     accumulators = {part: events(folder, part) for part in ("train", "validation")}
     assert set(history) == {*("loss", "top1", "top5", "val_loss", "val_top1", "val_top5", "images_per_second")}
     for name, values in history.items():

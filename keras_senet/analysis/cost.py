@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import layers, tree
 
+from keras_senet.errors import InputError
 from keras_senet.graph import check_graph, run_through
 from keras_senet.layers import FeatureGate
 
@@ -99,10 +100,10 @@ def profile(model: keras.Model, input_shape: tuple[int, ...] | None = None) -> P
     shapes = [tensor.shape[1:] for tensor in model.inputs]
     if input_shape is not None:
         if len(shapes) != 1 or not _fits(input_shape, shapes[0]):
-            raise ValueError(f"{model.name!r} takes images of shape {shapes[0]}. Received: input_shape={input_shape}")
+            raise InputError(f"{model.name!r} takes images of shape {shapes[0]}. Received: input_shape={input_shape}")
         shapes = [tuple(input_shape)]
     if any(None in shape for shape in shapes):
-        raise ValueError(
+        raise InputError(
             f"The cost depends on the size of the image, and {model.name!r} takes any: give `input_shape`, or build it with one. "
             f"Received: input_shape={input_shape}, and the model's own {model.input_shape}"
         )

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_senet.errors import did_you_mean
+from keras_senet.errors import InputError, did_you_mean
 from keras_senet.graph import check_graph, has_graph, inputs_of, run_through
 from keras_senet.layers import FeatureGate
 
@@ -46,7 +46,7 @@ def gates(model: keras.Model, images, batch_size: int = 32) -> dict[str, np.ndar
         images = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
     read = [reader.predict_on_batch(np.asarray(batch)) for batch in images]
     if not read:
-        raise ValueError("There are no images to read the gates for: `images` is empty.")
+        raise InputError("There are no images to read the gates for: `images` is empty.")
     return {name: np.concatenate([batch[name] for batch in read]) for name in read[0]}
 
 
@@ -62,11 +62,11 @@ class GateReader(keras.Model):
         super().__init__(dtype="float32")  # another policy would round the pixels
         check_graph(network)
         if not has_gates(network):
-            raise ValueError(
+            raise InputError(
                 f"{network.name!r} has no layer with gates to read, such as SqueezeExcite. Build it with attention='se'."
             )
         if len(network.inputs) != 1:
-            raise ValueError(f"Gates are read for images alone. Received: {network.name!r} with {len(network.inputs)} inputs.")
+            raise InputError(f"Gates are read for images alone. Received: {network.name!r} with {len(network.inputs)} inputs.")
         self.network = network
         self.average = average
         # XLA would compile for longer than it runs, and on JAX the layers would lose their order.
@@ -200,18 +200,18 @@ def gate_statistics(model: keras.Model, batches: Iterable, class_names: Sequence
         if not len(labels):  # all images of a batch can be damaged
             continue
         if labels.shape[1:] != (len(class_names),):
-            raise ValueError(
+            raise InputError(
                 f"Labels must be one-hot, of shape (N, {len(class_names)}) for these classes. Received: {labels.shape}"
             )
         if not labels.any(axis=1).all():
-            raise ValueError("Some images have no label: take another split.")
+            raise InputError("Some images have no label: take another split.")
         images += labels.astype(bool).sum(axis=0)
         for name, values in reader.predict_on_batch(np.asarray(pixels)).items():
             if name not in sums:
                 sums[name] = _Sums(len(class_names), values[0])
             sums[name].add(values, labels)
     if not sums:
-        raise ValueError("There are no images to read the gates for: `batches` is empty.")
+        raise InputError("There are no images to read the gates for: `batches` is empty.")
     return GateStatistics(tuple(one.statistics(name, images) for name, one in sums.items()), list(class_names), images)
 
 
@@ -265,5 +265,5 @@ def class_indices(chosen: Sequence[str], class_names: Sequence[str]) -> list[int
     """
     for name in chosen:
         if name not in class_names:
-            raise ValueError(f"There is no class {name!r} among the {len(class_names)}.{did_you_mean(name, class_names)}")
+            raise InputError(f"There is no class {name!r} among the {len(class_names)}.{did_you_mean(name, class_names)}")
     return [class_names.index(name) for name in chosen]

@@ -9,6 +9,7 @@ from keras import layers
 
 from keras_senet.analysis.cost import Cost, profile
 from keras_senet.channels import keeps_the_scale, mixes_channels
+from keras_senet.errors import InputError
 from keras_senet.graph import Graph, as_functional, copied, rewritten
 from keras_senet.layers import ChannelScatter, SqueezeExcite
 
@@ -86,13 +87,13 @@ def prune(
     ({'se': (8, 4)}, 356, 184)
     """
     if not 0 < keep <= 1:
-        raise ValueError(f"`keep` must be in (0, 1], the share of the channels to keep. Received: keep={keep}")
+        raise InputError(f"`keep` must be in (0, 1], the share of the channels to keep. Received: keep={keep}")
     model = as_functional(model)
     graph = Graph(model)
     attention = [layer for layer in model.layers if isinstance(layer, SqueezeExcite)]
     prunable = [layer for layer in attention if layer.squeeze is not None and _makers(graph, layer)]
     if not prunable:
-        raise ValueError(
+        raise InputError(
             f"{model.name!r} has no SE layer whose channels can be taken out: one with squeeze, behind a convolution without "
             "groups, with no addition, concatenation or model in the model between."
         )
@@ -100,7 +101,7 @@ def prune(
     importance = gates if importance is None else importance
     for name, values in gates.items():
         if np.shape(importance.get(name)) != values.shape:
-            raise ValueError(f"`importance` must have {len(values)} numbers for {name!r}. Received: {importance.get(name)}")
+            raise InputError(f"`importance` must have {len(values)} numbers for {name!r}. Received: {importance.get(name)}")
     kept = _kept({name: np.asarray(importance[name]) for name in gates}, keep)
     smaller = _without_channels(model, graph, kept, squeezed, gated)
     shape = images.shape[1:]

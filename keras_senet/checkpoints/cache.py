@@ -12,7 +12,7 @@ import keras
 
 from keras_senet.checkpoints.files import DIGEST, digest, read_weights
 from keras_senet.checkpoints.table import Checkpoint
-from keras_senet.errors import require
+from keras_senet.errors import FileError, InputError, require
 from keras_senet.files import replacing
 
 _A_WEEK = 7 * 24 * 60 * 60  # seconds
@@ -57,7 +57,7 @@ def keras_file(checkpoint: Checkpoint, convert: Callable[[pathlib.Path], keras.M
                     if time.time() - left.stat().st_mtime > _A_WEEK:
                         left.unlink()
         except OSError as error:
-            raise OSError(
+            raise FileError(
                 f"{checkpoint.name} cannot be kept in {folder}: {error.strerror}. Set the environment variable KERAS_HOME to a "
                 "folder that can be written."
             ) from error
@@ -65,7 +65,7 @@ def keras_file(checkpoint: Checkpoint, convert: Callable[[pathlib.Path], keras.M
             try:
                 published = (_from_hub if checkpoint.on_hub else _from_release)(checkpoint, folder)
             except Exception as error:  # huggingface_hub lets errors of its own through, and of the libraries that it uses
-                raise OSError(
+                raise FileError(
                     f"{checkpoint.name} could not be downloaded: {' '.join(str(error).split()).rstrip('.')}. To go on without, "
                     f"download {checkpoint.url} elsewhere and put it at {by_hand}"
                 ) from error
@@ -88,7 +88,7 @@ def _convert(
     if not sha256.startswith(digits):
         if downloaded:
             source.unlink()
-        raise ValueError(
+        raise InputError(
             f"{checkpoint.url} is damaged, or not what was published: its SHA-256 is {sha256} and should begin with {digits}. "
             + ("Try again." if downloaded else f"Remove {source} and try again.")
         )

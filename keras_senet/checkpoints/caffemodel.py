@@ -4,6 +4,8 @@ import functools
 
 import numpy as np
 
+from keras_senet.errors import InputError
+
 # message: {field: (number, type)}; github.com/BVLC/caffe, src/caffe/proto/caffe.proto
 _SCHEMA = {
     "NetParameter": {"layer": (100, "LayerParameter")},
@@ -44,9 +46,9 @@ def read_caffemodel(path: str) -> dict[str, np.ndarray]:
         for layer in network.layer:
             parameters |= _of_layer(layer)
     except (DecodeError, IndexError, ValueError) as error:
-        raise ValueError(f"{path} is damaged, or not a .caffemodel file: {error}") from error
+        raise InputError(f"{path} is damaged, or not a .caffemodel file: {error}") from error
     if not parameters:
-        raise ValueError(f"{path} holds no parameters: it is damaged, or not a .caffemodel file of Caffe's current format.")
+        raise InputError(f"{path} holds no parameters: it is damaged, or not a .caffemodel file of Caffe's current format.")
     image_kernel = next((name for name, value in parameters.items() if value.ndim == 4), None)
     if image_kernel is not None:
         parameters[image_kernel] = parameters[image_kernel][:, ::-1]

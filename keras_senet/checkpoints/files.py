@@ -18,7 +18,7 @@ import numpy as np
 from keras_senet.checkpoints.caffemodel import read_caffemodel
 from keras_senet.checkpoints.layouts import LAYOUTS, parameter_names
 from keras_senet.checkpoints.pth import read_pth
-from keras_senet.errors import existing_path, require
+from keras_senet.errors import InputError, existing_path, require
 
 DIGEST = "sha256"  # attribute of a file in our cache: what `digest` gave when it was written
 _LISTED = 5  # names in an error message
@@ -66,7 +66,7 @@ def read_weights(path: str | os.PathLike) -> Weights:
     for suffix, read in _READERS.items():
         if path.endswith(suffix):
             return read(path)
-    raise ValueError(f"Weights come from a file whose name ends in one of {', '.join(_READERS)}. Received: {path}")
+    raise InputError(f"Weights come from a file whose name ends in one of {', '.join(_READERS)}. Received: {path}")
 
 
 def _read_keras(path: str) -> Weights:
@@ -94,7 +94,7 @@ def _read_keras(path: str) -> Weights:
                 file["layers"].visititems(visit)
             written = file.attrs.get(DIGEST)
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is damaged, or not a weights file of Keras: {error}") from error
+        raise InputError(f"{path} is damaged, or not a weights file of Keras: {error}") from error
     names = frozenset(layers.values()) - {None}
     for layout in LAYOUTS.values():
         if layout.mark in names:
@@ -104,7 +104,7 @@ def _read_keras(path: str) -> Weights:
         group, _, inner = name.partition("/")
         parameters[f"{layers.get(group)}/{inner.replace('vars/', '')}"] = value
     if written is not None and written != digest(parameters):
-        raise ValueError(f"{path} is damaged: its numbers have changed since it was written.")
+        raise InputError(f"{path} is damaged: its numbers have changed since it was written.")
     return Weights(path, "keras", parameters, architecture, names)
 
 
@@ -133,7 +133,7 @@ def _read_safetensors(path: str) -> Weights:
         with safetensors.safe_open(path, framework="numpy") as file:
             return _of_timm(path, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     except (safetensors.SafetensorError, AttributeError, TypeError) as error:  # the last two for numbers that NumPy lacks
-        raise ValueError(f"{path} is damaged, or not a .safetensors file: {error}") from error
+        raise InputError(f"{path} is damaged, or not a .safetensors file: {error}") from error
 
 
 def _of_timm(path: str, parameters: dict[str, np.ndarray]) -> Weights:
@@ -174,7 +174,7 @@ def assign(model: keras.Model, weights: Weights, head: bool = True) -> None:
         of_top = {name for name in given if weights.in_classifier(name) or _BEFORE_CLASSIFIER.match(name)}
         given = {name: value for name, value in given.items() if name in needed or name not in of_top}
     if other := [name for name in sorted(weights.layers - {layer.name for layer in model.layers}) if _IN_BACKBONE.match(name)]:
-        raise ValueError(
+        raise InputError(
             f"The weights in {weights.path} are not those of {model.name}, which does not have the layers {_some(other)}. They "
             "must come from the same network, with the same attention and other options."
         )
@@ -193,7 +193,7 @@ def assign(model: keras.Model, weights: Weights, head: bool = True) -> None:
             problems["misshapen"].append(f"{name}, {value.shape} in place of {tuple(variable.shape)}")
         values[variable.path] = value
     if any(problems.values()):
-        raise ValueError(
+        raise InputError(
             f"The weights in {weights.path} are not those of {model.name}, with output shape {model.output_shape}: "
             + "; ".join(f"{len(names)} {problem} ({_some(names)})" for problem, names in problems.items() if names)
             + ". They must come from the same network, with the same attention, reduction and other options."

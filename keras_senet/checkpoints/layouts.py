@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from keras_senet.errors import InputError
+
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
@@ -42,7 +44,7 @@ def parameter_names(model: keras.Model, layout: str) -> dict[str, str]:
     'stage2_block1_bn1/gamma'
     """
     if layout not in LAYOUTS:
-        raise ValueError(f"`layout` must be one of {tuple(LAYOUTS)}. Received: {layout!r}")
+        raise InputError(f"`layout` must be one of {tuple(LAYOUTS)}. Received: {layout!r}")
     return LAYOUTS[layout].names(model)
 
 

@@ -16,6 +16,8 @@ from collections.abc import Callable
 import ml_dtypes
 import numpy as np
 
+from keras_senet.errors import InputError
+
 # The first number in files of PyTorch before 1.6, which are not zip archives but a stream of pickles with raw bytes behind.
 _STREAM_MAGIC = 0x1950A86A20F9469CFC6C
 
@@ -53,13 +55,13 @@ def read_pth(path: str) -> dict[str, np.ndarray]:
     try:
         state = _read_zip(path) if zipfile.is_zipfile(path) else _read_stream(path)
     except _RefusedError as error:
-        raise ValueError(f"{path} is refused: {error}") from None
+        raise InputError(f"{path} is refused: {error}") from None
     except Exception as error:  # a damaged pickle or archive can fail in any way
-        raise ValueError(f"{path} is damaged, or not a .pth file of PyTorch: {error}") from error
+        raise InputError(f"{path} is damaged, or not a .pth file of PyTorch: {error}") from error
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(value, np.ndarray) for name, value in dict.items(state)
     ):
-        raise ValueError(f"{path} is not a state dict: it must hold a dict from names to tensors, as `model.state_dict()` gives.")
+        raise InputError(f"{path} is not a state dict: it must hold a dict from names to tensors, as `model.state_dict()` gives.")
     return dict(state)
 
 
@@ -95,11 +97,11 @@ class _Unpickler(pickle._Unpickler):
 
 def _tensor(storage: np.ndarray, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_) -> np.ndarray:
     if not isinstance(storage, np.ndarray) or len(shape) != len(strides) or min((offset, *shape, *strides)) < 0:
-        raise ValueError("a tensor is not described as PyTorch does it")
+        raise InputError("a tensor is not described as PyTorch does it")
     # NumPy would not notice: its own check overflows, and leaves empty storages out.
     last = offset + sum((length - 1) * stride for length, stride in zip(shape, strides, strict=True))
     if 0 not in shape and last >= len(storage):
-        raise ValueError("a tensor reaches beyond its storage")
+        raise InputError("a tensor reaches beyond its storage")
     return np.lib.stride_tricks.as_strided(storage[offset:], shape, tuple(stride * storage.itemsize for stride in strides))
 
 
@@ -115,23 +117,23 @@ def _read_zip(path: str):
     with zipfile.ZipFile(path) as archive:
         pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
         if len(pickles) != 1:
-            raise ValueError(f"a .pth archive holds one data.pkl, and this one {len(pickles)}")
+            raise InputError(f"a .pth archive holds one data.pkl, and this one {len(pickles)}")
         folder = pickles[0].removesuffix("data.pkl")
         if f"{folder}byteorder" in archive.namelist() and archive.read(f"{folder}byteorder") != b"little":
-            raise ValueError("its numbers are big-endian")
+            raise InputError("its numbers are big-endian")
 
         # Else a small file could fill the memory.
         entries = archive.infolist()
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-            raise ValueError("it is compressed, which PyTorch does not do")
+            raise InputError("it is compressed, which PyTorch does not do")
         if sum(entry.file_size for entry in entries) > os.path.getsize(path):
-            raise ValueError("what it holds is larger than itself")
+            raise InputError("what it holds is larger than itself")
 
         @functools.cache
         def storage(key: str, dtype: np.dtype, elements: int) -> np.ndarray:
             values = np.frombuffer(archive.read(f"{folder}data/{key}"), dtype)
             if len(values) != elements:
-                raise ValueError(f"storage {key} has {len(values)} elements in place of {elements}")
+                raise InputError(f"storage {key} has {len(values)} elements in place of {elements}")
             return values
 
         return _Unpickler(io.BytesIO(archive.read(pickles[0])), storage).load()
@@ -154,9 +156,9 @@ def _read_stream(path: str):
 
         magic, _, machine, state, keys = (_Unpickler(file, storage).load() for _ in range(5))
         if magic != _STREAM_MAGIC or not machine.get("little_endian"):
-            raise ValueError("it does not begin as such a file does")
+            raise InputError("it does not begin as such a file does")
         if sorted(keys) != sorted(storages):
-            raise ValueError("it does not hold the storages that its tensors are made of")
+            raise InputError("it does not hold the storages that its tensors are made of")
         for key in keys:
             values = storages[key]
             elements = int.from_bytes(file.read(8), "little")

@@ -15,7 +15,7 @@ from keras_senet.data.augmentation import jitter as add_noise
 from keras_senet.data.augmentation import mix, rotate
 from keras_senet.data.augmentation import rand_augment as apply_operations
 from keras_senet.data.sources import IMAGE_SUFFIXES, LabelledImages
-from keras_senet.errors import existing_path
+from keras_senet.errors import InputError, existing_path
 from keras_senet.preprocessing import Preprocessing
 
 AUGMENTATIONS = ("crop", "shift", "none")
@@ -89,10 +89,10 @@ def training_batches(
             `plain_errors`: if more than 1 % of the images cannot be decoded.
     """
     if augmentation not in AUGMENTATIONS:
-        raise ValueError(f"`augmentation` must be one of {AUGMENTATIONS}. Received: {augmentation!r}")
+        raise InputError(f"`augmentation` must be one of {AUGMENTATIONS}. Received: {augmentation!r}")
     if batch_size * workers > images.size:
         batch = f"{batch_size}" if workers == 1 else f"{batch_size} on each of {workers} workers"
-        raise ValueError(f"A batch of {batch} needs more images than the {images.size} there are: use a smaller batch size.")
+        raise InputError(f"A batch of {batch} needs more images than the {images.size} there are: use a smaller batch size.")
     batches_per_epoch = batches_per_epoch or images.size // (batch_size * workers)
     group_size = next(size for size in range(min(batch_size, _GROUP), 0, -1) if batch_size % size == 0)
     groups_per_batch = batch_size // group_size
@@ -263,7 +263,7 @@ def read_image(path: str | os.PathLike, preprocessing: Preprocessing) -> tf.Tens
     try:
         return evaluation_image(tf.io.read_file(existing_path(path)), preprocessing)
     except tf.errors.OpError as error:
-        raise ValueError(f"{os.fspath(path)} is damaged, or not a JPEG, PNG, GIF or BMP image.") from error
+        raise InputError(f"{os.fspath(path)} is damaged, or not a JPEG, PNG, GIF or BMP image.") from error
 
 
 def list_images(paths: Sequence[str | os.PathLike]) -> list[pathlib.Path]:
@@ -277,7 +277,7 @@ def list_images(paths: Sequence[str | os.PathLike]) -> list[pathlib.Path]:
     for path in map(pathlib.Path, map(existing_path, paths)):
         found = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
         if not found:
-            raise ValueError(f"The folder {path} holds no image ({', '.join(IMAGE_SUFFIXES)}).")
+            raise InputError(f"The folder {path} holds no image ({', '.join(IMAGE_SUFFIXES)}).")
         files += found
     return files
 
@@ -291,7 +291,7 @@ def plain_errors() -> Iterator[None]:
         said = re.search(_TOO_MANY_DAMAGED.format(r"\d+", r"\d+", ".*"), str(error))
         if said is None:
             raise
-        raise ValueError(said[0]) from error
+        raise InputError(said[0]) from error
 
 
 def _decode_window(
@@ -381,7 +381,7 @@ def _note_damaged(images: LabelledImages, slots: tf.Tensor, names: tf.Tensor) ->
                 warnings.warn(f"Left out {name}: damaged, or not a JPEG, PNG, GIF or BMP image.", stacklevel=1)
                 images.damaged.add(name)
                 if len(images.damaged) > _MOST_DAMAGED * images.size:
-                    raise ValueError(_TOO_MANY_DAMAGED.format(len(images.damaged), images.size, name))
+                    raise InputError(_TOO_MANY_DAMAGED.format(len(images.damaged), images.size, name))
         return True
 
     repeated = tf.reduce_any((slots[1:] <= slots[:-1]) & (names[1:] == names[:-1])) | tf.reduce_any(slots < 0)

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_senet.data.sources import LabelledImages
-from keras_senet.errors import existing_path
+from keras_senet.errors import InputError, existing_path
 
 
 def relabelled(images: LabelledImages, path: str | os.PathLike) -> LabelledImages:
@@ -51,25 +51,25 @@ def _read(path: str | os.PathLike, names: list[str], classes: int) -> list[list[
     """The labels of the images called `names`, in this order."""
     ((name, count),) = collections.Counter(names).most_common(1)
     if count > 1:
-        raise ValueError(f"Labels from a file go by the file names of the images, and {count} images are called {name}.")
+        raise InputError(f"Labels from a file go by the file names of the images, and {count} images are called {name}.")
     try:
         given = json.loads(pathlib.Path(existing_path(path)).read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is not a JSON file: {error}") from error
+        raise InputError(f"{path} is not a JSON file: {error}") from error
     if isinstance(given, list):
         if len(given) != len(names):
-            raise ValueError(f"{path} has labels for {len(given)} images, but the data has {len(names)}.")
+            raise InputError(f"{path} has labels for {len(given)} images, but the data has {len(names)}.")
         given = dict(zip(sorted(names), given, strict=True))
     if not isinstance(given, dict):
         held = type(given).__name__
-        raise ValueError(f"{path} must hold a list of labels, or an object from file names to labels. It holds: {held}")
+        raise InputError(f"{path} must hold a list of labels, or an object from file names to labels. It holds: {held}")
     if unfit := given.keys() ^ set(names):
-        raise ValueError(f"{path} and the data differ in {len(unfit)} images, such as {min(unfit)}: each must be in both.")
+        raise InputError(f"{path} and the data differ in {len(unfit)} images, such as {min(unfit)}: each must be in both.")
     for name, label in given.items():
         if not _is_label(label, classes):
-            raise ValueError(f"{path} must have a list of class indices from 0 to {classes - 1} for {name}. It has {label!r}.")
+            raise InputError(f"{path} must have a list of class indices from 0 to {classes - 1} for {name}. It has {label!r}.")
     if not any(given.values()):
-        raise ValueError(f"{path} has no label for any image.")
+        raise InputError(f"{path} has no label for any image.")
     return [given[name] for name in names]
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 
 import tensorflow as tf
 
-from keras_senet.errors import did_you_mean, existing_path, require
+from keras_senet.errors import InputError, did_you_mean, existing_path, require
 
 HELD_OUT, ALL = "held-out", "all"
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
@@ -77,7 +77,7 @@ def load(dataset: str, split: str = "train", data_dir: str | None = None) -> Lab
     if os.path.isdir(dataset) or os.sep in dataset:
         return _load_folder(pathlib.Path(existing_path(dataset)), split)
     near = did_you_mean(dataset, [*known, *(entry.name for entry in os.scandir() if entry.is_dir())])
-    raise ValueError(f"There is neither a tensorflow-datasets name nor a folder {dataset!r}.{near}")
+    raise InputError(f"There is neither a tensorflow-datasets name nor a folder {dataset!r}.{near}")
 
 
 def _load_tfds(tfds, dataset: str, split: str, data_dir: str | None) -> LabelledImages:
@@ -89,20 +89,20 @@ def _load_tfds(tfds, dataset: str, split: str, data_dir: str | None) -> Labelled
             with contextlib.redirect_stdout(sys.stderr):  # for what it says on the way
                 builder.download_and_prepare()
     except Exception as error:  # a download fails in as many ways as there are datasets
-        raise ValueError(f"The dataset {dataset!r} could not be prepared: {' '.join(str(error).split())}") from error
+        raise InputError(f"The dataset {dataset!r} could not be prepared: {' '.join(str(error).split())}") from error
     if not {"image", "label"} <= set(builder.info.features or ()):
-        raise ValueError(f"The dataset {dataset!r} is not for classification: it has no features `image` and `label`.")
+        raise InputError(f"The dataset {dataset!r} is not for classification: it has no features `image` and `label`.")
     if split == HELD_OUT:
         split = next((part for part in _HELD_OUT_NAMES if part in builder.info.splits), None)
         if split is None:
-            raise ValueError(f"The dataset {dataset!r} has only the splits {list(builder.info.splits)}: name one to evaluate on.")
+            raise InputError(f"The dataset {dataset!r} has only the splits {list(builder.info.splits)}: name one to evaluate on.")
     try:
         size = builder.info.splits[split].num_examples
     except (KeyError, ValueError) as error:
-        raise ValueError(f"The dataset {dataset!r} has no split {split!r}; it has {list(builder.info.splits)}.") from error
+        raise InputError(f"The dataset {dataset!r} has no split {split!r}; it has {list(builder.info.splits)}.") from error
 
     if not size:
-        raise ValueError(f"The part {split!r} of {dataset} holds no images.")
+        raise InputError(f"The part {split!r} of {dataset} holds no images.")
     name = "file_name" if "file_name" in builder.info.features else "tfds_id"
 
     def encoded(**reading):
@@ -130,7 +130,7 @@ def _load_tfds(tfds, dataset: str, split: str, data_dir: str | None) -> Labelled
 
 def _load_folder(folder: pathlib.Path, split: str) -> LabelledImages:
     if split not in ("train", HELD_OUT, ALL):
-        raise ValueError(f"A folder of images has the splits 'train', {HELD_OUT!r} and {ALL!r}. Received: split={split!r}")
+        raise InputError(f"A folder of images has the splits 'train', {HELD_OUT!r} and {ALL!r}. Received: split={split!r}")
     train = folder / "train"
     held_out = next((folder / name for name in _HELD_OUT_NAMES if (folder / name).is_dir()), None)
     parts_are_apart = train.is_dir() and held_out is not None
@@ -138,18 +138,18 @@ def _load_folder(folder: pathlib.Path, split: str) -> LabelledImages:
         files = _files_of_classes(*{"train": [train], HELD_OUT: [held_out], ALL: [train, held_out]}[split])
         class_names = _in_order(_files_of_classes(train))
         if not files.keys() <= set(class_names):
-            raise ValueError(f"{held_out} has classes that {train} has not: {sorted(files.keys() - set(class_names))}.")
+            raise InputError(f"{held_out} has classes that {train} has not: {sorted(files.keys() - set(class_names))}.")
     else:
         files = {name: _part_of_class(part, split) for name, part in _files_of_classes(folder).items()}
         class_names = _in_order(files)
     if len(class_names) < 2:
-        raise ValueError(
+        raise InputError(
             f"{folder} must hold one sub-folder of images ({', '.join(IMAGE_SUFFIXES)}) for each class, and at least two. "
             f"Found: {class_names or 'none'}."
         )
     paths = [str(file) for name in files for file in files[name]]
     if not paths:
-        raise ValueError(f"The part {split!r} of {folder} holds no images.")
+        raise InputError(f"The part {split!r} of {folder} holds no images.")
     labels = [class_names.index(name) for name in files for _ in files[name]]
 
     listed = tf.data.Dataset.from_tensor_slices((paths, paths, tf.constant(labels, tf.int64)))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_senet.errors import existing_path, require
+from keras_senet.errors import DeadProcessError, InputError, existing_path, require
 
 _WORKER = pathlib.Path(__file__).with_name("benchmark_worker.py")
 
@@ -89,13 +89,13 @@ def benchmark(
     {'CONV_2D': 1, 'MEAN': 1, 'FULLY_CONNECTED': 1, 'SOFTMAX': 1}
     """
     if any(number < 1 for number in (rounds, *threads)):
-        raise ValueError(f"`rounds` and each of `threads` must be at least 1. Received: rounds={rounds}, threads={threads}")
+        raise InputError(f"`rounds` and each of `threads` must be at least 1. Received: rounds={rounds}, threads={threads}")
     sides = []
     for path in map(existing_path, networks):
         if path.endswith(".tflite"):
             require("ai_edge_litert.interpreter", "mobile")
         elif not path.endswith(".keras") and not os.path.isdir(path):
-            raise ValueError(f"{path} is neither a .keras file, nor a .tflite file, nor the folder of a SavedModel.")
+            raise InputError(f"{path} is neither a .keras file, nor a .tflite file, nor the folder of a SavedModel.")
         choices = xnnpack if path.endswith(".tflite") else (None,)
         sides += [(path, number, choice) for number in threads for choice in choices]
     with contextlib.ExitStack() as stack:
@@ -140,10 +140,10 @@ class _Worker(subprocess.Popen):
     def answer(self):
         line = self.stdout.readline()
         if not line:
-            raise ChildProcessError(f"The process that ran {self.path} died; its exit code is {self.wait()}.")
+            raise DeadProcessError(f"The process that ran {self.path} died; its exit code is {self.wait()}.")
         answer = json.loads(line)
         if isinstance(answer, dict) and "error" in answer:
-            raise ValueError(answer["error"])
+            raise InputError(answer["error"])
         return answer
 
 

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_senet.errors import did_you_mean, existing_path, require
+from keras_senet.errors import InputError, MissingFileError, did_you_mean, existing_path, require
 from keras_senet.export.metadata import read_metadata
 from keras_senet.models.constructor import find_model, find_published, image_shape, list_checkpoints
 from keras_senet.preprocessing import Preprocessing, decode_predictions, preprocessing_for
@@ -82,7 +82,7 @@ def open_classifier(path: str | os.PathLike, image_size: int | None = None) -> C
         near = did_you_mean(os.fspath(path), [name for one in list_checkpoints() for name in (one.name, one.model)])
         if not near:
             raise
-        raise FileNotFoundError(f"{error}{near}") from error
+        raise MissingFileError(f"{error}{near}") from error
     model = preprocessing = None
     if path.suffix == ".keras":
         model = load_keras_model(path)
@@ -95,12 +95,12 @@ def open_classifier(path: str | os.PathLike, image_size: int | None = None) -> C
     elif (path / "saved_model.pb").is_file():
         run, input_shape, output_shape = open_saved_model(path)
     else:
-        raise ValueError(
+        raise InputError(
             f"{path} is neither a .keras file, nor a .tflite, .onnx or .xml (OpenVINO) file, nor the folder of a SavedModel."
         )
     size, classes = classifier_sizes(input_shape, output_shape, path)
     if image_size not in (None, size):
-        raise ValueError(f"{path} takes images of {size} x {size} pixels and no others. Open the .keras file that it came from.")
+        raise InputError(f"{path} takes images of {size} x {size} pixels and no others. Open the .keras file that it came from.")
     names, labels_file = read_labels(path, classes), path.with_name(LABELS_FILE)
     if path.suffix == ".tflite":
         inside, preprocessing = read_metadata(path)
@@ -118,7 +118,7 @@ def _at_size(model: keras.Model, image_size: int, owner: object) -> keras.Model:
         copy.set_weights(model.get_weights())
     except ValueError as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"{owner} cannot take images of {image_size} x {image_size} pixels: {reason}") from error
+        raise InputError(f"{owner} cannot take images of {image_size} x {image_size} pixels: {reason}") from error
     return copy
 
 
@@ -152,12 +152,12 @@ def classifier_sizes(input_shape: Sequence, output_shape: Sequence, owner: objec
             a class.
     """
     if len(input_shape) != 4 or not isinstance(input_shape[1], int) or tuple(input_shape[2:]) != (input_shape[1], 3):
-        raise ValueError(
+        raise InputError(
             f"{owner} must take RGB images of one fixed square size, shape (N, size, size, 3); build it with such an "
             f"`input_shape`. It takes {tuple(input_shape)}."
         )
     if len(output_shape) != 2 or not isinstance(output_shape[1], int):
-        raise ValueError(
+        raise InputError(
             f"{owner} must give one probability a class, shape (N, classes); build it with `include_top=True`. "
             f"It gives {tuple(output_shape)}."
         )
@@ -171,7 +171,7 @@ def read_labels(path: pathlib.Path, classes: int) -> list[str]:
         return []
     names = labels.read_text(encoding="utf-8").splitlines()
     if len(names) != classes:
-        raise ValueError(
+        raise InputError(
             f"{labels} names {len(names)} classes, but the network beside it has {classes}: correct it, or choose "
             "another folder for the network."
         )
@@ -182,13 +182,13 @@ def load_keras_model(path: str | os.PathLike) -> keras.Model:
     """`keras.saving.load_model` of a `.keras` file, with errors that say what is wrong with the file."""
     path = existing_path(path)
     if not path.endswith(".keras"):
-        raise ValueError(f"A trained network is a .keras file. Received: {path}")
+        raise InputError(f"A trained network is a .keras file. Received: {path}")
     if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} is damaged, or not a .keras file.")
+        raise InputError(f"{path} is damaged, or not a .keras file.")
     try:
         return keras.saving.load_model(path, compile=False)
     except (KeyError, OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} cannot be read as a Keras model: {' '.join(str(error).split())}") from error
+        raise InputError(f"{path} cannot be read as a Keras model: {' '.join(str(error).split())}") from error
 
 
 def run_keras(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
@@ -207,7 +207,7 @@ def open_saved_model(path: str | os.PathLike, signature: str = "serving_default"
         ((argument, source),) = forward.structured_input_signature[1].items()
         ((output, result),) = forward.structured_outputs.items()
     except (KeyError, OSError, ValueError, tf.errors.OpError) as error:
-        raise ValueError(f"{path} cannot be read as a SavedModel that classifies images: {error}") from error
+        raise InputError(f"{path} cannot be read as a SavedModel that classifies images: {error}") from error
     # A signature lives only as long as the object that it was loaded with, hence the default argument.
     return (
         lambda inputs, keep=loaded: forward(**{argument: tf.convert_to_tensor(inputs)})[output].numpy(),
@@ -226,7 +226,7 @@ def open_tflite(path: str | os.PathLike) -> tuple[Callable, list, list]:
         outputs = interpreter.get_signature_runner().get_output_details() if interpreter.get_signature_list() else {}
         result = outputs["probabilities"] if "probabilities" in outputs else interpreter.get_output_details()[0]
     except (RuntimeError, ValueError) as error:
-        raise ValueError(f"{path} is damaged, or not a TFLite image classifier: {' '.join(str(error).split())}") from error
+        raise InputError(f"{path} is damaged, or not a TFLite image classifier: {' '.join(str(error).split())}") from error
     batch_size = source["shape"][0]
 
     def run_batch(images):
@@ -261,7 +261,7 @@ def open_onnx(path: str | os.PathLike) -> tuple[Callable, list, list]:
         session = runtime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
         (source,), (result, *_) = session.get_inputs(), session.get_outputs()
     except Exception as error:  # the runtime's own error classes are not public
-        raise ValueError(f"{path} is damaged, or not an ONNX image classifier: {' '.join(str(error).split())}") from error
+        raise InputError(f"{path} is damaged, or not an ONNX image classifier: {' '.join(str(error).split())}") from error
     return (
         lambda images: session.run([result.name], {source.name: np.asarray(images, "float32")})[0],
         source.shape,
@@ -280,7 +280,7 @@ def open_openvino(path: str | os.PathLike) -> tuple[Callable, list, list]:
             for port in (compiled.input(0), compiled.output(0))
         ]
     except RuntimeError as error:
-        raise ValueError(f"{path} is damaged, or not an OpenVINO image classifier: {' '.join(str(error).split())}") from error
+        raise InputError(f"{path} is damaged, or not an OpenVINO image classifier: {' '.join(str(error).split())}") from error
     return (lambda images: compiled(np.asarray(images, "float32"))[0], *shapes)
 
 

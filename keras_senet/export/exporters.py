@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_senet.data import LabelledImages, evaluation_image
-from keras_senet.errors import did_you_mean, require
+from keras_senet.errors import InputError, did_you_mean, require
 from keras_senet.export.classifier import open_onnx, open_openvino, open_saved_model, open_tflite, run_keras
 from keras_senet.export.conversion import MODES, convert
 from keras_senet.export.inference import cheaper_to_run, fold_batch_norm
@@ -58,7 +58,7 @@ def saved_model(
     """
     source = Source.of(model, path, class_names)
     if source.path.exists() and not (source.path / "saved_model.pb").is_file():
-        raise ValueError(f"{path} exists and is not a SavedModel: choose another folder.")
+        raise InputError(f"{path} exists and is not a SavedModel: choose another folder.")
     inference = cheaper_to_run(model)
 
     def run(images):
@@ -143,12 +143,12 @@ def tflite(
     source = Source.of(model, path, class_names, ".tflite")
     quantize = "float32" if quantize is None else quantize
     if quantize not in MODES:
-        raise ValueError(f"`quantize` must be one of {tuple(MODES)}. Received: {quantize!r}.{did_you_mean(str(quantize), MODES)}")
+        raise InputError(f"`quantize` must be one of {tuple(MODES)}. Received: {quantize!r}.{did_you_mean(str(quantize), MODES)}")
     mode = MODES[quantize]
     measured = None
     if mode.calibrated:
         if calibration is None:
-            raise ValueError(
+            raise InputError(
                 f"{quantize} needs to measure, on images like those that it will see, which values there are: give at least "
                 f"{LEAST_CALIBRATION_IMAGES} of them as `calibration` (--dataset on the command line)."
             )
@@ -181,7 +181,7 @@ def tflite(
             content = converted(keras.Model(inference.inputs, outputs))
         except ValueError as error:
             layer = first_layer(inference, fails)
-            raise ValueError(
+            raise InputError(
                 f"{model.name} cannot be converted to TFLite, from the layer {layer} on: {error}. Build it without that layer."
             ) from error
         write_with_metadata(
@@ -263,7 +263,7 @@ def _gates(model: keras.Model, inference: keras.Model, name: str) -> keras.Keras
     layers = [layer for layer in model.layers if isinstance(layer, FeatureGate)]
     of_channels = [layer.name for layer in layers if len(layer.gates(layer.input).shape) == 2]
     if name not in of_channels:
-        raise ValueError(
+        raise InputError(
             "`gates` must name an attention layer with one gate a channel for the whole map, as SE has with squeeze. "
             f"Received: {name!r}.{did_you_mean(name, of_channels)}"
         )

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import flatbuffers
 import numpy as np
 
-from keras_senet.errors import require
+from keras_senet.errors import InputError, require
 from keras_senet.preprocessing import Preprocessing
 
 _LABELS, _PREPROCESSING = "labels.txt", "preprocessing.json"
@@ -101,7 +101,7 @@ def describe(path: str | os.PathLike) -> dict:
         (subgraph,) = metadata.subgraphMetadata
         (pixels,), (normalization,) = subgraph.inputTensorMetadata, subgraph.inputTensorMetadata[0].processUnits
     except Exception as error:  # as many kinds as a file can be misread
-        raise ValueError(f"{path} is damaged, or has other metadata than an image classifier of this package.") from error
+        raise InputError(f"{path} is damaged, or has other metadata than an image classifier of this package.") from error
     labels, preprocessing = read_metadata(path)
     return {
         "name": metadata.name.decode(),

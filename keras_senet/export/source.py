@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_senet.data import LabelledImages, evaluation_batches, plain_errors
+from keras_senet.errors import FileError, InputError
 from keras_senet.export.classifier import LABELS_FILE, classifier_sizes, preprocessing_of, read_labels, run_keras
 from keras_senet.export.conversion import MODES
 from keras_senet.export.proof import Limits, Proof, compare
@@ -40,18 +41,18 @@ class Source:
         _, classes = classifier_sizes(model.input_shape, model.output_shape, model.name)
         path = pathlib.Path(path)
         if suffix and path.suffix != suffix:
-            raise ValueError(f"The name of such a file ends in {suffix}. Received: {path}")
+            raise InputError(f"The name of such a file ends in {suffix}. Received: {path}")
         if keras.backend.backend() != "tensorflow":
-            raise ValueError(
+            raise InputError(
                 f"Export runs on the TensorFlow backend, and Keras uses {keras.backend.backend()}: set KERAS_BACKEND=tensorflow. "
                 "A .keras file that was saved on another backend loads there."
             )
         if class_names and len(class_names) != classes:
-            raise ValueError(f"`class_names` has {len(class_names)} names, but {model.name} has {classes} classes.")
+            raise InputError(f"`class_names` has {len(class_names)} names, but {model.name} has {classes} classes.")
         beside = read_labels(path, classes)
         if beside and class_names and beside != list(class_names):
             labels = path.with_name(LABELS_FILE)
-            raise ValueError(f"{labels} holds the class names of another network: choose another folder for {path.name}.")
+            raise InputError(f"{labels} holds the class names of another network: choose another folder for {path.name}.")
         return cls(model, path, class_names, preprocessing_of(model))
 
     def images(self, batch_size: int | None) -> tf.TensorSpec:
@@ -68,7 +69,7 @@ class Source:
             try:
                 yield partial
             except tf.errors.OpError as error:  # how TensorFlow says that a disk is full
-                raise OSError(error.message) from error
+                raise FileError(error.message) from error
         if self.class_names:
             write_text(self.path.with_name(LABELS_FILE), "".join(f"{name}\n" for name in self.class_names))
 
@@ -77,9 +78,9 @@ class Source:
         if isinstance(images, LabelledImages):
             classes = self.model.output_shape[-1]
             if len(images.class_names) != classes:
-                raise ValueError(f"{self.model.name} has {classes} classes, but the images have {len(images.class_names)}.")
+                raise InputError(f"{self.model.name} has {classes} classes, but the images have {len(images.class_names)}.")
             if self.class_names and list(self.class_names) != images.class_names:
-                raise ValueError(
+                raise InputError(
                     f"The images have the classes {images.class_names[:5]} and so on, but {self.model.name} has "
                     f"{list(self.class_names)[:5]}: give images with the classes that it was trained on, in the same order."
                 )
@@ -89,11 +90,11 @@ class Source:
         images = self.noise() if images is None else np.asarray(images, "float32")
         shape = self.model.input_shape[1:]
         if images.shape[1:] != shape or not len(images):
-            raise ValueError(
+            raise InputError(
                 f"Images for {self.model.name} have the shape (N, {', '.join(map(str, shape))}). Received: {images.shape}"
             )
         if images.min() < 0 or images.max() > 255 or images.max() <= 1:
-            raise ValueError(
+            raise InputError(
                 "Images are RGB pixels in [0, 255], not normalized: the network does that itself. Received values in "
                 f"[{images.min():g}, {images.max():g}]."
             )
@@ -108,7 +109,7 @@ class Source:
         except OSError:
             raise
         except Exception as error:  # each exporter has errors of its own
-            raise ValueError(f"{model.name} cannot be converted to {kind}: {' '.join(str(error).split())}") from error
+            raise InputError(f"{model.name} cannot be converted to {kind}: {' '.join(str(error).split())}") from error
 
     def few(self, images: LabelledImages | np.ndarray | None) -> np.ndarray:
         return next(self.batches(images))[0][:8]
@@ -123,7 +124,7 @@ class Source:
             images = np.random.default_rng(0).permutation(images)[:most]
         pixels = np.concatenate([pixels for pixels, _ in self.batches(images)])
         if len(pixels) < LEAST_CALIBRATION_IMAGES:
-            raise ValueError(f"{len(pixels)} images are too few for a calibration: give at least {LEAST_CALIBRATION_IMAGES}.")
+            raise InputError(f"{len(pixels)} images are too few for a calibration: give at least {LEAST_CALIBRATION_IMAGES}.")
         return np.split(pixels, [len(pixels) * 4 // 5])
 
     def prove(
@@ -151,6 +152,6 @@ class Source:
                 f"The difference starts at the layer {layer}. " if layer else ""
             )
             if not keep:
-                raise ValueError(message + "Nothing was written.")
+                raise InputError(message + "Nothing was written.")
             warnings.warn(message + "It was kept, as asked.", stacklevel=3)
         return proof

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
+from keras_senet.errors import InputError
 from keras_senet.layers.data_format import standardize_data_format
 
 
@@ -37,7 +38,7 @@ class ChannelScatter(keras.layers.Layer):
         super().__init__(**kwargs)
         self.indices = [int(index) for index in indices]
         if sorted({*self.indices} & {*range(channels)}) != self.indices:
-            raise ValueError(f"`indices` must increase, from 0 to below channels={channels}. Received: indices={self.indices}")
+            raise InputError(f"`indices` must increase, from 0 to below channels={channels}. Received: indices={self.indices}")
         self.channels = channels
         self.data_format = standardize_data_format(data_format)
         axis = -1 if self.data_format == "channels_last" else 1

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_senet.errors import InputError
 from keras_senet.layers.data_format import standardize_data_format
 
 
@@ -35,7 +36,7 @@ class ChannelShuffle(keras.layers.Layer):
     def __init__(self, groups: int, data_format: str | None = None, **kwargs):
         super().__init__(**kwargs)
         if groups < 1:
-            raise ValueError(f"`groups` must be at least 1. Received: groups={groups}")
+            raise InputError(f"`groups` must be at least 1. Received: groups={groups}")
         self.groups = groups
         self.data_format = standardize_data_format(data_format)
         self.input_spec = keras.layers.InputSpec(ndim=4)
@@ -43,7 +44,7 @@ class ChannelShuffle(keras.layers.Layer):
     def build(self, input_shape):
         channels = input_shape[-1 if self.data_format == "channels_last" else 1]
         if channels is None or channels % self.groups:
-            raise ValueError(
+            raise InputError(
                 f"The groups of {self.name!r} must divide its channels: choose other groups or widths. Received: "
                 f"groups={self.groups}, {channels} channels."
             )

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_senet.errors import InputError
 from keras_senet.layers.data_format import standardize_data_format
 
 
@@ -49,7 +50,7 @@ class FeatureGate(keras.layers.Layer):
         """
         channels = input_shape[self.channel_axis]
         if channels is None:
-            raise ValueError(
+            raise InputError(
                 f"`{type(self).__name__}` needs a known number of channels. Received: input_shape={input_shape} in {self.name!r}"
             )
         return channels
@@ -62,7 +63,7 @@ class FeatureGate(keras.layers.Layer):
         """
         height, width = (ops.shape(inputs)[axis] for axis in self.spatial_axes)
         if height is None or width is None:
-            raise ValueError(
+            raise InputError(
                 f"The gates of {self.name!r} can be read from a symbolic map only if its height and width are known. Received: a "
                 f"map of shape {tuple(inputs.shape)}; build the network with an `input_shape` that has them."
             )
@@ -149,7 +150,7 @@ class BottleneckGate(FeatureGate):
     def __init__(self, reduction: int = 16, **kwargs):
         super().__init__(**kwargs)
         if not isinstance(reduction, int) or reduction < 1:
-            raise ValueError(f"`reduction` must be an integer of at least 1. Received: reduction={reduction}")
+            raise InputError(f"`reduction` must be an integer of at least 1. Received: reduction={reduction}")
         self.reduction = reduction
 
     def reduced(self, channels: int) -> int:
@@ -159,7 +160,7 @@ class BottleneckGate(FeatureGate):
             ValueError: if it is zero.
         """
         if channels < self.reduction:
-            raise ValueError(
+            raise InputError(
                 f"The excitation of {self.name!r} needs at least one hidden unit. Received {channels} channels with "
                 f"reduction={self.reduction}; use a reduction of at most {channels}."
             )

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_senet.errors import InputError
 from keras_senet.layers.feature_gate import FeatureGate
 
 EXTENTS = (None, 2, 4, 8)
@@ -44,14 +45,14 @@ class GatherExcite(FeatureGate):
     def __init__(self, extent: int | None = None, **kwargs):
         super().__init__(**kwargs)
         if extent not in EXTENTS:
-            raise ValueError(f"`extent` must be one of {EXTENTS}. Received: extent={extent!r}")
+            raise InputError(f"`extent` must be one of {EXTENTS}. Received: extent={extent!r}")
         self.extent = extent
 
     def build(self, input_shape):
         self.known_channels(input_shape)
         size = tuple(input_shape[axis] for axis in self.spatial_axes)
         if self.extent is None and None in size:
-            raise ValueError(
+            raise InputError(
                 f"Gathering from the whole map needs its height and width. Received: input_shape={input_shape} in {self.name!r}; "
                 "build the network with an `input_shape` that has them, or give `extent`, as "
                 "attention=functools.partial(keras_senet.layers.GatherExcite, extent=8)."

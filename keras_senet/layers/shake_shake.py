@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_senet.errors import InputError
+
 
 @keras.saving.register_keras_serializable(package="keras_senet")
 class ShakeShake(keras.layers.Layer):
@@ -40,7 +42,7 @@ class ShakeShake(keras.layers.Layer):
 
     def build(self, input_shape):
         if len(input_shape) != 2 or tuple(input_shape[0]) != tuple(input_shape[1]):
-            raise ValueError(f"`ShakeShake` takes two maps of one shape. Received: input_shape={input_shape}")
+            raise InputError(f"`ShakeShake` takes two maps of one shape. Received: input_shape={input_shape}")
 
     def call(self, inputs, training=False):
         first, second = inputs

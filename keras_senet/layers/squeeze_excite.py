@@ -5,6 +5,7 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
+from keras_senet.errors import InputError
 from keras_senet.layers.feature_gate import BottleneckGate
 
 SQUEEZES = ("avg", "max", None)
@@ -62,7 +63,7 @@ class SqueezeExcite(BottleneckGate):
     ):
         super().__init__(reduction, **kwargs)
         if squeeze not in SQUEEZES:
-            raise ValueError(f"`squeeze` must be one of {SQUEEZES}. Received: squeeze={squeeze!r}")
+            raise InputError(f"`squeeze` must be one of {SQUEEZES}. Received: squeeze={squeeze!r}")
         self.hidden_units = hidden_units
         self.squeeze = squeeze
         self.activation = keras.activations.get(activation)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import keras
 
 from keras_senet.blocks import Attention
+from keras_senet.errors import InputError
 from keras_senet.models.architecture import Architecture
 from keras_senet.models.constructor import constructor
 from keras_senet.surgery import attend_after
@@ -70,7 +71,7 @@ def mobilenet(width_multiplier: float = 1.0) -> Application:
     Source: Howard et al., arXiv 1704.04861, table 1 and section 3.3.
     """
     if int(32 * width_multiplier) < 1:
-        raise ValueError(f"`width_multiplier` must leave the 32 channels of the stem at least one. Received: {width_multiplier}")
+        raise InputError(f"`width_multiplier` must leave the 32 channels of the stem at least one. Received: {width_multiplier}")
     # Stages by resolution as in a ResNet: the first has half the image's.
     blocks = {1: range(1, 2), 2: range(2, 4), 3: range(4, 6), 4: range(6, 12), 5: range(12, 14)}
     return Application(

@@ -1,6 +1,7 @@
 """SE networks for 32 x 32 images: a stem of one 3x3 convolution and three stages, with the units of four papers."""
 
 from keras_senet.blocks import ATTENTION_POSITIONS, preactivated_residual, shake_shake_residual
+from keras_senet.errors import InputError
 from keras_senet.models.constructor import constructor
 from keras_senet.models.resnet import ResNet, features
 
@@ -51,7 +52,7 @@ def wide_resnet(depth: int = 16, width: int = 8) -> ResNet:
     Source: Zagoruyko and Komodakis, arXiv 1605.07146, section 3 and table 1.
     """
     if not (isinstance(depth, int) and isinstance(width, int)) or depth < 10 or (depth - 4) % 6 or width < 1:
-        raise ValueError(
+        raise InputError(
             "A wide residual network has a `depth` of 10, 16, 22, 28, ... (4 more than a multiple of 6) and a `width` of 1, 2, "
             f"3, ... Received: depth={depth}, width={width}"
         )

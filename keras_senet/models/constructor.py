@@ -14,7 +14,7 @@ from keras import layers
 
 from keras_senet.blocks import ATTENTIONS, Attention, attention_layer, channel_axis
 from keras_senet.checkpoints import CHECKPOINTS, Checkpoint, assign
-from keras_senet.errors import did_you_mean
+from keras_senet.errors import InputError, did_you_mean
 from keras_senet.layers import PixelNormalization
 from keras_senet.models.architecture import Architecture
 from keras_senet.models.pretrained import check_activation, find_weights
@@ -42,7 +42,7 @@ def find_model(name: str) -> Callable[..., keras.Model]:
     by_folded = {model.casefold(): model for model in MODELS}
     if name.casefold() not in by_folded:
         near = did_you_mean(name, MODELS) or f" Available: {', '.join(MODELS)}."
-        raise ValueError(f"There is no model {name!r}.{near}")
+        raise InputError(f"There is no model {name!r}.{near}")
     return MODELS[by_folded[name.casefold()]]
 
 
@@ -118,9 +118,9 @@ def constructor(
             raise TypeError(f"{construct.__name__}() got an unexpected keyword argument {min(unknown)!r}")
         net = describe(**chosen)
         if pooling not in (None, "avg", "max"):
-            raise ValueError(f'`pooling` must be None, "avg" or "max". Received: pooling={pooling!r}')
+            raise InputError(f'`pooling` must be None, "avg" or "max". Received: pooling={pooling!r}')
         if attention_position not in net.positions:
-            raise ValueError(
+            raise InputError(
                 f"`attention_position` must be one of {net.positions} in {construct.__name__}. Received: {attention_position!r}"
             )
         layer = attention_layer(attention, reduction=reduction, squeeze=squeeze, gate=gate)
@@ -228,7 +228,7 @@ def _check_stages(attention_stages, stages) -> tuple[int, ...]:
         return stages
     chosen = (attention_stages,) if isinstance(attention_stages, int) else tuple(attention_stages)
     if not chosen or not set(chosen) <= set(stages):
-        raise ValueError(
+        raise InputError(
             f"`attention_stages` must name one or more of {stages}, or be None for all; for a network without attention use "
             f"attention=None. Received: attention_stages={attention_stages}"
         )
@@ -244,7 +244,7 @@ def _input(input_tensor, input_shape, net: Architecture, include_top: bool):
     """The tensor of images, of a shape that the network can take."""
     if input_tensor is not None:
         if not keras.backend.is_keras_tensor(input_tensor):
-            raise ValueError(f"`input_tensor` must be a Keras tensor, such as keras.Input(...). Received: {type(input_tensor)}")
+            raise InputError(f"`input_tensor` must be a Keras tensor, such as keras.Input(...). Received: {type(input_tensor)}")
         shape = input_tensor.shape[1:]
     elif input_shape is not None:
         shape = tuple(input_shape)
@@ -253,12 +253,12 @@ def _input(input_tensor, input_shape, net: Architecture, include_top: bool):
     accepted = "(H, W, C)" if channel_axis() == -1 else "(C, H, W)"
     smallest = net.min_size
     if len(shape) != 3 or shape[2 if channel_axis() == -1 else 0] is None:
-        raise ValueError(f"`input_shape` must be {accepted} with a known number of channels. Received: {shape}")
+        raise InputError(f"`input_shape` must be {accepted} with a known number of channels. Received: {shape}")
     sides = shape[:2] if channel_axis() == -1 else shape[1:]
     if any(side is not None and side < smallest for side in sides):
-        raise ValueError(f"Images must be at least {smallest} x {smallest}. Received: input_shape={shape}")
+        raise InputError(f"Images must be at least {smallest} x {smallest}. Received: input_shape={shape}")
     if include_top and None in sides and (input_tensor is None or net.fully_connected):
-        raise ValueError(
+        raise InputError(
             f"With `include_top=True` the height and width in `input_shape` must be known. Received: input_shape={shape}"
         )
     return layers.Input(shape) if input_tensor is None else input_tensor

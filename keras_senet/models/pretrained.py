@@ -10,7 +10,7 @@ import keras
 
 from keras_senet import checkpoints
 from keras_senet.checkpoints import CHECKPOINTS, Checkpoint, Weights
-from keras_senet.errors import did_you_mean
+from keras_senet.errors import InputError, did_you_mean
 
 # The attention of published weights.
 _AS_PUBLISHED = ("se", 16, "avg", "sigmoid", "standard", None)
@@ -35,7 +35,7 @@ def find_weights(
     """
     checkpoint = _find_checkpoint(weights, construct.__name__)
     if attention != _AS_PUBLISHED and (checkpoint is not None or not os.fspath(weights).endswith((".keras", ".weights.h5"))):
-        raise ValueError(
+        raise InputError(
             f"weights={weights!r} belongs to a network with SE as it was published: leave `attention`, `reduction`, `squeeze`, "
             "`gate`, `attention_position` and `attention_stages` as they are by default, or choose weights=None."
         )
@@ -50,7 +50,7 @@ def find_weights(
     try:
         found = checkpoints.read_weights(file)
     except ValueError as error:
-        raise ValueError(f"{error} Remove it, and it will be made again.") from error
+        raise InputError(f"{error} Remove it, and it will be made again.") from error
     facts = ("input_size", "crop_ratio", "interpolation", "larger", "mean", "std")
     found.architecture.update({fact: getattr(checkpoint, fact) for fact in facts})
     return found
@@ -68,7 +68,7 @@ def _find_checkpoint(weights: str | os.PathLike, model: str) -> Checkpoint | Non
     other = next((checkpoint.model for checkpoint in CHECKPOINTS if checkpoint.name == weights), None)
     near = f" They are for {other}." if other else did_you_mean(weights, by_tag)
     accepted = ", ".join(map(repr, [None, *(tag for tag in by_tag if "." not in tag)]))
-    raise ValueError(
+    raise InputError(
         f"There are no weights {weights!r} for {model}.{near} It takes {accepted}, or the path of a file of weights."
     )
 
@@ -91,7 +91,7 @@ def _convert(construct: Callable[..., keras.Model], checkpoint: Checkpoint, file
 def check_activation(include_top, classifier_activation):
     activations = (keras.activations.get(None), keras.activations.softmax)
     if include_top and keras.activations.get(classifier_activation) not in activations:
-        raise ValueError(
+        raise InputError(
             "With trained `weights` and `include_top=True`, `classifier_activation` must be None or 'softmax'. "
             f"Received: classifier_activation={classifier_activation!r}"
         )
@@ -102,7 +102,7 @@ def _check_classes(weights: str, theirs: int | None, classes: int | None, defaul
     have = "no classifier" if theirs is None else f"{theirs} classes"
     if classes is None and theirs != default:
         keep = "" if theirs is None else f"classes={theirs} to keep their classifier, or "
-        raise ValueError(
+        raise InputError(
             f"The weights {weights} have {have}, and this network has {default} by default: pass {keep}the number of your own "
             "classes for a fresh classifier."
         )

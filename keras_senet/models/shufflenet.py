@@ -5,6 +5,7 @@ import dataclasses
 from keras import layers
 
 from keras_senet.blocks import ATTENTION_POSITIONS, Attention, Conv, channel_axis, conv_bn, conv_bn_relu, max_pool
+from keras_senet.errors import InputError
 from keras_senet.layers import ChannelShuffle
 from keras_senet.models.architecture import Architecture
 from keras_senet.models.constructor import constructor
@@ -28,9 +29,9 @@ class ShuffleNet(Architecture):
 
     def __post_init__(self):
         if self.groups not in _WIDTHS:
-            raise ValueError(f"`groups` must be one of {tuple(_WIDTHS)}. Received: groups={self.groups}")
+            raise InputError(f"`groups` must be one of {tuple(_WIDTHS)}. Received: groups={self.groups}")
         if int(self.scale * 24) < 1:
-            raise ValueError(f"`scale` must leave the 24 channels of the stem at least one. Received: scale={self.scale}")
+            raise InputError(f"`scale` must leave the 24 channels of the stem at least one. Received: scale={self.scale}")
 
 
 def features(x, net: ShuffleNet, attention: Attention):

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_senet.data import LabelledImages, evaluation_batches, plain_errors
 from keras_senet.data.relabel import relabelled
+from keras_senet.errors import InputError
 from keras_senet.export import Classifier
 
 _BINS = 15  # of the calibration error, as in its source
@@ -100,7 +101,7 @@ def evaluate(
     truth, predicted, confidence = [], [], []
     for probabilities, label in _outputs(classifier, images, batch_size, ten_crop):
         if not label.any(axis=1).all():
-            raise ValueError("Some images have no label: evaluate on another split.")
+            raise InputError("Some images have no label: evaluate on another split.")
         for metric in measured:
             metric.update_state(label, probabilities)
         truth.append(label.argmax(axis=1))
@@ -123,11 +124,11 @@ def check_classes(classifier: Classifier, images: LabelledImages) -> None:
     """Raises a ValueError if the classes of the network are not those of the data."""
     theirs = images.class_names
     if classifier.classes != len(theirs):
-        raise ValueError(f"The network has {classifier.classes} classes, but the data has {len(theirs)}.")
+        raise InputError(f"The network has {classifier.classes} classes, but the data has {len(theirs)}.")
     if classifier.labels_file is None or classifier.class_names == theirs:
         return
     index = next(index for index, name in enumerate(theirs) if name != classifier.class_names[index])
-    raise ValueError(
+    raise InputError(
         f"Class {index} is {classifier.class_names[index]!r} in {classifier.labels_file}, but {theirs[index]!r} in the data: "
         "take data with the classes that the network was trained on, in the same order; or correct that file, if only the names "
         "differ."

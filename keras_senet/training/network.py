@@ -4,6 +4,7 @@ import re
 
 import keras
 
+from keras_senet.errors import InputError
 from keras_senet.layers import PixelNormalization
 from keras_senet.models.constructor import find_model, image_shape
 from keras_senet.training.recipe import EXCITATION, Recipe
@@ -85,7 +86,7 @@ def residual_additions(network: keras.Model) -> list[str]:
     """The names of the layers that add residual branches, from input to output."""
     names = [layer.name for layer in network.layers if layer.name.endswith("_add")]
     if not names:
-        raise ValueError(f"`stochastic_depth` and `zero_init` are for networks of residual branches; {network.name} has none.")
+        raise InputError(f"`stochastic_depth` and `zero_init` are for networks of residual branches; {network.name} has none.")
     return names
 
 
@@ -104,6 +105,6 @@ def last_normalizations(network: keras.Model) -> list[keras.layers.BatchNormaliz
                 numbers.setdefault(match[1], {}).setdefault(match[2], []).append(int(match[3]))
         for branch, of in numbers.items():
             if max(of["bn"]) in of.get("relu", []):
-                raise ValueError(f"`zero_init` is for residual branches that end in a normalization; {branch} does not.")
+                raise InputError(f"`zero_init` is for residual branches that end in a normalization; {branch} does not.")
             found.append(network.get_layer(f"{branch}_bn{max(of['bn'])}"))
     return found

@@ -8,6 +8,7 @@ import functools
 
 from keras_senet.blocks import ATTENTION_POSITIONS, ATTENTIONS
 from keras_senet.data import AUGMENTATIONS
+from keras_senet.errors import InputError
 
 OPTIMIZERS = ("sgd", "adamw", "lamb")
 SCHEDULES = ("step", "cosine", "plateau")
@@ -98,22 +99,22 @@ class Recipe:
             accepted = (field.type, int) if field.type is float else field.type
             accepted = tuple | None if accepted == tuple[int, ...] | None else accepted
             if not isinstance(getattr(self, field.name), accepted):
-                raise ValueError(f"`{field.name}` has a value of the wrong type. Received: {getattr(self, field.name)!r}")
+                raise InputError(f"`{field.name}` has a value of the wrong type. Received: {getattr(self, field.name)!r}")
             choices = field.metadata["choices"]
             if choices and getattr(self, field.name) not in choices:
-                raise ValueError(f"`{field.name}` must be one of {choices}. Received: {field.name}={getattr(self, field.name)!r}")
+                raise InputError(f"`{field.name}` must be one of {choices}. Received: {field.name}={getattr(self, field.name)!r}")
         for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
             if value is not None and not least <= value <= (float("inf") if most is None else most):
                 accepted = f"at least {least}" if most is None else f"from {least} to {most}"
-                raise ValueError(f"`{name}` must be {accepted}. Received: {name}={value}")
+                raise InputError(f"`{name}` must be {accepted}. Received: {name}={value}")
         for name in ("warmup_epochs", "freeze_bn_epochs"):
             if getattr(self, name) > self.epochs:
-                raise ValueError(f"`{name}` must be from 0 to {self.epochs}. Received: {name}={getattr(self, name)}")
+                raise InputError(f"`{name}` must be from 0 to {self.epochs}. Received: {name}={getattr(self, name)}")
         if self.ema and self.freeze_bn_epochs:
-            raise ValueError("`ema` and `freeze_bn_epochs` exclude each other: Keras averages all weights or none. Set one to 0.")
+            raise InputError("`ema` and `freeze_bn_epochs` exclude each other: Keras averages all weights or none. Set one to 0.")
         if self.schedule == "plateau" and self.warmup_epochs:
-            raise ValueError(f'`warmup_epochs` must be 0 with schedule="plateau". Received: warmup_epochs={self.warmup_epochs}')
+            raise InputError(f'`warmup_epochs` must be 0 with schedule="plateau". Received: warmup_epochs={self.warmup_epochs}')
 
 
 _RANGES = {

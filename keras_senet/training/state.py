@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import keras
 import numpy as np
 
-from keras_senet.errors import existing_path
+from keras_senet.errors import InputError, existing_path
 from keras_senet.files import replacing
 
 _PROGRESS = "progress"
@@ -35,7 +35,7 @@ def named_variables(model: keras.Model, metrics: Iterable[keras.metrics.Metric])
     for variable in (*model.variables, *model.optimizer.variables, *(one for metric in metrics for one in metric.variables)):
         name = generators.get(id(variable), variable.path)
         if name in variables:
-            raise ValueError(f"Two variables are named {name}, so a state could confuse them: give their layers different names.")
+            raise InputError(f"Two variables are named {name}, so a state could confuse them: give their layers different names.")
         variables[name] = variable
     return variables
 
@@ -83,9 +83,9 @@ def read_state(path: str | os.PathLike) -> tuple[dict, dict[str, np.ndarray]]:
             values = dict(archive)
         progress = json.loads(str(values.pop(_PROGRESS)))
     except (EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is damaged: remove it, and --resume goes on from the state before it.") from error
+        raise InputError(f"{path} is damaged: remove it, and --resume goes on from the state before it.") from error
     if "0" in values:
-        raise ValueError(
+        raise InputError(
             f"{path} was saved by an older version of keras-senet, which numbered the variables. This version needs their names, "
             "so finish the run with the version that config.json names, or train anew in another output folder."
         )
@@ -102,7 +102,7 @@ def restore(variables: dict[str, keras.Variable], values: dict[str, np.ndarray],
     saved = {name: value.shape for name, value in values.items()}
     if differing := sorted(name for name in shapes.keys() | saved.keys() if shapes.get(name) != saved.get(name)):
         had, has = (found.get(differing[0], "none") for found in (saved, shapes))
-        raise ValueError(
+        raise InputError(
             f"{path} is the state of another network or optimizer: {len(differing)} of its variables do not fit this run. The "
             f"first one, {differing[0]}, has the shape {had} there and {has} here."
         )

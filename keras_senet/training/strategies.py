@@ -11,6 +11,8 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from keras_senet.errors import InputError
+
 STRATEGIES = ("auto", "single", "mirrored", "multi_worker", "tpu")
 
 
@@ -97,14 +99,14 @@ def open_devices(name: str = "auto", hosts: list[str] | None = None, worker: int
     1
     """
     if name not in STRATEGIES:
-        raise ValueError(f"`strategy` must be one of {STRATEGIES}. Received: {name!r}")
+        raise InputError(f"`strategy` must be one of {STRATEGIES}. Received: {name!r}")
     if (hosts is None) != (worker is None) or (hosts and not 0 <= worker < len(hosts)):
-        raise ValueError(
+        raise InputError(
             "`hosts` and `worker` go together: the address of each worker, such as 10.0.0.1:2222, and the number of this one, "
             f"from 0. Received: hosts={hosts}, worker={worker}"
         )
     if hosts and name not in ("auto", "multi_worker"):
-        raise ValueError(f'`hosts` are for the strategy "multi_worker". Received: strategy={name!r}')
+        raise InputError(f'`hosts` are for the strategy "multi_worker". Received: strategy={name!r}')
     if name == "auto":
         name = _offered(hosts)
     if name == "multi_worker":
@@ -143,7 +145,7 @@ def _multi_worker(hosts: list[str] | None, worker: int | None) -> Devices:
         number = members.index((resolver.task_type, resolver.task_id))
     except (KeyError, TypeError, ValueError) as error:
         example = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
-        raise ValueError(f"TF_CONFIG must be like {example}. Received: {os.environ.get('TF_CONFIG')}") from error
+        raise InputError(f"TF_CONFIG must be like {example}. Received: {os.environ.get('TF_CONFIG')}") from error
     return Devices(tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver), addresses, number)
 
 
@@ -159,7 +161,7 @@ def _slurm_tasks() -> tuple[list[str], int]:
         first_port = 20_000 + int(os.environ["SLURM_JOB_ID"]) % 10_000  # two jobs may share a node
         worker = int(os.environ["SLURM_PROCID"])
     except KeyError as error:
-        raise ValueError(
+        raise InputError(
             "The workers are not known: give --hosts and --worker, set TF_CONFIG, or start this with SLURM's srun."
         ) from error
     counts = [int(count) for count, times in re.findall(r"(\d+)(?:\(x(\d+)\))?", tasks_per_node) for _ in range(int(times or 1))]

@@ -24,7 +24,7 @@ import tensorflow as tf
 from keras_senet import data
 from keras_senet.analysis import profile
 from keras_senet.analysis.gates import has_gates
-from keras_senet.errors import require
+from keras_senet.errors import FileError, InputError, LostWorkerError, require
 from keras_senet.export.classifier import LABELS_FILE, open_classifier
 from keras_senet.files import replacing, write_text
 from keras_senet.preprocessing import preprocessing_for
@@ -44,7 +44,7 @@ _CONFIG_FILE = "config.json"
 _BATCHES_OF_MISTAKES = 30  # are looked through for mistakes to draw
 
 
-class DivergedError(ValueError):
+class DivergedError(InputError):
     """The loss of a run is no longer a number."""
 
 
@@ -117,15 +117,15 @@ def train(
     (20, 1)
     """
     if keras.config.image_data_format() != "channels_last":
-        raise ValueError('Training takes the "channels_last" image data format: call keras.config.set_image_data_format.')
+        raise InputError('Training takes the "channels_last" image data format: call keras.config.set_image_data_format.')
     for name, value in (("save_every", save_every), ("keep", keep)):
         if value is not None and value < 1:
-            raise ValueError(f"`{name}` must be at least 1. Received: {name}={value}")
+            raise InputError(f"`{name}` must be at least 1. Received: {name}={value}")
     require("matplotlib", "train")  # now, not after hours
     folder = pathlib.Path(output)
     state = _state_to_resume(recipe, folder) if resume else None
     if state is None and not _is_free(folder, resume):
-        raise ValueError(f"{folder} is not empty: it may hold another run. Choose another output folder, or remove it.")
+        raise InputError(f"{folder} is not empty: it may hold another run. Choose another output folder, or remove it.")
     devices = open_devices(strategy, hosts, worker)  # TensorFlow connects workers before all else
     with _while_workers_are_there(devices):
         run, training_images, held_out_images = _learn(recipe, folder, state, devices, save_every, keep, data_service, callbacks)
@@ -141,7 +141,7 @@ def _learn(recipe, folder, state, devices, save_every, keep, data_service, callb
     if recipe.batch_size % devices.replicas:
         nearest = recipe.batch_size // devices.replicas * devices.replicas
         fits = " or ".join(str(size) for size in (nearest, nearest + devices.replicas) if size)
-        raise ValueError(f"A batch of {recipe.batch_size} does not divide over {devices.replicas} replicas: make it {fits}.")
+        raise InputError(f"A batch of {recipe.batch_size} does not divide over {devices.replicas} replicas: make it {fits}.")
 
     if devices.worker:
         devices.any(False)  # the first one prepares the data, where that is to be done
@@ -190,7 +190,7 @@ def _learn(recipe, folder, state, devices, save_every, keep, data_service, callb
     except KeyboardInterrupt as interrupt:
         raise type(interrupt)(f"Stopped. {run.where()}") from None
     except OSError as error:
-        raise OSError(f"{error}. {run.where()}") from error
+        raise FileError(f"{error}. {run.where()}") from error
     finally:
         if writes:
             with contextlib.suppress(OSError):  # a disk that is full was said to be so above
@@ -209,7 +209,7 @@ def _while_workers_are_there(devices: Devices) -> Iterator[None]:
         try:
             yield
         except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
-            raise ConnectionError(f"{lost_worker('Another worker')} {advice}") from error
+            raise LostWorkerError(f"{lost_worker('Another worker')} {advice}") from error
 
 
 def read_recipe(config: str | os.PathLike) -> Recipe:
@@ -222,9 +222,9 @@ def read_recipe(config: str | os.PathLike) -> Recipe:
         fields = json.loads(pathlib.Path(config).read_text(encoding="utf-8"))["recipe"]
         unknown = sorted(fields.keys() - {field.name for field in dataclasses.fields(Recipe)})
     except (AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{config} is not the config.json of a run.") from error
+        raise InputError(f"{config} is not the config.json of a run.") from error
     if unknown:
-        raise ValueError(f"{config} has settings that this version does not know: {', '.join(unknown)}.")
+        raise InputError(f"{config} has settings that this version does not know: {', '.join(unknown)}.")
     return Recipe(**fields)
 
 
@@ -243,7 +243,7 @@ def _state_to_resume(recipe: Recipe, folder: pathlib.Path) -> pathlib.Path | Non
     for field in dataclasses.fields(Recipe):
         before, after = getattr(was, field.name), getattr(now, field.name)
         if before != after and field.name != "data_dir":
-            raise ValueError(
+            raise InputError(
                 f"The run in {folder} has {field.name}={before!r}, so it cannot go on with {field.name}={after!r}. Leave that "
                 "as it was, or choose another output folder."
             )
@@ -263,7 +263,7 @@ class _Batches:
         self.per_replica = recipe.batch_size // devices.replicas
         self.steps_per_epoch = training_images.size // recipe.batch_size
         if not self.steps_per_epoch:
-            raise ValueError(
+            raise InputError(
                 f"A batch of {recipe.batch_size} needs more images than the {training_images.size} there are: use a smaller one."
             )
         self.share = {"workers": devices.workers, "worker": devices.worker}
