@@ -255,7 +255,7 @@ def test_bad_files_are_named(fails, tmp_path):
     assert "config.json of a run" in fails("train", "--config", SAMPLES / ".." / ".." / "README.md", "--output", tmp_path / "x")
 
 
-@pytest.mark.filterwarnings("ignore:Skipped")
+@pytest.mark.filterwarnings("ignore:Left out")
 def test_a_folder_of_damaged_images_is_one_line(run, fails, image_folder, tmp_path):
     for file in image_folder.glob("*/*.jpg"):
         file.write_bytes(b"nothing")
@@ -280,9 +280,10 @@ def test_a_bug_of_ours_keeps_its_traceback(bug, run, monkeypatch):
 
 
 def test_what_the_user_can_mend_is_one_line_and_has_a_traceback_on_request(run, fails, monkeypatch):
-    assert "Did you mean 'SEResNet20'" in fails("info", "SEResNet21")
-    with pytest.raises(InputError, match="Did you mean 'SEResNet20'"):
+    assert "There is no model 'SEResNet21'. Did you mean" in fails("info", "SEResNet21")
+    with pytest.raises(InputError, match="There is no model 'SEResNet21'. Did you mean"):
         run("info", "SEResNet21", "--traceback")
+    assert "`gate` must be an activation" in fails("info", "SEResNet20", "--gate", "softplusplus")
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     assert "pip install 'keras-senet[train]'" in fails("evaluate", DEMO / "model.keras", "--dataset", "digits")
 

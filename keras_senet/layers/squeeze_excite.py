@@ -37,7 +37,7 @@ class SqueezeExcite(BottleneckGate):
     Output shape: that of the input.
 
     Raises:
-        ValueError: if `squeeze` is unknown, the input is not of rank 4, its number of channels is unknown, or `reduction`
+        ValueError: if `squeeze` or an activation is unknown, the input is not of rank 4, its number of channels is unknown, or `reduction`
             leaves less than one hidden unit.
 
     Source: Hu et al., "Squeeze-and-Excitation Networks", arXiv 1709.01507, section 3, equations 2 to 4; without squeeze,
@@ -66,8 +66,14 @@ class SqueezeExcite(BottleneckGate):
             raise InputError(f"`squeeze` must be one of {SQUEEZES}. Received: squeeze={squeeze!r}")
         self.hidden_units = hidden_units
         self.squeeze = squeeze
-        self.activation = keras.activations.get(activation)
-        self.gate = keras.activations.get(gate)
+        for name, value in (("activation", activation), ("gate", gate)):
+            try:
+                setattr(self, name, keras.activations.get(value))
+            except ValueError as error:
+                raise InputError(
+                    f"`{name}` must be an activation that `keras.activations.get` knows, such as 'sigmoid', 'tanh' or 'relu'. "
+                    f"Received: {name}={value!r}"
+                ) from error
         self.use_bias = use_bias
 
     def build(self, input_shape):
