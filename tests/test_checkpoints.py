@@ -126,7 +126,7 @@ for name in sys.argv[2:]:
             keras.config.set_image_data_format(data_format)
             images = synthetic.image(size).transpose(order)
             network = reference.constructor_of(name)(weights=file, input_shape=images.shape[1:], **BARE)
-            given, expected = jax.jit(lambda images: network([images]))(images), reference.logits(fixture, size)
+            given, expected = jax.jit(lambda images: network(images))(images), reference.logits(fixture, size)
             assert abs(np.array(given) - expected).max() <= 1e-4 * abs(expected).max(), (name, data_format)
 """
 AT_TWO_SIZES = [name for name in WHOLE if len(sizes(name)) == 2]

@@ -100,7 +100,7 @@ def test_tensorflow_and_jax_load_each_others_files(tmp_path, python, monkeypatch
 import sys, jax, keras, numpy as np, reference, synthetic
 assert keras.backend.backend() == "jax"
 network = keras.saving.load_model(sys.argv[1])
-np.save(sys.argv[3], jax.jit(lambda images: network([images]))(synthetic.image(224)))
+np.save(sys.argv[3], jax.jit(lambda images: network(images))(synthetic.image(224)))
 build = reference.narrow("legacy_seresnet18")
 build(weights=sys.argv[1], classifier_activation=None, include_preprocessing=False).save(sys.argv[2])
 """
