@@ -186,12 +186,16 @@ def sharp(model: keras.Model, images: np.ndarray) -> keras.Model:
 def test_a_calibration_of_the_wrong_range_is_caught_and_located(size, request, digits, tmp_path):
     train, held_out = pixels(digits("train"), 64), digits("held-out")
     if size == "small":
-        model, culprit = sharp(attentive(), train), "rescaling"
+        images = keras.Input((32, 32, 3))
+        x = keras.layers.MaxPooling2D(name="pool")(images)  # which takes over the range of the pixels, and is right
+        x = keras.layers.Conv2D(32, 3)(keras.layers.Rescaling(1 / 255, name="rescaling")(x))
+        x = keras.layers.Dense(10, "softmax")(keras.layers.GlobalAveragePooling2D()(x))
+        model, culprit = sharp(keras.Model(images, x), train), "rescaling"
         held_out = pixels(held_out, 100)
     else:
         model, culprit = request.getfixturevalue("network"), "preprocessing"
     dark = {"images": held_out, "quantize": "int8", "calibration": train / 12}
-    with pytest.raises(ValueError, match=rf"starts at the layer {culprit}\w*\. Nothing was written") as caught:
+    with pytest.raises(ValueError, match=rf"starts at the layer {culprit}\. Nothing was written") as caught:
         export.tflite(model, tmp_path / "dark.tflite", **dark)
     assert "the largest difference in probability is" in str(caught.value)
     assert size == "small" or "top-1 accuracy falls" in str(caught.value)
