@@ -40,18 +40,18 @@ def _inception(net: BNInception) -> dict:
 
 
 def _application(net: Application) -> dict:
-    if net.build is keras.applications.MobileNet:
-        return {"arguments": {"alpha": 0.25}}
     last, places = {
         keras.applications.InceptionV3: ("mixed1", ("mixed0", "mixed1")),
         keras.applications.InceptionResNetV2: ("block35_2_ac", ("block35_1_conv", "block35_2_conv")),
+        keras.applications.MobileNet: ("conv_pw_3_relu", ("conv_pw_1_relu", "conv_pw_2_relu", "conv_pw_3_relu")),
     }[net.build]
 
     def build(**arguments):
         whole = net.build(**arguments)
         return keras.Model(whole.input, whole.get_layer(last).output)
 
-    return {"build": build, "places": {place: net.places[place] for place in places}, "stages": (3,)}
+    places = {place: net.places[place] for place in places}
+    return {"build": build, "places": places, "stages": tuple(sorted({stage for stage, _ in places.values()}))}
 
 
 _FIELDS = {

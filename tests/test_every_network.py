@@ -11,6 +11,15 @@ import shortened
 import keras_senet
 from keras_senet.export import open_classifier
 
+# These differ from SEResNet152D, SEResNeXt26 and SEResNeXtAA101D in widths and groups alone: shortened, they are not exported.
+ALIKE = (
+    "SEResNeXt26D",
+    "SEResNeXt26T",
+    "SEResNeXt101_64x4d",
+    "SEResNeXt101_32x8d",
+    "SEResNeXt101D_32x8d",
+    "SEResNeXtAA201D_32x8d",
+)
 FAST = ("SEResNet50", "SEShuffleNet")  # one that strides in its residual branch and adds, one that concatenates
 
 
@@ -48,7 +57,8 @@ def test_a_network_trains_saves_loads_and_exports(name, short, shallow, tmp_path
     network.save(tmp_path / "network.keras")
     loaded = keras.saving.load_model(tmp_path / "network.keras", compile=False)
     np.testing.assert_array_equal(loaded(images), expected)
-
+    if short and name in ALIKE:
+        return
     keras_senet.export.tflite(loaded, tmp_path / "network.tflite")
     exported = open_classifier(tmp_path / "network.tflite").probabilities(images)
     np.testing.assert_allclose(exported, expected, atol=0.02 * np.ptp(expected))
