@@ -70,10 +70,6 @@ def home(tmp_path, monkeypatch):
     return tmp_path / "home" / "models" / "keras_senet"
 
 
-def by_name(name: str) -> checkpoints.Checkpoint:
-    return next(one for one in keras_senet.list_checkpoints() if one.name == name)
-
-
 def difference(network, expected, images) -> float:
     """The largest, as a share of the largest logit."""
     given = keras.ops.convert_to_numpy(network(images))
