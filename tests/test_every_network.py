@@ -1,5 +1,6 @@
 """What each constructor must do, whatever its family."""
 
+import gc
 import inspect
 import re
 
@@ -30,6 +31,8 @@ FAST = ("SEResNet50", "SEShuffleNet")  # one that strides in its residual branch
     ids=lambda value: {True: "shortened", False: "full"}.get(value, value),
 )
 def test_a_network_trains_saves_loads_and_exports(name, short, shallow, tmp_path):
+    if not short:
+        gc.collect()  # the network before this one, which may take gigabytes
     size = 75 if name.startswith("SEInception") else 32
     build = shallow(name) if short else getattr(keras_senet, name)
     network = build(weights=None, input_shape=(size, size, 3), classes=7)
