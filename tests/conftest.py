@@ -26,9 +26,12 @@ gc.freeze()  # and never through what the imports above made, which takes 0.2 s 
 collect_ignore = ["on_jax.py"]  # a program, not a module
 
 
+LARGE = ("ConvNeXtXLarge", "ConvNeXtLarge", "SENet154", "SEResNeXtAA201D", "SEResNeXt101", "SEVGG16")
+
+
 def pytest_collection_modifyitems(items):
-    """Puts what takes 14 GB first, while the other process, which keeps what it once had, is still small."""
-    items.sort(key=lambda item: "ConvNeXtXLarge" not in item.name)
+    """Puts networks of many gigabytes first, and so into one process; the memory of two such processes would not be enough."""
+    items.sort(key=lambda item: not (item.get_closest_marker("exhaustive") and any(name in item.name for name in LARGE)))
 
 
 @pytest.fixture(autouse=True)
