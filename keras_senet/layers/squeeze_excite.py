@@ -37,8 +37,8 @@ class SqueezeExcite(BottleneckGate):
     Output shape: that of the input.
 
     Raises:
-        ValueError: if `squeeze` or an activation is unknown, the input is not of rank 4, its number of channels is unknown, or `reduction`
-            leaves less than one hidden unit.
+        ValueError: if `squeeze` or an activation is unknown, the input is not of rank 4, its number of channels is unknown, or
+            `reduction` leaves less than one hidden unit.
 
     Source: Hu et al., "Squeeze-and-Excitation Networks", arXiv 1709.01507, section 3, equations 2 to 4; without squeeze,
     section 7.1 ("NoSqueeze").
