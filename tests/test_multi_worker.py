@@ -153,7 +153,7 @@ def test_another_number_of_replicas_goes_on(two_devices, single):
 @pytest.mark.slow
 def test_a_batch_that_does_not_divide_over_the_replicas_is_refused(two_devices):
     runs, folder = two_devices
-    assert runs["refused"]["error"].startswith("ValueError: A batch of 33 does not divide over 2 replicas: make it 32 or 34.")
+    assert runs["refused"]["error"].startswith("InputError: A batch of 33 does not divide over 2 replicas: make it 32 or 34.")
     assert not (folder / "refused").exists()
 
 
