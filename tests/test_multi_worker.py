@@ -52,8 +52,8 @@ def seen(process, file) -> list[dict]:
     return pickle.loads(file.read_bytes())
 
 
-@pytest.fixture
-def start(tmp_path):
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
     """Starts workers that train together, of which the last one may send itself a signal."""
     started = []
 
@@ -63,7 +63,7 @@ def start(tmp_path):
             given = job(recipe, folder, strategy="multi_worker", hosts=hosts, worker=worker, **options)
             if signal_of_last and worker == workers - 1:
                 given["signal"] = signal_of_last
-            started.append(start_process([given], tmp_path / f"process{len(started)}"))
+            started.append(start_process([given], tmp_path_factory.mktemp("worker") / "process"))
         return started[-workers:]
 
     yield start
@@ -84,6 +84,14 @@ def assert_the_same(first, *others):
             np.testing.assert_array_equal(one, another)
 
 
+def assert_said_that_the_other_is_lost(process, file):
+    """By an exception where TensorFlow noticed, or as the last line where this process had to be ended."""
+    _, errors = process.communicate(timeout=120)
+    said = errors.splitlines()[-1] if process.returncode else pickle.loads(file.read_bytes())[0]["error"]
+    assert LOST in said, errors[-3000:]
+    assert process.returncode in (0, 2)
+
+
 @pytest.fixture(scope="module")
 def exact(tiny_recipe):
     """A recipe by which the number of replicas makes no difference: no augmentation, and normalization over all of a batch."""
@@ -101,6 +109,23 @@ def single(exact, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def together(exact, start, tmp_path_factory):
+    """What two workers saw each time that they were started, the steps of the states from which they went on, and their folder.
+
+    Of ten steps the second worker is asked to end in the third, and is killed in the seventh.
+    """
+    folder = tmp_path_factory.mktemp("together") / "run"
+    asked = seen_by_each(start(exact, folder, signal_of_last=("on_train_batch_end", 3, signal.SIGTERM)))
+    steps = [read_state(newest_state(folder / "states"))[0]["step"]]
+    killed = ("on_train_batch_end", 4, signal.SIGKILL)
+    first, last = start(exact, folder, signal_of_last=killed, resume=True, save_every=2)
+    assert_said_that_the_other_is_lost(*first)
+    assert last[0].wait(timeout=120) == -signal.SIGKILL
+    steps.append(read_state(newest_state(folder / "states"))[0]["step"])
+    return asked, seen_by_each(start(exact, folder, resume=True)), steps, folder
+
+
+@pytest.fixture(scope="module")
 def two_devices(exact, tmp_path_factory):
     """What one process saw that trains on two logical devices, by the name of each job; and the folder of the whole run."""
     folder = tmp_path_factory.mktemp("devices")
@@ -115,31 +140,41 @@ def two_devices(exact, tmp_path_factory):
     return dict(zip(jobs, seen(*run), strict=True)), folder
 
 
-def assert_like_a_single_process(losses, folder, single):
-    """The losses, and the accuracy on 60 held-out images, which are not a whole number of batches on each replica."""
-    expected_losses, expected_top1 = single
-    assert len(losses) == 10
-    np.testing.assert_allclose(losses, expected_losses, rtol=0.01)
+def assert_like_a_single_process(folder, single_top1):
+    """In its accuracy on 60 held-out images, which are not a whole number of batches on each replica."""
     config = json.loads((folder / "config.json").read_text())
     assert (config["replicas"], config["batch_size_per_replica"]) == (2, 12)
     metrics = json.loads((folder / "metrics.json").read_text())
     assert float(history(folder)[0]["val_top1"]) == pytest.approx(metrics["last"]["top1"], abs=1e-6)
-    assert metrics["last"]["top1"] == pytest.approx(expected_top1, abs=0.05)
+    assert metrics["last"]["top1"] == pytest.approx(single_top1, abs=0.05)
 
 
 @pytest.mark.slow
-def test_two_workers_train_as_a_single_process_does(exact, single, start, tmp_path):
-    first, other = seen_by_each(start(exact, tmp_path / "run"))
-    assert first["error"] is other["error"] is None
-    assert_the_same(first, other)
-    assert_like_a_single_process(first["losses"], tmp_path / "run", single)
+def test_workers_agree_on_the_step_when_one_is_asked_to_end(together, single):
+    asked, _, steps, _ = together
+    for one in asked:
+        assert one["error"].startswith("Terminated: Stopped. --resume goes on from ")
+        np.testing.assert_allclose(one["losses"], single[0][:3], rtol=0.01)
+    assert steps[0] == 3
+
+
+@pytest.mark.slow
+def test_workers_that_are_stopped_and_killed_and_started_again_train_as_a_single_process_does(together, single):
+    _, restarted, steps, folder = together
+    assert steps[1] == 6
+    for one in restarted:
+        assert one["error"] is None
+        np.testing.assert_allclose(one["losses"], single[0][6:], rtol=0.01)
+    assert_the_same(*restarted)
+    assert_like_a_single_process(folder, single[1])
 
 
 @pytest.mark.slow
 def test_two_devices_train_as_one_does(two_devices, single):
     runs, folder = two_devices
     assert runs["whole"]["error"] is None
-    assert_like_a_single_process(runs["whole"]["losses"], folder / "whole", single)
+    np.testing.assert_allclose(runs["whole"]["losses"], single[0], rtol=0.01)
+    assert_like_a_single_process(folder / "whole", single[1])
 
 
 @pytest.mark.slow
@@ -190,14 +225,6 @@ def test_four_workers_learn_the_digits_together(learns, start, tmp_path):
     assert_learned_together(tmp_path / "run", start(learns, tmp_path / "run", workers=4))
 
 
-def assert_said_that_the_other_is_lost(process, file):
-    """By an exception where TensorFlow noticed, or as the last line where this process had to be ended."""
-    _, errors = process.communicate(timeout=120)
-    said = errors.splitlines()[-1] if process.returncode else pickle.loads(file.read_bytes())[0]["error"]
-    assert LOST in said, errors[-3000:]
-    assert process.returncode in (0, 2)
-
-
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("killed", [0, 1])
 def test_a_worker_that_is_killed_at_any_moment_ends_the_other_and_a_restart_learns_the_digits(learns, start, tmp_path, killed):
@@ -213,26 +240,6 @@ def test_a_worker_that_is_killed_at_any_moment_ends_the_other_and_a_restart_lear
     assert time.monotonic() - began < 60
     if killed == 1:  # what follows is the same
         assert_learned_together(folder, start(learns, folder, resume=True))
-
-
-@pytest.mark.slow
-def test_workers_go_on_after_one_was_killed_and_agree_on_the_step_when_one_is_asked_to_end(exact, single, start, tmp_path):
-    folder = tmp_path / "run"
-    killed = ("on_train_batch_end", 4, signal.SIGKILL)
-    first, last = start(exact, folder, signal_of_last=killed, save_every=2)
-    assert_said_that_the_other_is_lost(*first)
-    assert last[0].wait(timeout=120) == -signal.SIGKILL
-    assert read_state(newest_state(folder / "states"))[0]["step"] == 2
-
-    asked = ("on_train_batch_end", 3, signal.SIGTERM)
-    for one in seen_by_each(start(exact, folder, signal_of_last=asked, resume=True)):
-        np.testing.assert_allclose(one["losses"], single[0][2:5], rtol=0.01)
-        assert one["error"].startswith("Terminated: Stopped. --resume goes on from ")
-    assert read_state(newest_state(folder / "states"))[0]["step"] == 5
-
-    alone = observe(job(exact, folder, report=False, resume=True))
-    assert alone["error"] is None
-    np.testing.assert_allclose(alone["losses"], single[0][5:], rtol=0.02)
 
 
 def test_a_worker_that_answers_no_more_ends_this_process(monkeypatch, capsys):

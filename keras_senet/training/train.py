@@ -455,6 +455,7 @@ class _Run(keras.callbacks.Callback):
             save_state(self.folder / "states", self.variables, progress, self.keep, self.writes)
         except FloatingPointError as error:
             raise self._diverged(f"{error} became infinite or no number") from error
+        self.devices.any(False)  # no worker says where the run can go on before the first one has written it
 
     def on_epoch_begin(self, epoch, logs=None):
         self.started = time.monotonic()
@@ -510,7 +511,8 @@ class _Run(keras.callbacks.Callback):
         if self.writes:
             with replacing(self.folder / "last.keras") as partial:
                 self.network.save(partial)
-            self.epoch_of_network = self.epoch
+        self.epoch_of_network = self.epoch
+        if self.writes:
             if best:
                 with replacing(self.folder / "best.keras") as partial:
                     shutil.copyfile(self.folder / "last.keras", partial)
