@@ -1,4 +1,4 @@
-"""What the examples in docstrings need: the names that they use, the saved models, data, and a folder to write to."""
+"""What the examples in docstrings need: the names that they use, the saved models, and a folder to write to."""
 
 import os
 import pathlib
@@ -24,11 +24,6 @@ def pytest_collection_modifyitems(items):
             item.add_marker("exhaustive")
 
 
-@pytest.fixture(scope="session")
-def data_dir(tmp_path_factory):
-    return str(tmp_path_factory.mktemp("tensorflow_datasets"))
-
-
 @pytest.fixture(autouse=True)
 def docstring_examples(request, doctest_namespace):
     if not isinstance(request.node, pytest.DoctestItem):
@@ -37,6 +32,3 @@ def docstring_examples(request, doctest_namespace):
     folder, monkeypatch = request.getfixturevalue("tmp_path"), request.getfixturevalue("monkeypatch")
     (folder / "saved_models").symlink_to(pathlib.Path(__file__).parent / "saved_models")
     monkeypatch.chdir(folder)
-    if any("data.load(" in example.source for example in request.node.dtest.examples):
-        # Not the user's own ~/tensorflow_datasets, which two processes would prepare at once.
-        monkeypatch.setattr("tensorflow_datasets.core.constants.DATA_DIR", request.getfixturevalue("data_dir"))

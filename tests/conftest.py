@@ -85,6 +85,11 @@ def without_weights():
 
 
 @pytest.fixture(scope="session")
+def data_dir(tmp_path_factory):
+    return str(tmp_path_factory.mktemp("tensorflow_datasets"))
+
+
+@pytest.fixture(scope="session")
 def digits(data_dir):
     """Function from a split to the digits."""
     return lambda split: keras_senet.data.load("digits", split, data_dir)

@@ -37,10 +37,6 @@ def write_report(folder: str | os.PathLike) -> None:
 
     Raises:
         FileNotFoundError: if the folder does not hold a finished run.
-
-    Example:
-
-    >>> keras_senet.training.report.write_report("runs/demo")  # doctest: +SKIP
     """
     folder = pathlib.Path(folder)
     config, measured = (json.loads((folder / name).read_text(encoding="utf-8")) for name in ("config.json", "metrics.json"))
