@@ -17,7 +17,7 @@ import pytest
 from common import ROOT, history
 from observed import observe
 
-from keras_senet import training
+from keras_senet import export, training
 from keras_senet.training import multi_worker, strategies
 from keras_senet.training.state import newest_state, read_state
 
@@ -175,6 +175,17 @@ def test_two_devices_train_as_one_does(two_devices, single):
     assert runs["whole"]["error"] is None
     np.testing.assert_allclose(runs["whole"]["losses"], single[0], rtol=0.01)
     assert_like_a_single_process(folder / "whole", single[1])
+
+
+@pytest.mark.slow
+def test_devices_that_normalize_apart_are_evaluated_with_the_statistics_that_are_saved(exact, digits, tmp_path):
+    # In a process of its own: TensorFlow confuses what two networks of one process exchange between devices.
+    recipe = dataclasses.replace(exact, sync_bn=False, held_out_split="test[:48]")
+    apart = job(recipe, tmp_path / "run", report=False, strategy="mirrored")
+    (run,) = seen(*start_process([apart], tmp_path / "process"))
+    assert run["error"] is None
+    saved = training.evaluate(export.open_classifier(tmp_path / "run" / "last.keras"), digits("test[:48]"))
+    assert float(history(tmp_path / "run")[0]["val_loss"]) == pytest.approx(saved.loss, rel=1e-5)
 
 
 @pytest.mark.slow
