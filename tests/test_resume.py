@@ -231,11 +231,14 @@ def test_a_run_without_a_state_begins_anew(tiny_recipe, tiny_run, tmp_path):
     assert_equal_runs(folder, tiny_run)
 
 
-def test_another_run_is_not_resumed(tiny_run, tiny_recipe, tmp_path):
+def test_another_run_is_not_resumed(tiny_recipe, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"recipe": dataclasses.asdict(tiny_recipe)}))
     for change in ({"model": "SEResNet32"}, {"seed": 5}, {"epochs": 7}):
         name = next(iter(change))
         with pytest.raises(ValueError, match=f"has {name}={getattr(tiny_recipe, name)!r}, so it cannot go on with {name}="):
-            training.train(dataclasses.replace(tiny_recipe, **change), tiny_run, resume=True)
+            training.train(dataclasses.replace(tiny_recipe, **change), folder, resume=True)
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ValueError, match="is not empty"):
         training.train(tiny_recipe, tmp_path, resume=True)
