@@ -32,8 +32,9 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+# gpu.py is for a machine with a GPU.
 bench: .venv/installed
-	for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark || exit; done
+	for benchmark in $(filter-out benchmarks/gpu.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$benchmark || exit; done
 
 clean:
 	rm -rf .venv runs
