@@ -279,11 +279,17 @@ def test_a_bug_of_ours_keeps_its_traceback(bug, run, monkeypatch):
         run("models")
 
 
-def test_what_the_user_can_mend_is_one_line_and_has_a_traceback_on_request(run, fails, monkeypatch):
+def test_what_the_user_can_mend_is_one_line_and_has_a_traceback_on_request(
+    run, fails, image_folder, tmp_path, shallow, monkeypatch
+):
+    shallow("SEResNet20")(classes=2).save(tmp_path / "two.keras")
     assert "There is no model 'SEResNet21'. Did you mean" in fails("info", "SEResNet21")
     with pytest.raises(InputError, match="There is no model 'SEResNet21'. Did you mean"):
         run("info", "SEResNet21", "--traceback")
     assert "`gate` must be an activation" in fails("info", "SEResNet20", "--gate", "softplusplus")
+    for command in ("evaluate", "gates"):
+        flags = ("--dataset", image_folder, "--batch-size", 0)
+        assert "`batch_size` must be at least 1. Received: batch_size=0" in fails(command, tmp_path / "two.keras", *flags)
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     assert "pip install 'keras-senet[train]'" in fails("evaluate", DEMO / "model.keras", "--dataset", "digits")
 

@@ -196,8 +196,11 @@ def evaluation_batches(
         A `tf.data.Dataset` of batches `(images, labels)` as of `training_batches`, labels one-hot.
 
     Raises:
-        ValueError: while the batches are read, inside `plain_errors`: if more than 1 % of the images cannot be decoded.
+        ValueError: if `batch_size` is less than 1; and while the batches are read, inside `plain_errors`, if more than 1 % of
+            the images cannot be decoded.
     """
+    if batch_size < 1:
+        raise InputError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}")
 
     def decode(place, slot, encoded):
         return (ten_crops if ten_crop else evaluation_image)(encoded, preprocessing)
