@@ -72,6 +72,12 @@ def test_medians_ratios_and_the_share_of_the_peak_are_those_of_statistics(case, 
     json.dumps(found)
 
 
+def test_inference_is_one_pass(gpu, measure):
+    case = gpu.Case("inference", 256, (gpu.Side("jax", "ours", "predict"),), ())
+    (ours,) = measure(case, TIMES)["sides"]
+    assert ours["share_of_peak"] == pytest.approx(2 * 1e9 * ours["images_a_second"] / 989e12)
+
+
 def test_a_batch_that_does_not_fit_is_halved_for_all_sides_and_that_is_said(case, measure, capsys):
     assert measure(case, TIMES, fits=64)["batch"] == 64
     assert capsys.readouterr().out.splitlines() == [
