@@ -32,9 +32,9 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# gpu.py is for a machine with a GPU.
+# 12 minutes. TORCH_PYTHON=PATH, an interpreter that has torch and timm, adds the comparison with timm.
 bench: .venv/installed
-	for benchmark in $(filter-out benchmarks/gpu.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$benchmark || exit; done
+	$(BIN)/python benchmarks/all.py
 
 clean:
 	rm -rf .venv runs

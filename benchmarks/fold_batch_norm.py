@@ -1,9 +1,7 @@
-"""SE-ResNet-50 as trained, with batch normalization folded, and as exported: CPU inference, in turn; medians are quoted."""
-
-import statistics
-import time
+"""SE-ResNet-50 with batch normalization folded, and as exported, against the network as trained: inference on the CPU."""
 
 import numpy as np
+from comparison import Comparison, compare, show, timed
 
 import keras_senet
 from keras_senet.export.classifier import run_keras
@@ -12,24 +10,21 @@ from keras_senet.export.inference import cheaper_to_run
 BATCH, ROUNDS = 16, 20
 
 
-def main() -> None:
+def measure() -> list[Comparison]:
     model = keras_senet.SEResNet50(weights=None)
     images = np.random.default_rng(0).integers(0, 256, (BATCH, 224, 224, 3)).astype("float32")
-    networks = {"as trained": model, "folded": keras_senet.export.fold_batch_norm(model), "as exported": cheaper_to_run(model)}
-    sides = [run_keras(network) for network in networks.values()]
 
-    def seconds(run) -> float:
-        start = time.perf_counter()
-        run(images)
-        return time.perf_counter() - start
-
-    for run in sides:
+    def side(network):
+        run = run_keras(network)
         run(images)  # traces
-    rounds = [[seconds(run) for run in sides] for _ in range(ROUNDS)]
-    for name, times in zip(networks, zip(*rounds, strict=True), strict=True):
-        ratio = statistics.median(one[0] / own for one, own in zip(rounds, times, strict=True))
-        print(f"{name}: {1000 * statistics.median(times) / BATCH:.1f} ms an image, {ratio:.2f} times as fast")
+        return timed(lambda: run(images), pieces=BATCH)
+
+    trained, folded, exported = map(side, (model, keras_senet.export.fold_batch_norm(model), cheaper_to_run(model)))
+    return [
+        compare("inference of an image, folded", "as trained", folded, trained, rounds=ROUNDS, target=1 / 1.12),
+        compare("inference of an image, as exported", "as trained", exported, trained, rounds=ROUNDS),
+    ]
 
 
 if __name__ == "__main__":
-    main()
+    show(measure())

@@ -1,22 +1,20 @@
 """Batches to train on from JPEG files, against the same steps in Pillow with as many threads.
 
-500 x 375 pixels, as in ImageNet, to 224; first a random window and a flip, then the whole augmentation of the recipe `a2`. All
-sides take turns; medians are quoted.
+500 x 375 pixels, as in ImageNet, to 224; first a random window and a flip, then the whole augmentation of the recipe `a2`.
 """
 
 import concurrent.futures
 import os
 import pathlib
-import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.append(str(pathlib.Path(__file__).parents[1] / "tests"))  # the tests prove that these operations are the same as ours
 
 import numpy as np
+from comparison import Comparison, compare, show, timed
 from jpeg_crop import photographs
 from PIL import Image
 from pillow_augmentation import OPERATIONS
@@ -81,34 +79,32 @@ def pillow_batches(
         yield numpy_mix(images, labels, random) if with_operations else (images, labels)
 
 
-def main() -> None:
+def measure() -> list[Comparison]:
     with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
         files = [os.path.join(folder, str(index % 2), f"{index}.jpg") for index in range(FILES)]
         for path, encoded in zip(files, photographs() * (FILES // 2), strict=True):
             os.makedirs(os.path.dirname(path), exist_ok=True)
             pathlib.Path(path).write_bytes(encoded)
         images = keras_senet.data.load(folder)
-        sides = {
-            "crop and flip": lambda: iter(keras_senet.data.training_batches(images, SIZE, BATCH)),
-            "crop and flip, Pillow": lambda: pillow_batches(files, pool, False),
-            "a2": lambda: iter(keras_senet.data.training_batches(images, SIZE, BATCH, **A2)),
-            "a2, Pillow": lambda: pillow_batches(files, pool, True),
-        }
-        rates = {name: [] for name in sides}
-        for _ in range(ROUNDS):
-            for name, side in sides.items():
-                batches = side()
+
+        def side(start: Callable[[], Iterator]) -> Callable[[], float]:
+            def seconds() -> float:
+                batches = start()  # anew in each round, so that no side works ahead while the other is measured
                 next(batches)  # which takes as long as the start does
-                start = time.perf_counter()
-                for _ in range(BATCHES):
-                    next(batches)
-                rates[name].append(BATCH * BATCHES / (time.perf_counter() - start))
-                del batches  # so that it does not work ahead while others are measured
-    medians = {name: statistics.median(side) for name, side in rates.items()}
-    print("Images a second, medians:", {name: round(rate) for name, rate in medians.items()})
-    for name in ("crop and flip", "a2"):
-        print(f"{name}: {medians[name] / medians[f'{name}, Pillow']:.2f} times Pillow with {THREADS} threads")
+                return timed(lambda: [next(batches) for _ in range(BATCHES)], pieces=BATCH * BATCHES)()
+
+            return seconds
+
+        def comparison(what: str, augmentation: dict, with_operations: bool, target: float) -> Comparison:
+            ours = side(lambda: iter(keras_senet.data.training_batches(images, SIZE, BATCH, **augmentation)))
+            theirs = side(lambda: pillow_batches(files, pool, with_operations))
+            return compare(what, f"Pillow in {THREADS} threads", ours, theirs, rounds=ROUNDS, target=target)
+
+        return [
+            comparison("JPEG to batch, crop and flip", {}, False, 1 / 2.5),
+            comparison("JPEG to batch, the whole augmentation `a2`", A2, True, 1 / 1.5),
+        ]
 
 
 if __name__ == "__main__":
-    main()
+    show(measure())

@@ -1,4 +1,4 @@
-"""SEResNet50 with its weights in the cache, against ResNet50 of keras.applications with its own, in turn; medians are quoted.
+"""SEResNet50 with its weights in the cache, against ResNet50 of keras.applications with its own.
 
 Nothing is downloaded: both caches are filled with random weights, in the format that each has.
 """
@@ -7,28 +7,19 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-import statistics
 import tempfile
-import time
 
 CACHE = tempfile.TemporaryDirectory()
 os.environ["KERAS_HOME"] = CACHE.name  # which Keras reads when it is imported
 
 import h5py  # noqa: E402
 import keras  # noqa: E402
+from comparison import Comparison, compare, show, timed  # noqa: E402
 from keras.src.applications import resnet  # noqa: E402
 from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group  # noqa: E402
 
 import keras_senet  # noqa: E402
 from keras_senet.checkpoints import keras_file  # noqa: E402
-
-ROUNDS = 9
-
-
-def seconds(build) -> float:
-    start = time.perf_counter()
-    build(weights="imagenet")
-    return time.perf_counter() - start
 
 
 def fill_caches() -> None:
@@ -47,13 +38,14 @@ def fill_caches() -> None:
     resnet.WEIGHTS_HASHES["resnet50"] = (hashlib.md5(theirs.read_bytes()).hexdigest(), None)
 
 
-def main() -> None:
+def measure() -> list[Comparison]:
     fill_caches()
-    seconds(keras.applications.ResNet50)  # the first network of a process pays for what Keras sets up
-    pairs = [(seconds(keras.applications.ResNet50), seconds(keras_senet.SEResNet50)) for _ in range(ROUNDS)]
-    theirs, ours = (statistics.median(times) for times in zip(*pairs, strict=True))
-    print(f"SEResNet50 from the cache: {ours:.2f} s, ResNet50: {theirs:.2f} s; ratio {ours / theirs:.2f}")
+    ours, theirs = (
+        timed(lambda build=build: build(weights="imagenet")) for build in (keras_senet.SEResNet50, keras.applications.ResNet50)
+    )
+    theirs()  # the first network of a process pays for what Keras sets up
+    return [compare("SEResNet50 with cached weights", "ResNet50 of keras.applications", ours, theirs, rounds=9, target=1.5)]
 
 
 if __name__ == "__main__":
-    main()
+    show(measure())

@@ -1,24 +1,22 @@
-"""A training step of SE-ResNet-50 against ResNet-50's, and of ours against timm's in PyTorch, on the CPU.
+"""A training step of SE-ResNet-50 against ResNet-50's, on the CPU.
 
-Batch 16, 224 px, float32, forward, backward and SGD with momentum. Each side is a process of its own; the two sides of a ratio
-take turns, and the median of each is quoted, on the clock and of processor time, which a machine with other work disturbs less.
-PyTorch is no dependency of ours: `--torch-python` names an interpreter that has `torch` and `timm`, and without it these ratios
-are skipped.
+Batch 16, 224 px, float32, forward, backward and SGD with momentum. Each side is a process of its own. A machine with other work
+disturbs the processor's time less than the clock.
 """
 
-import argparse
 import contextlib
-import statistics
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from subprocess import PIPE
 
+from comparison import Comparison, compared, show
+
 BATCH = 16
 THREADS = 2
-# timm's `legacy_` networks are those of the SE authors, as ours are: the same layers, strides and numbers of multiply-adds.
-RIVALS = {"SEResNet50": "legacy_seresnet50", "SEResNeXt50": "legacy_seresnext50_32x4d"}
+STEPS = 9
 
 
 def keras_step(name: str) -> Callable[[], object]:
@@ -71,56 +69,37 @@ def serve(side: str) -> None:
         print(time.perf_counter() - clock, time.process_time() - processor, flush=True)
 
 
-def seconds(side: subprocess.Popen) -> list[float]:
+def seconds(side: subprocess.Popen) -> tuple[float, float]:
     side.stdin.write("\n")
     side.stdin.flush()
-    return [float(value) for value in side.stdout.readline().split()]
+    clock, processor = side.stdout.readline().split()
+    return float(clock), float(processor)
 
 
-def compare(sides: tuple[str, str], steps: int, torch_python: str | None) -> None:
+def steps_in_turn(ours: str, theirs: str, target: float, python: str = sys.executable) -> list[Comparison]:
+    """Compares "FRAMEWORK NETWORK" with another that `python` can run, on the clock and by the processor's time."""
     with contextlib.ExitStack() as stack:
         processes = []
-        for side in sides:
-            python = torch_python if side.startswith("timm") else sys.executable
-            process = subprocess.Popen([python, __file__, "--side", side], stdin=PIPE, stdout=PIPE, text=True)
+        for interpreter, side in ((sys.executable, ours), (python, theirs)):
+            # PyTorch's threads would spin while they wait, which counts as processor time.
+            environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
+            process = subprocess.Popen([interpreter, __file__, side], stdin=PIPE, stdout=PIPE, text=True, env=environment)
             processes.append(stack.enter_context(process))
-            process.stdout.readline()  # until it is ready, the other would be disturbed
-        rounds = [[seconds(process) for process in processes] for _ in range(steps)]
-    for index, kind in enumerate(("on the clock", "of the processor")):
-        first, second = (statistics.median(taken[index] for taken in side) for side in zip(*rounds, strict=True))
-        print(f"{sides[0]}: {first:.2f} s {kind}, {sides[1]}: {second:.2f} s; ratio {first / second:.3f}", flush=True)
+            if not process.stdout.readline():  # until it is ready, the other would be disturbed
+                raise OSError(f"{interpreter} cannot run {side}")
+        rounds = [[seconds(process) for process in processes] for _ in range(STEPS)]
+    return [
+        compared(f"training step of {ours.split()[1]}, {kind}", theirs, [(a[index], b[index]) for a, b in rounds], target=target)
+        for index, kind in enumerate(("on the clock", "processor time"))
+    ]
 
 
-def why_without(torch_python: str | None) -> str | None:
-    """Why the ratios to timm cannot be taken, or None."""
-    if torch_python is None:
-        return "no --torch-python was given"
-    try:
-        command = [torch_python, __file__, "--side", "timm legacy_seresnet50"]
-        subprocess.run(command, input="", check=True, capture_output=True, text=True)
-    except OSError as error:
-        return str(error)
-    except subprocess.CalledProcessError as error:
-        return error.stderr.strip().splitlines()[-1]
-    return None
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--torch-python", help="an interpreter that has torch and timm")
-    parser.add_argument("--steps", type=int, default=9, help="counted steps of each side")
-    parser.add_argument("--side", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.side:
-        serve(options.side)
-        return
-    compare(("keras_senet SEResNet50", "keras_senet ResNet50"), options.steps, None)
-    if reason := why_without(options.torch_python):
-        print(f"The ratios to timm are skipped: {reason}")
-        return
-    for ours, theirs in RIVALS.items():
-        compare((f"keras_senet {ours}", f"timm {theirs}"), options.steps, options.torch_python)
+def measure() -> list[Comparison]:
+    return steps_in_turn("keras_senet SEResNet50", "keras_senet ResNet50", target=1.06)
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:]:
+        serve(sys.argv[1])
+    else:
+        show(measure())
