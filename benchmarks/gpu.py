@@ -141,8 +141,8 @@ def our_network(side: Side, size: int):
     import keras
 
     import keras_senet
-    from keras_senet import blocks
-    from keras_senet.models.constructor import constructor
+    from keras_senet.models import blocks
+    from keras_senet.models.build import constructor
 
     keras.config.set_dtype_policy("mixed_bfloat16" if side.precision == "bfloat16" else "float32")
     if not side.own_grouped_conv:

@@ -8,7 +8,7 @@ import numpy as np
 from comparison import Comparison, compare, show, timed
 
 import keras_senet
-from keras_senet import blocks
+from keras_senet.models import blocks
 
 BATCH, STEPS = 16, 2
 

@@ -19,7 +19,7 @@ from keras.src.applications import resnet  # noqa: E402
 from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group  # noqa: E402
 
 import keras_senet  # noqa: E402
-from keras_senet.checkpoints import keras_file  # noqa: E402
+from keras_senet.pretrained import keras_file  # noqa: E402
 
 
 def fill_caches() -> None:

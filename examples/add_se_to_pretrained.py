@@ -19,7 +19,7 @@ import numpy as np
 
 import keras_senet
 from keras_senet.errors import UserError
-from keras_senet.figures import new_figure, save_figure
+from keras_senet.plots.figure import new_figure, save_figure
 
 SIZE = 16  # pixels
 

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from keras_senet import analysis, data, gates, preprocessing_for
 from keras_senet.errors import UserError
-from keras_senet.figures import new_figure, save_figure
+from keras_senet.plots.figure import new_figure, save_figure
 
 NETWORK = pathlib.Path(__file__).parent.parent / "saved_models" / "seresnet20_digits" / "model.keras"
 STATES = ("as pruned", "with new statistics")

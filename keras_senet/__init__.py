@@ -2,11 +2,11 @@
 
 import importlib
 
-from keras_senet import analysis, checkpoints, layers, models
+from keras_senet import analysis, layers, models, pretrained
 from keras_senet.analysis import gates
+from keras_senet.inference.preprocessing import Preprocessing, decode_predictions, preprocessing_for
 from keras_senet.models import *  # noqa: F403 - all of models.__all__
-from keras_senet.preprocessing import Preprocessing, decode_predictions, preprocessing_for
-from keras_senet.surgery import add_se, remove_se
+from keras_senet.rewrite.surgery import add_se, remove_se
 
 __version__ = "0.1.0"
 
@@ -19,7 +19,7 @@ __all__ = [
     "Preprocessing",
     "add_se",
     "analysis",
-    "checkpoints",
+    "pretrained",
     "decode_predictions",
     "gates",
     "layers",

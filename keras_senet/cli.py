@@ -15,9 +15,9 @@ import types
 import typing
 import warnings
 
-from keras_senet.checkpoints import SUFFIXES
 from keras_senet.errors import InputError, UserError, existing_path
-from keras_senet.preprocessing import INTERPOLATIONS
+from keras_senet.inference.preprocessing import INTERPOLATIONS
+from keras_senet.pretrained import SUFFIXES
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -269,7 +269,7 @@ def _print_table(columns: list[str], rows: list[list[str]]) -> None:
 
 def _models(options) -> None:
     """List the networks, or the published weights for them."""
-    from keras_senet.models.constructor import find_model, list_models
+    from keras_senet.models.build import find_model, list_models
 
     if options.checkpoints:
         _list_checkpoints(options.json)
@@ -303,8 +303,8 @@ def _info(options) -> None:
     import keras
 
     from keras_senet.analysis import profile
-    from keras_senet.export.classifier import load_keras_model
-    from keras_senet.models.constructor import find_model, image_shape
+    from keras_senet.inference.classifier import load_keras_model
+    from keras_senet.models.build import find_model, image_shape
     from keras_senet.training import EXCITATION
 
     if options.paper == bool(options.model):
@@ -383,7 +383,7 @@ def _compare_with_paper(as_json: bool) -> None:
     from rich.console import Console
     from rich.progress import track
 
-    from keras_senet.analysis.paper import ROWS, compare
+    from keras_senet.analysis.paper_tables import ROWS, compare
 
     comparisons = [compare(row) for row in track(ROWS, "Counting", console=Console(stderr=True), transient=True)]
     if as_json:
@@ -430,7 +430,7 @@ def _train(options) -> None:
 def _evaluate(options) -> None:
     """Measure the accuracy of a network, trained or exported."""
     from keras_senet import data, training
-    from keras_senet.training.pictures import draw_confusion
+    from keras_senet.plots.results import draw_confusion
 
     if options.labels and options.confusion:
         raise InputError("--labels and --confusion: where an image has several labels, none is taken for another. Choose one.")
@@ -464,7 +464,7 @@ def _predict(options) -> None:
     import numpy as np
 
     from keras_senet import data
-    from keras_senet.training.pictures import draw_predictions
+    from keras_senet.plots.results import draw_predictions
 
     if options.top < 1:
         raise InputError(f"--top must be at least 1. Received: {options.top}")
@@ -492,7 +492,7 @@ def _predict(options) -> None:
 def _export(options) -> None:
     """Write a trained network as a file for a phone or a server, compared with it on images."""
     from keras_senet import data, export
-    from keras_senet.export.classifier import load_keras_model, read_labels
+    from keras_senet.inference.classifier import load_keras_model, read_labels
 
     writers = {".tflite": export.tflite, ".onnx": export.onnx, ".xml": export.openvino}
     suffix = pathlib.Path(options.output).suffix
@@ -518,7 +518,7 @@ def _export(options) -> None:
 def _benchmark(options) -> None:
     """Measure what networks cost where they run, side by side: time, memory, size, and operators that XNNPACK did not take."""
     from keras_senet import data, export, training
-    from keras_senet.training.pictures import draw_tradeoff
+    from keras_senet.plots.results import draw_tradeoff
 
     if options.dataset is None and (options.picture or options.data_dir):
         raise InputError("--picture and --data-dir are about accuracy: say with --dataset what that is measured on.")
@@ -558,8 +558,8 @@ def _measured_cells(
 def _gates(options) -> None:
     """Show what the gates of a network do with images: a table by layer, pictures, and the numbers of each channel."""
     from keras_senet import analysis, data, export
-    from keras_senet.analysis.gates import class_indices
-    from keras_senet.training.evaluate import check_classes
+    from keras_senet.analysis.gate_reader import class_indices
+    from keras_senet.training.evaluation import check_classes
 
     network = pathlib.Path(options.network)
     folder = options.output or (network / "gates" if network.is_dir() else network.with_name(f"{network.stem}_gates"))
@@ -587,7 +587,7 @@ def _gates(options) -> None:
 def _convert(options) -> None:
     """Turn weights of PyTorch or Caffe, of a network as timm or the authors have it, into a .keras file."""
     from keras_senet.files import replacing
-    from keras_senet.models.constructor import find_model, image_shape
+    from keras_senet.models.build import find_model, image_shape
 
     if not options.output.endswith(".keras"):
         raise InputError(f"OUTPUT must end in .keras. Received: {options.output}")

@@ -17,7 +17,7 @@ from common import ROOT
 
 import keras_senet
 from keras_senet import cli
-from keras_senet.models.constructor import MODELS, constructor
+from keras_senet.models.build import MODELS, constructor
 
 # Networks are a great many objects that live long: looking through them less often makes the tests a tenth faster.
 gc.set_threshold(100_000, 20, 100)

@@ -26,7 +26,7 @@ import shortened  # noqa: E402
 import synthetic  # noqa: E402
 
 import keras_senet  # noqa: E402
-from keras_senet.models.constructor import constructor  # noqa: E402
+from keras_senet.models.build import constructor  # noqa: E402
 
 
 def computed(model: keras.Model, images: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from make_fixtures import CLASSES, DEPTHS, FIXTURES, WIDTHS
 from safetensors.numpy import save_file
 
 import keras_senet
-from keras_senet.models.constructor import constructor
+from keras_senet.models.build import constructor
 from keras_senet.models.resnet import features
 
 # The constructor for each network of timm in fixtures/timm.

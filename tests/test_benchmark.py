@@ -18,9 +18,9 @@ from ai_edge_litert.interpreter import Interpreter
 from common import DEMO, ROOT
 
 from keras_senet.export import Measurement, benchmark
-from keras_senet.training import pictures
+from keras_senet.plots import results
 
-WORKER = ROOT / "keras_senet" / "export" / "benchmark_worker.py"
+WORKER = ROOT / "keras_senet" / "export" / "latency_worker.py"
 run_tflite = runpy.run_path(str(WORKER))["_tflite"]  # in this process, what `benchmark` does in one of its own
 KERNEL = np.ones((3, 3, 3, 8), "float32")
 
@@ -101,7 +101,7 @@ def test_times_are_summed_up_over_the_rounds_and_ratios_are_taken_in_each_of_the
             turns.append(self.index)
             return next(self.times)
 
-    monkeypatch.setattr(importlib.import_module("keras_senet.export.benchmark"), "_Worker", Worker)
+    monkeypatch.setattr(importlib.import_module("keras_senet.export.latency"), "_Worker", Worker)
     measured = benchmark(paths, rounds=6)
     assert turns == 3 * [0, 1, 2, 2, 1, 0]
     for index, (one, row) in enumerate(zip(measured, times, strict=True)):
@@ -238,13 +238,13 @@ def test_the_command_prints_what_it_measured(run, fails, digits, data_dir, tmp_p
 
 def test_the_picture_has_a_mark_for_each_measurement(monkeypatch):
     figures = []
-    monkeypatch.setattr(pictures, "save_figure", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(results, "save_figure", lambda figure, path: figures.append(figure))
     settings = [(threads, xnnpack) for threads in (1, 2) for xnnpack in (True, False)]
     measured = [
         Measurement("model.tflite", threads, xnnpack, 3.0 + index, 5.0, 1.0, 10, int(1.1 * 2**20), {}, [])
         for index, (threads, xnnpack) in enumerate(settings)
     ]
-    pictures.draw_tradeoff(measured, {"model.tflite": 0.9}, "picture.png")
+    results.draw_tradeoff(measured, {"model.tflite": 0.9}, "picture.png")
     (figure,) = figures
     assert [axes.get_title() for axes in figure.axes] == ["1 thread", "2 threads"]
     marks = [
@@ -296,7 +296,7 @@ if dying:
     os._exit(3)
 time.sleep(60)
 """)
-    module = importlib.import_module("keras_senet.export.benchmark")
+    module = importlib.import_module("keras_senet.export.latency")
     monkeypatch.setattr(module, "_WORKER", worker)
     workers = []
 

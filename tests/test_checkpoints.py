@@ -41,9 +41,10 @@ from reference import (
 )
 
 import keras_senet
-from keras_senet import checkpoints
+from keras_senet import pretrained
 from keras_senet.models import vgg
-from keras_senet.models.constructor import MODELS, constructor
+from keras_senet.models.build import MODELS, constructor
+from keras_senet.pretrained.readers import pth
 
 # Whole networks that take seconds each.
 DEEP = re.compile("101|152|154|201")
@@ -53,7 +54,7 @@ BARE = {"classifier_activation": None, "include_preprocessing": False}
 @pytest.fixture(autouse=True)
 def registry(monkeypatch):
     """Networks that a test registers are gone after it."""
-    monkeypatch.setattr("keras_senet.models.constructor.MODELS", dict(MODELS))
+    monkeypatch.setattr("keras_senet.models.build.MODELS", dict(MODELS))
 
 
 @pytest.fixture
@@ -172,7 +173,7 @@ def test_parameters_have_the_names_and_shapes_of_those_of_timm(reference):
     published = {name: shape for name, shape in shapes(f"timm/{reference}").items() if not name.endswith("num_batches_tracked")}
     classes = next(shape[0] for name, shape in published.items() if name in ("fc.bias", "last_linear.bias"))
     network = getattr(keras_senet, NETWORKS[reference])(weights=None, classes=classes)
-    names = checkpoints.parameter_names(network, "timm legacy" if reference.startswith("legacy_") else "timm")
+    names = pretrained.parameter_names(network, "timm legacy" if reference.startswith("legacy_") else "timm")
     assert names.keys() == published.keys()
     ours = {weight.path: weight.shape for weight in network.weights}
     for name, shape in published.items():
@@ -320,7 +321,7 @@ def test_a_download_goes_on_after_its_process_was_killed(hub, home, tmp_path):
     code = f"""
 import huggingface_hub.constants, keras_senet
 huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE = 1000
-keras_senet.checkpoints.keras_file(keras_senet.checkpoints.Checkpoint(model="Narrow", **{HUB_FACTS}), None)
+keras_senet.pretrained.keras_file(keras_senet.pretrained.Checkpoint(model="Narrow", **{HUB_FACTS}), None)
 """
     hub.cut = 1
     hub.going.clear()
@@ -457,7 +458,7 @@ def test_half_precision_networks_leave_whole_numbers_in_the_cache(releases, home
 def test_files_of_pytorch_are_read_without_it(file_format):
     """Written by PyTorch 2.13, in the format of today and in that before 1.6: shared storage, views, scalars, half precision."""
     expected = np.load(FIXTURES / "pth" / "expected.npz")
-    read = checkpoints.pth.read_pth(str(FIXTURES / "pth" / f"{file_format}.pth"))
+    read = pth.read_pth(str(FIXTURES / "pth" / f"{file_format}.pth"))
     assert list(read) == list(expected)
     for name, value in read.items():
         assert value.dtype == expected[name].dtype
@@ -496,7 +497,7 @@ def test_a_damaged_pth_file_is_an_error_or_gives_what_it_holds(file_format, tmp_
     A zip archive has a checksum of all that is read, so whatever is accepted is what was written. A stream has none.
     """
     whole = (FIXTURES / "pth" / f"{file_format}.pth").read_bytes()
-    expected = checkpoints.pth.read_pth(str(FIXTURES / "pth" / f"{file_format}.pth"))
+    expected = pth.read_pth(str(FIXTURES / "pth" / f"{file_format}.pth"))
     damaged, random = tmp_path / "damaged.pth", np.random.default_rng(0)
     refused = accepted = 0
     for _ in range(600):
@@ -508,7 +509,7 @@ def test_a_damaged_pth_file_is_an_error_or_gives_what_it_holds(file_format, tmp_
             content[position] ^= 1 << random.integers(8)
         damaged.write_bytes(content)
         try:
-            state = checkpoints.pth.read_pth(str(damaged))
+            state = pth.read_pth(str(damaged))
         except ValueError:
             refused += 1
             continue
@@ -562,9 +563,9 @@ def test_a_tensor_outside_of_its_storage_is_refused(description, words, tmp_path
     file = tmp_path / "weights.pth"
     file.write_bytes(_rebuilt(*description))
     with pytest.raises(ValueError, match=f"weights.pth is damaged, or not a .pth file of PyTorch.*{words}|{words}, or not"):
-        checkpoints.pth.read_pth(str(file))
+        pth.read_pth(str(file))
     file.write_bytes(_rebuilt(4, 1, (3,), (1,)))
-    assert checkpoints.pth.read_pth(str(file))["a"].tolist() == [0, 0, 0]
+    assert pth.read_pth(str(file))["a"].tolist() == [0, 0, 0]
 
 
 def test_a_stream_without_its_numbers_is_refused(tmp_path):
@@ -573,7 +574,7 @@ def test_a_stream_without_its_numbers_is_refused(tmp_path):
     file = tmp_path / "weights.pth"
     file.write_bytes(whole[: _end_of_pickles(whole)] + pickle.dumps([], protocol=2))
     with pytest.raises(ValueError, match="does not hold the storages that its tensors are made of"):
-        checkpoints.pth.read_pth(str(file))
+        pth.read_pth(str(file))
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".keras", ".weights.h5", ".caffemodel"])
@@ -751,14 +752,14 @@ def test_the_authors_caffe_files_give_the_logits_of_their_definitions(name, refe
 @pytest.mark.usefixtures("without_weights")
 def test_the_names_of_senet154_are_those_of_its_definition():
     network = keras_senet.SENet154(weights=None)
-    names = checkpoints.parameter_names(network, "caffe")
+    names = pretrained.parameter_names(network, "caffe")
     assert len(names) == len(network.weights)
     assert names["conv1_1/3x3_s2/weight"] == "stem_conv1/kernel"
     assert names["conv1_3/3x3/bn/scale/bias"] == "stem_bn3/beta"
     assert names["conv3_1_1x1_proj/weight"] == "stage3_block1_proj_conv/kernel"
     assert names["conv5_3_1x1_up/bias"] == "stage5_block3_se/stage5_block3_se_expand/bias"
     with pytest.raises(ValueError, match="'timm legacy', 'timm', 'caffe'"):
-        checkpoints.parameter_names(network, "torchvision")
+        pretrained.parameter_names(network, "torchvision")
 
 
 def test_the_preprocessing_of_a_checkpoint_travels_with_the_network(hub, home, tmp_path):

@@ -16,9 +16,10 @@ from sklearn.feature_selection import f_classif
 
 import keras_senet
 from keras_senet import Preprocessing, data
-from keras_senet.analysis import draw_gates_by_class, draw_mean_gates, draw_separability, gate_statistics, pictures, write_gates
-from keras_senet.figures import save_figure
+from keras_senet.analysis import draw_gates_by_class, draw_mean_gates, draw_separability, gate_statistics, write_gates
 from keras_senet.layers import FeatureGate, SqueezeExcite
+from keras_senet.plots import gates as gate_plots
+from keras_senet.plots.figure import save_figure
 
 
 def randomized(model):
@@ -263,7 +264,7 @@ def figure_of(monkeypatch):
         figures.append(figure)
         save_figure(figure, path)
 
-    monkeypatch.setattr(pictures, "save_figure", save)
+    monkeypatch.setattr(gate_plots, "save_figure", save)
 
     def draw(function, *arguments):
         function(*arguments)

@@ -7,7 +7,7 @@ from keras import layers
 
 import keras_senet
 from keras_senet.export import fold_batch_norm
-from keras_senet.export.inference import cheaper_to_run
+from keras_senet.rewrite.inference import cheaper_to_run
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3)).astype("float32")
 

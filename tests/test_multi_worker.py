@@ -18,7 +18,7 @@ from common import ROOT, history
 from observed import observe
 
 from keras_senet import export, training
-from keras_senet.training import multi_worker, strategies
+from keras_senet.training import devices, multi_worker
 from keras_senet.training.state import newest_state, read_state
 
 LOST = "has ended, or its machine cannot be reached. Start all workers again, with --resume"
@@ -285,11 +285,11 @@ def test_slurm_says_who_the_workers_are(tmp_path, monkeypatch):
     job = {"STEP_NODELIST": "n[9-10],login", "STEP_TASKS_PER_NODE": "2(x2),1", "JOB_ID": "71234", "PROCID": "3"}
     for name, value in job.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
-    hosts, worker = strategies._slurm_tasks()
+    hosts, worker = devices._slurm_tasks()
     assert hosts == ["n9:21234", "n9:21235", "n10:21234", "n10:21235", "login:21234"]
     assert worker == 3
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "5")
-    assert strategies._offered(None) == "multi_worker"
+    assert devices._offered(None) == "multi_worker"
 
 
 @pytest.mark.parametrize(

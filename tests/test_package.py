@@ -4,7 +4,7 @@ import pytest
 from common import ROOT
 
 import keras_senet
-from keras_senet.analysis.paper import network_cost
+from keras_senet.analysis.paper_tables import network_cost
 from keras_senet.errors import require
 
 

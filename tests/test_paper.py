@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from keras_senet.analysis import paper
+from keras_senet.analysis import paper_tables
 from keras_senet.cli import main
 
 # What the paper must have counted besides, by the row's network; it does not say.
@@ -37,7 +37,7 @@ READINGS = {
 def test_the_networks_have_the_published_cost(capsys):
     assert main(["info", "--paper", "--json"]) == 0
     comparisons = json.loads(capsys.readouterr().out)
-    assert len(comparisons) == len(paper.ROWS)
+    assert len(comparisons) == len(paper_tables.ROWS)
     compared = [one for one in comparisons if one["equal"] is not None]
     assert len(compared) == 38
     assert all(one["equal"] for one in compared)
@@ -52,11 +52,13 @@ def test_the_networks_have_the_published_cost(capsys):
 @pytest.mark.usefixtures("without_weights")
 def test_a_figure_that_is_not_ours_is_marked(capsys, monkeypatch):
     rows = [
-        paper.Row("A table", "SE-ResNet-20", "8 %", "SEResNet20", parameters="0.27 M", multiply_adds="40.55 M"),
-        paper.Row("A table", "another", "9 %", "SEResNet20", parameters="0.27 M", multiply_adds="42 M", remark="for a test"),
-        paper.Row("A table", "without figures", "9 %", "SEResNet20", image_size=64),
+        paper_tables.Row("A table", "SE-ResNet-20", "8 %", "SEResNet20", parameters="0.27 M", multiply_adds="40.55 M"),
+        paper_tables.Row(
+            "A table", "another", "9 %", "SEResNet20", parameters="0.27 M", multiply_adds="42 M", remark="for a test"
+        ),
+        paper_tables.Row("A table", "without figures", "9 %", "SEResNet20", image_size=64),
     ]
-    monkeypatch.setattr(paper, "ROWS", rows)
+    monkeypatch.setattr(paper_tables, "ROWS", rows)
     assert main(["info", "--paper"]) == 0
     title, *lines = (line.rstrip() for line in capsys.readouterr().out.splitlines())
     assert title.startswith("A table")

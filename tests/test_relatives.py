@@ -6,7 +6,6 @@ import pytest
 from keras import ops
 
 import keras_senet
-from keras_senet.blocks import ATTENTIONS
 from keras_senet.layers import (
     ConcurrentSqueezeExcite,
     ConvolutionalBlockAttention,
@@ -18,6 +17,7 @@ from keras_senet.layers import (
     SpatialSqueezeExcite,
     SqueezeExcite,
 )
+from keras_senet.models.blocks import ATTENTIONS
 
 MAP = np.random.default_rng(0).standard_normal((2, 9, 12, 32)).astype("float32")
 

@@ -18,7 +18,7 @@ from common import ROOT, history
 from observed import SignalAt
 
 from keras_senet import training
-from keras_senet.training.evaluate import metrics
+from keras_senet.training.evaluation import metrics
 from keras_senet.training.network import learner
 from keras_senet.training.optimization import optimizer
 from keras_senet.training.state import named_variables, newest_state, read_state, restore, save_state

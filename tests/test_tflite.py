@@ -18,8 +18,8 @@ from mediapipe.tasks.python import BaseOptions, vision
 import keras_senet
 from keras_senet import data, export
 from keras_senet.export.conversion import convert
-from keras_senet.export.inference import cheaper_to_run
 from keras_senet.export.proof import first_layer
+from keras_senet.rewrite.inference import cheaper_to_run
 
 DIGITS = [str(digit) for digit in range(10)]
 SMALL = keras_senet.Preprocessing(32)

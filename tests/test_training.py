@@ -9,9 +9,9 @@ import pytest
 from common import history
 
 from keras_senet import data, training
-from keras_senet.models.constructor import MODELS, constructor
+from keras_senet.inference.preprocessing import preprocessing_for
+from keras_senet.models.build import MODELS, constructor
 from keras_senet.models.vgg import VGG, features
-from keras_senet.preprocessing import preprocessing_for
 from keras_senet.training.optimization import WarmUp, learning_rate, loss, optimizer
 
 

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from unittest import mock
 
-from keras_senet.models.constructor import MODELS, constructor
+from keras_senet.models.build import MODELS, constructor
 from keras_senet.models.resnet import ResNet, features
 
 

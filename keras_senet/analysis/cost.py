@@ -8,8 +8,8 @@ import numpy as np
 from keras import layers, tree
 
 from keras_senet.errors import InputError
-from keras_senet.graph import check_graph, run_through
 from keras_senet.layers import FeatureGate
+from keras_senet.rewrite.graph import check_graph, run_through
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,10 +8,10 @@ import numpy as np
 from keras import layers
 
 from keras_senet.analysis.cost import Cost, profile
-from keras_senet.channels import keeps_the_scale, mixes_channels
 from keras_senet.errors import InputError
-from keras_senet.graph import Graph, as_functional, copied, rewritten
 from keras_senet.layers import ChannelScatter, SqueezeExcite
+from keras_senet.rewrite.channels import keeps_the_scale, mixes_channels
+from keras_senet.rewrite.graph import Graph, as_functional, copied, rewritten
 
 _ACROSS_CHANNELS = (keras.activations.softmax, keras.activations.log_softmax, keras.activations.sparsemax, keras.activations.glu)
 

@@ -16,7 +16,7 @@ from keras_senet.data.augmentation import mix, rotate
 from keras_senet.data.augmentation import rand_augment as apply_operations
 from keras_senet.data.sources import IMAGE_SUFFIXES, LabelledImages
 from keras_senet.errors import InputError, existing_path
-from keras_senet.preprocessing import Preprocessing
+from keras_senet.inference.preprocessing import Preprocessing
 
 AUGMENTATIONS = ("crop", "shift", "none")
 _ENDLESS = 2**40

@@ -12,14 +12,14 @@ import tensorflow as tf
 
 from keras_senet.data import LabelledImages, evaluation_image
 from keras_senet.errors import InputError, did_you_mean, require
-from keras_senet.export.classifier import open_onnx, open_openvino, open_saved_model, open_tflite, run_keras
 from keras_senet.export.conversion import MODES, convert
-from keras_senet.export.inference import cheaper_to_run, fold_batch_norm
 from keras_senet.export.metadata import write_with_metadata
 from keras_senet.export.proof import Limits, Proof, first_layer
 from keras_senet.export.source import LEAST_CALIBRATION_IMAGES, Source
 from keras_senet.files import replacing
+from keras_senet.inference.classifier import open_onnx, open_openvino, open_saved_model, open_tflite, run_keras
 from keras_senet.layers import FeatureGate
+from keras_senet.rewrite.inference import cheaper_to_run, fold_batch_norm
 
 
 def saved_model(
@@ -99,7 +99,7 @@ def tflite(
 ) -> Proof:
     """Writes a TFLite file that classifies images: RGB pixels in [0, 255], shape `(1, H, W, 3)`.
 
-    The graph is shaped for XNNPACK, the library that computes such files on a CPU (`keras_senet.export.inference` says how), and
+    The graph is shaped for XNNPACK, the library that computes such files on a CPU (`keras_senet.rewrite.inference` says how), and
     metadata makes it a file that MediaPipe's ImageClassifier opens as it is.
 
     Args:

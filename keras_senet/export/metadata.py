@@ -15,7 +15,7 @@ import flatbuffers
 import numpy as np
 
 from keras_senet.errors import InputError, require
-from keras_senet.preprocessing import Preprocessing
+from keras_senet.inference.preprocessing import Preprocessing
 
 _LABELS, _PREPROCESSING = "labels.txt", "preprocessing.json"
 

@@ -13,12 +13,12 @@ import tensorflow as tf
 
 from keras_senet.data import LabelledImages, evaluation_batches, plain_errors
 from keras_senet.errors import FileError, InputError
-from keras_senet.export.classifier import LABELS_FILE, classifier_sizes, preprocessing_of, read_labels, run_keras
 from keras_senet.export.conversion import MODES
 from keras_senet.export.proof import Limits, Proof, compare
 from keras_senet.files import replacing, write_text
+from keras_senet.inference.classifier import LABELS_FILE, classifier_sizes, preprocessing_of, read_labels, run_keras
+from keras_senet.inference.preprocessing import Preprocessing
 from keras_senet.layers.grouped_conv2d import one_operator
-from keras_senet.preprocessing import Preprocessing
 
 LEAST_CALIBRATION_IMAGES = 32
 _CALIBRATION_IMAGES = 200

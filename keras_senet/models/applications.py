@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import keras
 
-from keras_senet.blocks import Attention
 from keras_senet.errors import InputError
 from keras_senet.models.architecture import Architecture
-from keras_senet.models.constructor import constructor
-from keras_senet.surgery import attend_after
+from keras_senet.models.blocks import Attention
+from keras_senet.models.build import constructor
+from keras_senet.rewrite.surgery import attend_after
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

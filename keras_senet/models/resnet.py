@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from keras import layers
 
-from keras_senet.blocks import (
+from keras_senet.models.architecture import Architecture
+from keras_senet.models.blocks import (
     ATTENTION_POSITIONS,
     Attention,
     Conv,
@@ -25,8 +26,7 @@ from keras_senet.blocks import (
     residual,
     shifted_projection,
 )
-from keras_senet.models.architecture import Architecture
-from keras_senet.models.constructor import constructor
+from keras_senet.models.build import constructor
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

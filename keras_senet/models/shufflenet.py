@@ -4,11 +4,11 @@ import dataclasses
 
 from keras import layers
 
-from keras_senet.blocks import ATTENTION_POSITIONS, Attention, Conv, channel_axis, conv_bn, conv_bn_relu, max_pool
 from keras_senet.errors import InputError
 from keras_senet.layers import ChannelShuffle
 from keras_senet.models.architecture import Architecture
-from keras_senet.models.constructor import constructor
+from keras_senet.models.blocks import ATTENTION_POSITIONS, Attention, Conv, channel_axis, conv_bn, conv_bn_relu, max_pool
+from keras_senet.models.build import constructor
 
 # Channels of the first stage by the number of groups, chosen for equal cost; each further stage doubles them.
 _WIDTHS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}

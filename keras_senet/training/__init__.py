@@ -1,10 +1,10 @@
 """Training and evaluation around `model.fit`."""
 
-from keras_senet.training.evaluate import Evaluation, evaluate
+from keras_senet.training.devices import STRATEGIES, open_devices
+from keras_senet.training.evaluation import Evaluation, evaluate
 from keras_senet.training.network import build
 from keras_senet.training.recipe import EXCITATION, RECIPES, Recipe
-from keras_senet.training.strategies import STRATEGIES, open_devices
-from keras_senet.training.train import DivergedError, Terminated, read_recipe, train
+from keras_senet.training.run import DivergedError, Terminated, read_recipe, train
 from keras_senet.training.watch import GateHistograms
 
 __all__ = [

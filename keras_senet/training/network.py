@@ -6,7 +6,7 @@ import keras
 
 from keras_senet.errors import InputError
 from keras_senet.layers import PixelNormalization
-from keras_senet.models.constructor import find_model, image_shape
+from keras_senet.models.build import find_model, image_shape
 from keras_senet.training.recipe import EXCITATION, Recipe
 
 

@@ -6,9 +6,9 @@ Each field is also a flag of `keras-senet train`.
 import dataclasses
 import functools
 
-from keras_senet.blocks import ATTENTION_POSITIONS, ATTENTIONS
 from keras_senet.data import AUGMENTATIONS
 from keras_senet.errors import InputError
+from keras_senet.models.blocks import ATTENTION_POSITIONS, ATTENTIONS
 
 OPTIMIZERS = ("sgd", "adamw", "lamb")
 SCHEDULES = ("step", "cosine", "plateau")

@@ -9,8 +9,8 @@ import pathlib
 import statistics
 from collections.abc import Sequence
 
-from keras_senet.export.classifier import LABELS_FILE
 from keras_senet.files import write_text
+from keras_senet.inference.classifier import LABELS_FILE
 from keras_senet.training.recipe import Recipe
 
 _MEASURES = {

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from rich import progress
 
-from keras_senet.analysis.gates import OFF, ON, STILL, GateReader
+from keras_senet.analysis.gate_reader import OFF, ON, STILL, GateReader
 
 # TensorFlow spends 240 bytes on each value of a histogram: without squeeze there can be 25 million of them in a layer.
 _VALUES_IN_A_HISTOGRAM = 2**16

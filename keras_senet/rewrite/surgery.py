@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Mapping
 import keras
 import numpy as np
 
-from keras_senet.blocks import Attention, attention_layer
-from keras_senet.channels import Scales, channel_axis
 from keras_senet.errors import InputError, did_you_mean
-from keras_senet.graph import Graph, as_functional, copied, inputs_of, rewritten
 from keras_senet.layers import FeatureGate
+from keras_senet.models.blocks import Attention, attention_layer
+from keras_senet.rewrite.channels import Scales, channel_axis
+from keras_senet.rewrite.graph import Graph, as_functional, copied, inputs_of, rewritten
 
 # Where attention goes in the networks of keras.applications: by the name of a layer that no other family has, the names of those
 # that it follows. At the end of each residual branch before the addition; after each concatenation of Inception and NASNet, each

@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_senet.errors import require
 from keras_senet.export import Measurement
-from keras_senet.figures import new_figure, save_figure
+from keras_senet.plots.figure import new_figure, save_figure
 
 
 def draw_learning_curve(history: str | os.PathLike, path: str | os.PathLike) -> None:
@@ -94,7 +94,7 @@ def most_wrong(
 
     Example:
 
-    >>> from keras_senet.training.pictures import most_wrong
+    >>> from keras_senet.plots.results import most_wrong
     >>> images, probabilities, labels = np.zeros((1, 8, 8, 3)), np.array([[0.1, 0.9]]), np.array([[1, 0]])
     >>> [caption for _, _, caption in most_wrong(images, probabilities, labels, ["cat", "dog"])]
     ['dog 90.0%, is cat']

@@ -16,8 +16,8 @@ import tensorflow as tf
 
 from keras_senet.errors import InputError, MissingFileError, did_you_mean, existing_path, require
 from keras_senet.export.metadata import read_metadata
-from keras_senet.models.constructor import find_model, find_published, image_shape, list_checkpoints
-from keras_senet.preprocessing import Preprocessing, decode_predictions, preprocessing_for
+from keras_senet.inference.preprocessing import Preprocessing, decode_predictions, preprocessing_for
+from keras_senet.models.build import find_model, find_published, image_shape, list_checkpoints
 
 LABELS_FILE = "labels.txt"
 

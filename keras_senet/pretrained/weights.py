@@ -15,10 +15,10 @@ import keras
 import ml_dtypes
 import numpy as np
 
-from keras_senet.checkpoints.caffemodel import read_caffemodel
-from keras_senet.checkpoints.layouts import LAYOUTS, parameter_names
-from keras_senet.checkpoints.pth import read_pth
 from keras_senet.errors import InputError, existing_path, require
+from keras_senet.pretrained.layouts import LAYOUTS, parameter_names
+from keras_senet.pretrained.readers.caffemodel import read_caffemodel
+from keras_senet.pretrained.readers.pth import read_pth
 
 DIGEST = "sha256"  # attribute of a file in our cache: what `digest` gave when it was written
 _LISTED = 5  # names in an error message

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import keras
 
-from keras_senet import checkpoints
-from keras_senet.checkpoints import CHECKPOINTS, Checkpoint, Weights
+from keras_senet import pretrained
 from keras_senet.errors import InputError, did_you_mean
+from keras_senet.pretrained import CHECKPOINTS, Checkpoint, Weights
 
 # The attention of published weights.
 _AS_PUBLISHED = ("se", 16, "avg", "sigmoid", "standard", None)
@@ -40,15 +40,15 @@ def find_weights(
             "`gate`, `attention_position` and `attention_stages` as they are by default, or choose weights=None."
         )
     if checkpoint is None:
-        found = checkpoints.read_weights(weights)
+        found = pretrained.read_weights(weights)
         if classes is not None:
             _check_classes(found.path, found.classes, *classes)
         return found
     if classes is not None:
         _check_classes(checkpoint.name, checkpoint.classes, *classes)
-    file = checkpoints.keras_file(checkpoint, functools.partial(_convert, construct, checkpoint))
+    file = pretrained.keras_file(checkpoint, functools.partial(_convert, construct, checkpoint))
     try:
-        found = checkpoints.read_weights(file)
+        found = pretrained.read_weights(file)
     except ValueError as error:
         raise InputError(f"{error} Remove it, and it will be made again.") from error
     facts = ("input_size", "crop_ratio", "interpolation", "larger", "mean", "std")
@@ -63,7 +63,7 @@ def _find_checkpoint(weights: str | os.PathLike, model: str) -> Checkpoint | Non
     by_tag |= {tag: checkpoint for checkpoint in published for tag in (checkpoint.tag, checkpoint.name)}
     if weights in by_tag:
         return by_tag[weights]
-    if not isinstance(weights, str) or weights.endswith(checkpoints.SUFFIXES) or os.path.exists(weights):
+    if not isinstance(weights, str) or weights.endswith(pretrained.SUFFIXES) or os.path.exists(weights):
         return None
     other = next((checkpoint.model for checkpoint in CHECKPOINTS if checkpoint.name == weights), None)
     near = f" They are for {other}." if other else did_you_mean(weights, by_tag)

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_senet.graph import Graph, as_functional, copied, inputs_of, rewritten
 from keras_senet.layers import GroupedConv2D, SqueezeExcite
+from keras_senet.rewrite.graph import Graph, as_functional, copied, inputs_of, rewritten
 
 
 def fold_batch_norm(model: keras.Model) -> keras.Model:

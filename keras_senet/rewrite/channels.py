@@ -6,8 +6,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_senet.graph import Graph
 from keras_senet.layers import GroupedConv2D
+from keras_senet.rewrite.graph import Graph
 
 # In all this a layer is of the very class that is named: one derived from it may compute something else of the same weights.
 

@@ -8,8 +8,8 @@ import numpy as np
 from keras import ops
 
 from keras_senet.errors import InputError, did_you_mean
-from keras_senet.graph import check_graph, has_graph, inputs_of, run_through
 from keras_senet.layers import FeatureGate
+from keras_senet.rewrite.graph import check_graph, has_graph, inputs_of, run_through
 
 OFF, ON = 0.01, 0.99  # gates below and above are saturated
 STILL = 0.01  # a channel never moves if its gates differ by less

@@ -85,7 +85,7 @@ def _tensorflow(path: str, threads: int, xnnpack: bool) -> tuple[Callable, dict]
     sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
     import tensorflow as tf
 
-    from keras_senet.export.classifier import load_keras_model, open_saved_model, run_keras
+    from keras_senet.inference.classifier import load_keras_model, open_saved_model, run_keras
 
     tf.config.set_visible_devices([], "GPU")
     tf.config.threading.set_intra_op_parallelism_threads(threads)

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_senet.analysis.gates import GateStatistics, class_indices
-from keras_senet.figures import new_figure, save_figure
+from keras_senet.analysis.gate_reader import GateStatistics, class_indices
 from keras_senet.files import write_text
+from keras_senet.plots.figure import new_figure, save_figure
 
 _CLASSES_DRAWN = 4  # as in the paper; more lines are hard to tell apart
 

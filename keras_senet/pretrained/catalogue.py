@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from keras_senet.checkpoints.layouts import LAYOUTS
+from keras_senet.pretrained.layouts import LAYOUTS
 
 _RELEASES = "https://github.com/rwightman/pytorch-image-models/releases/download"
 

@@ -6,7 +6,7 @@ import itertools
 import math
 
 from keras_senet.analysis.cost import Profile, profile
-from keras_senet.models.constructor import find_model, image_shape
+from keras_senet.models.build import find_model, image_shape
 
 
 @dataclasses.dataclass(frozen=True)

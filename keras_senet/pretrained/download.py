@@ -10,10 +10,10 @@ from collections.abc import Callable
 import h5py
 import keras
 
-from keras_senet.checkpoints.files import DIGEST, digest, read_weights
-from keras_senet.checkpoints.table import Checkpoint
 from keras_senet.errors import FileError, InputError, require
 from keras_senet.files import replacing
+from keras_senet.pretrained.catalogue import Checkpoint
+from keras_senet.pretrained.weights import DIGEST, digest, read_weights
 
 _A_WEEK = 7 * 24 * 60 * 60  # seconds
 _PARTIAL = ".partial-"  # how the names of unfinished files begin, here and in `replacing`

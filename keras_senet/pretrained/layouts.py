@@ -40,7 +40,7 @@ def parameter_names(model: keras.Model, layout: str) -> dict[str, str]:
     Example:
 
     >>> network = keras_senet.SEResNet18(weights=None)
-    >>> keras_senet.checkpoints.parameter_names(network, "timm legacy")["layer1.0.bn1.weight"]
+    >>> keras_senet.pretrained.parameter_names(network, "timm legacy")["layer1.0.bn1.weight"]
     'stage2_block1_bn1/gamma'
     """
     if layout not in LAYOUTS:

@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_senet.errors import DeadProcessError, InputError, existing_path, require
 
-_WORKER = pathlib.Path(__file__).with_name("benchmark_worker.py")
+_WORKER = pathlib.Path(__file__).with_name("latency_worker.py")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +119,7 @@ def benchmark(
 
 
 class _Worker(subprocess.Popen):
-    """A process of benchmark_worker.py, which ends with the `with` block that it is opened in."""
+    """A process of latency_worker.py, which ends with the `with` block that it is opened in."""
 
     def __init__(self, path: str, threads: int, xnnpack: bool | None):
         command = [sys.executable, "-P", str(_WORKER), path, str(threads), str(xnnpack)]

@@ -23,20 +23,20 @@ import tensorflow as tf
 
 from keras_senet import data
 from keras_senet.analysis import profile
-from keras_senet.analysis.gates import has_gates
+from keras_senet.analysis.gate_reader import has_gates
 from keras_senet.errors import FileError, InputError, LostWorkerError, require
-from keras_senet.export.classifier import LABELS_FILE, open_classifier
 from keras_senet.files import replacing, write_text
-from keras_senet.preprocessing import preprocessing_for
-from keras_senet.training.evaluate import evaluate, metrics
+from keras_senet.inference.classifier import LABELS_FILE, open_classifier
+from keras_senet.inference.preprocessing import preprocessing_for
+from keras_senet.plots.results import draw_confusion, draw_learning_curve, draw_predictions, most_wrong
+from keras_senet.training.devices import Devices, open_devices
+from keras_senet.training.evaluation import evaluate, metrics
 from keras_senet.training.multi_worker import lost_worker, repaired_fit, watch
 from keras_senet.training.network import build, learner, normalizations
 from keras_senet.training.optimization import Plateau, loss, optimizer
-from keras_senet.training.pictures import draw_confusion, draw_learning_curve, draw_predictions, most_wrong
 from keras_senet.training.recipe import INPUT, Recipe
 from keras_senet.training.report import write_report
 from keras_senet.training.state import named_variables, newest_state, read_state, restore, save_state
-from keras_senet.training.strategies import Devices, open_devices
 from keras_senet.training.watch import GateHistograms, Progress, Watch
 
 _PACKAGES = ("keras-senet", "keras", "tensorflow", "tensorflow-datasets", "numpy")
