@@ -20,10 +20,11 @@ from PIL import Image
 from pillow_augmentation import OPERATIONS
 
 import keras_senet
+from keras_senet.data import Augmentation
 
 FILES, BATCH, BATCHES, SIZE, ROUNDS, THREADS = 400, 64, 12, 224, 7, os.cpu_count()
 MAGNITUDE, MIXUP, CUTMIX = 7, 0.1, 1.0
-A2 = {"rand_augment": MAGNITUDE, "mixup": MIXUP, "cutmix": CUTMIX}
+A2 = Augmentation(rand_augment_magnitude=MAGNITUDE, mixup_alpha=MIXUP, cutmix_alpha=CUTMIX)
 
 
 def pillow_window(width: int, height: int, random: np.random.Generator) -> tuple[float, float, float, float]:
@@ -95,13 +96,13 @@ def measure() -> list[Comparison]:
 
             return seconds
 
-        def comparison(what: str, augmentation: dict, with_operations: bool, target: float) -> Comparison:
-            ours = side(lambda: iter(keras_senet.data.training_batches(images, SIZE, BATCH, **augmentation)))
+        def comparison(what: str, augmentation: Augmentation, with_operations: bool, target: float) -> Comparison:
+            ours = side(lambda: iter(keras_senet.data.training_batches(images, SIZE, BATCH, augmentation)))
             theirs = side(lambda: pillow_batches(files, pool, with_operations))
             return compare(what, f"Pillow in {THREADS} threads", ours, theirs, rounds=ROUNDS, target=target)
 
         return [
-            comparison("JPEG to batch, crop and flip", {}, False, 1 / 2.5),
+            comparison("JPEG to batch, crop and flip", Augmentation(), False, 1 / 2.5),
             comparison("JPEG to batch, the whole augmentation `a2`", A2, True, 1 / 1.5),
         ]
 

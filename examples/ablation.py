@@ -62,13 +62,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--learning-rate", type=float, default=0.1, help="highest (default: 0.1)")
     parser.add_argument("--flip", action="store_true", help="mirror half of the training images; not for digits")
     parser.add_argument("--train-split", default="train", help="part to train on (default: train)")
-    parser.add_argument("--held-out-split", default="held-out", help="part to measure the error on (default: held-out)")
+    parser.add_argument("--validation-split", default="validation", help="part to measure the error on (default: validation)")
     parser.add_argument("--data-dir", help="folder of tensorflow-datasets")
     options = parser.parse_args(arguments)
     if options.seeds < 1:
         parser.error("--seeds must be at least 1")
-    base = Recipe(
-        augmentation="shift",
+    base = Recipe.of(
+        crop="shift",
         schedule="cosine",
         warmup_epochs=min(1.0, options.epochs / 4),
         weight_decay=5e-4,
@@ -79,14 +79,14 @@ def main(arguments: list[str] | None = None) -> None:
     results = []
     for study in options.studies:
         for variant, change in STUDIES[study].items():
-            recipe = dataclasses.replace(base, **change)
+            recipe = base.replace(**change)
             try:
                 cost = profile(build(recipe, classes)).total
             except ValueError as error:
                 print(f"{study}, {variant}: left out, since the network cannot take it. {error}")
                 continue
             folder = options.output / study / variant.replace(" ", "")
-            runs = [run(dataclasses.replace(recipe, seed=seed), folder / f"seed{seed}") for seed in range(options.seeds)]
+            runs = [run(recipe.replace(seed=seed), folder / f"seed{seed}") for seed in range(options.seeds)]
             errors = [error for error in runs if error is not None]
             mean = statistics.mean(errors) if errors else math.nan
             deviation = statistics.stdev(errors) if len(errors) > 1 else 0.0
@@ -110,7 +110,7 @@ def run(recipe: Recipe, folder: pathlib.Path) -> float | None:
         except DivergedError as error:
             print(f"{folder}: {error}")
             return None
-    done = Recipe(**json.loads((folder / "config.json").read_text())["recipe"])
+    done = Recipe.of(**json.loads((folder / "config.json").read_text())["recipe"])
     if done != recipe:
         raise ValueError(f"{folder} holds a run of another recipe: choose another --output, or remove it.")
     return 100 * (1 - json.loads((folder / "metrics.json").read_text())["last"]["top1"])

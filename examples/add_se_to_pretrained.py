@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, default=6, help="epochs before SE is added, and as many after (default: 6)")
     options = parser.parse_args(arguments)
 
-    training, held_out = pixels_and_labels("train", options.data_dir), pixels_and_labels("held-out", options.data_dir)
+    training, held_out = pixels_and_labels("train", options.data_dir), pixels_and_labels("validation", options.data_dir)
     now_training, now_held_out = half_inverted(*training), half_inverted(*held_out)
     keras.utils.set_random_seed(0)
     plain = keras_senet.SEResNet20(weights=None, attention=None, input_shape=(SIZE, SIZE, 3))

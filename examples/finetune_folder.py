@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     export.tflite(keras.saving.load_model(run / "last.keras"), run / "model.tflite")
     classifier = export.open_classifier(run / "model.tflite")
-    held_out = data.load(recipe.dataset, "held-out")
+    held_out = data.load(recipe.dataset, "validation")
     for name, _, label in held_out.examples(tf.constant(0, tf.int64)).take(5).as_numpy_iterator():
         image = data.read_image(name.decode(), classifier.preprocessing)
         (probabilities,) = classifier.probabilities(image[tf.newaxis])

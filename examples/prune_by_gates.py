@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     model = keras.saving.load_model(NETWORK)
     images, _ = digits("train[:256]", model, options.data_dir)
-    held_out, labels = digits("held-out", model, options.data_dir)
+    held_out, labels = digits("validation", model, options.data_dir)
     outputs = model(held_out).numpy()
 
     def accuracy(outputs: np.ndarray) -> float:

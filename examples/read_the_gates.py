@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
 
     model = keras.saving.load_model(NETWORK)
-    digits = data.load("digits", "held-out", options.data_dir)
+    digits = data.load("digits", "validation", options.data_dir)
     batches = data.evaluation_batches(digits, preprocessing_for(model), batch_size=64)
 
     for name, values in gates(model, next(iter(batches))[0][:1]).items():

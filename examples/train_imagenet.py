@@ -11,7 +11,6 @@ which trains on so many made-up photographs. Started again, either goes on where
 """
 
 import argparse
-import dataclasses
 import pathlib
 import sys
 
@@ -44,7 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
     recipe = RECIPES[options.recipe](options.model, dataset, data_dir=options.data_dir)
     epochs = chosen.get("epochs", recipe.epochs)
     of_the_epochs = {name: min(getattr(recipe, name), epochs) for name in ("warmup_epochs", "freeze_bn_epochs")}
-    measured = train(dataclasses.replace(recipe, **chosen, **of_the_epochs), output, resume=True)
+    measured = train(recipe.replace(**chosen, **of_the_epochs), output, resume=True)
     error = 100 * (1 - measured["last"]["top1"])
     print(f"{options.model}, recipe {options.recipe}: top-1 error {error:.2f} %. The report is {output / 'report.md'}")
 

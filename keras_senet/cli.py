@@ -122,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = add(_evaluate, "saved_models/seresnet20_digits/model.tflite --dataset digits")
     _add_network(sub)
     sub.add_argument("--dataset", required=True, help="name of a tensorflow-datasets dataset, or a folder of images")
-    sub.add_argument("--split", default="held-out", help="part to evaluate on, or all (default: held-out)")
+    sub.add_argument("--split", default="validation", help="part to evaluate on, or all (default: validation)")
     sub.add_argument("--data-dir", help="folder of tensorflow-datasets")
     sub.add_argument("--batch-size", type=int, default=64, help="images at a time (default: 64)")
     sub.add_argument("--ten-crop", action="store_true", help="average over corners, centre and their mirror images")
@@ -172,7 +172,7 @@ def _parser() -> argparse.ArgumentParser:
         "network", metavar="RUN", help="the folder of a run, a .keras file, or a name from keras-senet models --checkpoints"
     )
     sub.add_argument("--dataset", required=True, help="name of a tensorflow-datasets dataset, or a folder of images")
-    sub.add_argument("--split", default="held-out", help="part to read the gates for, or all (default: held-out)")
+    sub.add_argument("--split", default="validation", help="part to read the gates for, or all (default: validation)")
     sub.add_argument("--data-dir", help="folder of tensorflow-datasets")
     sub.add_argument("--batch-size", type=int, default=64, help="images at a time (default: 64)")
     sub.add_argument("--classes", nargs="+", metavar="CLASS", help="classes to draw (default: the first four)")
@@ -209,11 +209,11 @@ def _add_network(sub: argparse.ArgumentParser) -> None:
 
 def _add_recipe(sub: argparse.ArgumentParser, only_of_the_network: bool = False) -> None:
     """One flag for each field of the recipe, or for those that the network's constructor takes."""
-    from keras_senet.training import EXCITATION, Recipe
+    from keras_senet.layers.attention import AttentionConfig
+    from keras_senet.settings import flat_fields
+    from keras_senet.training import Recipe
 
-    for field in dataclasses.fields(Recipe):
-        if only_of_the_network and field.name not in EXCITATION:
-            continue
+    for field in flat_fields(AttentionConfig if only_of_the_network else Recipe):
         required = field.default is dataclasses.MISSING
         text = field.metadata["help"] + (" (required)" if required else f" (default: {_as_text(field.default)})")
         options = {"default": argparse.SUPPRESS, "help": text.replace("%", "%%"), "choices": field.metadata["choices"]}
@@ -304,13 +304,14 @@ def _info(options) -> None:
 
     from keras_senet.analysis import profile
     from keras_senet.inference.classifier import load_keras_model
+    from keras_senet.layers.attention import AttentionConfig
     from keras_senet.models.build import find_model, image_shape
-    from keras_senet.training import EXCITATION
 
     if options.paper == bool(options.model):
         raise InputError("Give the name of a network, a .keras or a .tflite file, or --paper. See: keras-senet info --help")
     shape = None if options.image_size is None else image_shape(options.image_size)
-    chosen = {name: value for name, value in vars(options).items() if name in EXCITATION}
+    names = {field.name for field in dataclasses.fields(AttentionConfig)}
+    chosen = {name: value for name, value in vars(options).items() if name in names}
     file = bool(options.model) and options.model.endswith((".keras", ".tflite"))
     if (chosen and (file or options.paper)) or (shape and options.paper):
         flags = [f"--{name.replace('_', '-')}" for name in chosen] + ["--image-size"] * bool(shape and options.paper)
@@ -405,9 +406,10 @@ def _compare_with_paper(as_json: bool) -> None:
 
 def _train(options) -> None:
     """Train a network and keep all that the run made in one folder."""
+    from keras_senet.settings import flat_fields
     from keras_senet.training import RECIPES, Recipe, read_recipe, train
 
-    names = {field.name for field in dataclasses.fields(Recipe)}
+    names = {field.name for field in flat_fields(Recipe)}
     chosen, given = {}, {name: value for name, value in vars(options).items() if name in names}
     config = options.config
     if options.resume and not (config or options.recipe or given):
@@ -415,12 +417,12 @@ def _train(options) -> None:
     if config is not None:
         if options.recipe:
             raise InputError("--recipe says what --config says already: leave one of them out.")
-        chosen = dataclasses.asdict(read_recipe(existing_path(config)))
+        chosen = read_recipe(existing_path(config)).flat()
     chosen |= given
     missing = [f"--{name}" for name in ("model", "dataset") if name not in chosen]
     if missing:
         raise InputError(f"{' and '.join(missing)} must be given. See: keras-senet train --help")
-    make = RECIPES[options.recipe] if options.recipe else Recipe
+    make = RECIPES[options.recipe] if options.recipe else Recipe.of
     where = ("resume", "save_every", "keep", "strategy", "hosts", "worker", "data_service")
     measured = train(make(**chosen), options.output, **{name: getattr(options, name) for name in where})
     for name, result in measured.items():
@@ -505,7 +507,7 @@ def _export(options) -> None:
     class_names = read_labels(pathlib.Path(options.network), model.output_shape[-1])
     images = None
     if options.dataset:
-        images = data.load(options.dataset, "held-out", options.data_dir)
+        images = data.load(options.dataset, "validation", options.data_dir)
         if suffix == ".tflite":
             chosen["calibration"] = data.load(options.dataset, "train", options.data_dir)
     if options.limit:
@@ -522,7 +524,7 @@ def _benchmark(options) -> None:
 
     if options.dataset is None and (options.picture or options.data_dir):
         raise InputError("--picture and --data-dir are about accuracy: say with --dataset what that is measured on.")
-    images = options.dataset and data.load(options.dataset, "held-out", options.data_dir)
+    images = options.dataset and data.load(options.dataset, "validation", options.data_dir)
     xnnpack = [choice == "on" for choice in options.xnnpack]
     measurements = export.benchmark(options.networks, options.threads, xnnpack, options.rounds)
     found = [dataclasses.asdict(one) for one in measurements]

@@ -1,6 +1,5 @@
 """Models and data that several tests share, built once."""
 
-import dataclasses
 import gc
 import os
 import shutil
@@ -137,14 +136,14 @@ def python():
 @pytest.fixture(scope="session")
 def recipe(data_dir):
     """A recipe that trains in seconds: small digits, and few of them."""
-    return keras_senet.training.Recipe(
+    return keras_senet.training.Recipe.of(
         "SEResNet20",
         "digits",
         data_dir=data_dir,
         train_split="train[:128]",
-        held_out_split="test[:60]",
+        validation_split="test[:60]",
         image_size=8,
-        augmentation="shift",
+        crop="shift",
         flip=False,
         epochs=2,
         batch_size=32,
@@ -166,7 +165,7 @@ def tiny_recipe(recipe, digits):
     """That recipe for SETiny, a network which only this module then knows."""
     digits("train")
     with tiny_network.registered():
-        yield dataclasses.replace(recipe, model="SETiny")
+        yield recipe.replace(model="SETiny")
 
 
 @pytest.fixture(scope="session")
@@ -175,7 +174,7 @@ def tiny_run(recipe, digits, tmp_path_factory):
     digits("train")
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     with tiny_network.registered():
-        keras_senet.training.train(dataclasses.replace(recipe, model="SETiny"), folder, report=False)
+        keras_senet.training.train(recipe.replace(model="SETiny"), folder, report=False)
     return folder
 
 

@@ -51,7 +51,7 @@ def observe(job: dict) -> dict:
     callbacks = [observer, *([SignalAt(*job.pop("signal"))] if "signal" in job else [])]
     error = None
     try:
-        train(Recipe(**job.pop("recipe")), job.pop("output"), callbacks=callbacks, **job)
+        train(Recipe.of(**job.pop("recipe")), job.pop("output"), callbacks=callbacks, **job)
     except (Exception, KeyboardInterrupt) as raised:
         error = f"{type(raised).__name__}: {raised}"
     return {"losses": observer.losses, "weights": observer.weights, "error": error}

@@ -55,10 +55,10 @@ def test_the_seed_decides_everything(photograph):
     image = tf.constant(photograph, tf.float32)
     batch, labels = tf.stack([image, 255 - image]), tf.eye(2)
     functions = {
-        "rand_augment": lambda seed: augmentation.rand_augment(image, seed, 7),
+        "rand_augment_magnitude": lambda seed: augmentation.rand_augment(image, seed, 7),
         "mix": lambda seed: augmentation.mix(batch, labels, seed, 0.1, 1.0),
         "rotate": lambda seed: augmentation.rotate(image, seed, 10),
-        "jitter": lambda seed: augmentation.jitter(image, seed, 20),
+        "pixel_jitter": lambda seed: augmentation.pixel_jitter(image, seed, 20),
     }
     for name, function in functions.items():
         one, again = (for_seeds(function, 16) for _ in range(2))
@@ -162,11 +162,11 @@ def test_rotation_is_about_the_centre_and_no_further_than_asked():
 
 
 def test_jitter_is_uniform_noise_on_each_value_by_itself():
-    (noisy,) = for_seeds(lambda seed: augmentation.jitter(tf.fill((16, 16, 3), 100.0), seed, 20.0), 4)
+    (noisy,) = for_seeds(lambda seed: augmentation.pixel_jitter(tf.fill((16, 16, 3), 100.0), seed, 20.0), 4)
     assert stats.kstest((noisy - 100).ravel(), "uniform", (-20, 40)).pvalue > 0.001
     correlations = np.corrcoef(noisy.reshape(-1, 3).T)[np.triu_indices(3, 1)]
     assert np.abs(correlations).max() < 0.1
     for end in (0.0, 255.0):
-        noisy = augmentation.jitter(tf.fill((16, 16, 3), end), (0, 1), 20.0).numpy()
+        noisy = augmentation.pixel_jitter(tf.fill((16, 16, 3), end), (0, 1), 20.0).numpy()
         assert noisy.min() >= 0
         assert noisy.max() <= 255

@@ -1,6 +1,5 @@
 """The command as a user types it."""
 
-import dataclasses
 import json
 import os
 import subprocess
@@ -138,7 +137,7 @@ def test_every_command_shows_an_example(run, capsys):
 @pytest.mark.slow
 def test_the_road_from_training_to_a_tflite_file(run, recipe, run_folder, tmp_path, data_dir):
     folder = tmp_path / "run"
-    chosen = {key.replace("_", "-"): value for key, value in dataclasses.asdict(recipe).items() if value is not None}
+    chosen = {key.replace("_", "-"): value for key, value in recipe.flat().items() if value is not None}
     flags = [
         ("--" if value else "--no-") + key if isinstance(value, bool) else f"--{key}={value}" for key, value in chosen.items()
     ]

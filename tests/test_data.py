@@ -12,6 +12,8 @@ from sklearn.datasets import load_digits
 from keras_senet import Preprocessing, data
 from keras_senet.data import pipeline, sources
 
+UNCHANGED = data.Augmentation(crop="center", flip=False)
+
 
 def arrays(batches) -> tuple[np.ndarray, np.ndarray]:
     images, labels = zip(*batches.as_numpy_iterator(), strict=True)
@@ -19,9 +21,9 @@ def arrays(batches) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_digits_are_those_of_scikit_learn_in_two_parts(digits):
-    parts = [arrays(data.evaluation_batches(digits(part), Preprocessing(8), 100)) for part in ("train", "held-out")]
+    parts = [arrays(data.evaluation_batches(digits(part), Preprocessing(8), 100)) for part in ("train", "validation")]
     images = np.concatenate([pixels for pixels, _ in parts])
-    assert (digits("train").size, digits("held-out").size) == (1437, 360)
+    assert (digits("train").size, digits("validation").size) == (1437, 360)
     assert digits("train").class_names == [str(digit) for digit in range(10)]
     ours = sorted(map(bytes, images[..., 0].astype(np.uint8)))
     assert ours == sorted(map(bytes, np.round(load_digits().images * (255 / 16)).astype(np.uint8)))
@@ -31,7 +33,7 @@ def test_digits_are_those_of_scikit_learn_in_two_parts(digits):
 
 def test_the_seed_decides_order_and_augmentation(digits):
     def first(seed):
-        batches = data.training_batches(digits("train"), 16, 32, augmentation="shift", flip=True, seed=seed)
+        batches = data.training_batches(digits("train"), 16, 32, data.Augmentation(crop="shift"), start=data.Place(seed))
         return arrays(batches.take(3))
 
     one, again, other = first(1), first(1), first(2)
@@ -41,7 +43,7 @@ def test_the_seed_decides_order_and_augmentation(digits):
 
 
 def test_each_epoch_has_each_image_once_in_a_new_order(digits):
-    batches = data.training_batches(digits("held-out"), 8, 120, augmentation="none", flip=False)
+    batches = data.training_batches(digits("validation"), 8, 120, UNCHANGED)
     images = arrays(batches.take(6))[0].reshape(2, 360, -1)
     assert not np.array_equal(images[0], images[1])
     assert sorted(map(bytes, images[0])) == sorted(map(bytes, images[1]))
@@ -77,7 +79,7 @@ def test_bicubic_resizing_is_that_of_pillow():
 
 def test_a_random_crop_keeps_to_the_papers_range(image_folder):
     images = data.load(str(image_folder), "train")
-    pixels, labels = arrays(data.training_batches(images, 24, 8, augmentation="crop").take(4))
+    pixels, labels = arrays(data.training_batches(images, 24, 8).take(4))
     assert pixels.shape == (32, 24, 24, 3)
     assert pixels.min() >= 0
     assert pixels.max() <= 255
@@ -98,7 +100,7 @@ def test_random_windows_are_those_of_the_paper():
 
 
 def test_a_folder_without_parts_holds_out_a_fifth_of_each_class(image_folder):
-    parts = [data.load(str(image_folder), part) for part in ("train", "held-out", "all")]
+    parts = [data.load(str(image_folder), part) for part in ("train", "validation", "all")]
     assert [part.size for part in parts] == [16, 4, 20]
     train, held_out, both = ({example[0] for example in part.examples(None).as_numpy_iterator()} for part in parts)
     assert not train & held_out
@@ -118,14 +120,14 @@ def test_classes_that_are_numbers_are_in_their_order(image_folder):
 def test_a_folder_may_have_its_parts_apart(image_folder, tmp_path):
     for part in ("train", "val"):
         shutil.copytree(image_folder, tmp_path / "apart" / part)
-    assert [data.load(str(tmp_path / "apart"), part).size for part in ("train", "held-out", "all")] == [20, 20, 40]
+    assert [data.load(str(tmp_path / "apart"), part).size for part in ("train", "validation", "all")] == [20, 20, 40]
     (tmp_path / "empty" / "val").mkdir(parents=True)
     shutil.copytree(image_folder, tmp_path / "empty" / "train")
     with pytest.raises(ValueError, match="holds no images"):
-        data.load(str(tmp_path / "empty"), "held-out")
+        data.load(str(tmp_path / "empty"), "validation")
     (tmp_path / "apart" / "val" / "dark").rename(tmp_path / "apart" / "val" / "dim")
     with pytest.raises(ValueError, match="classes that .*train has not: .'dim'"):
-        data.load(str(tmp_path / "apart"), "held-out")
+        data.load(str(tmp_path / "apart"), "validation")
 
 
 def damage(folder) -> set[str]:
@@ -136,25 +138,25 @@ def damage(folder) -> set[str]:
     return {str(truncated), str(text)}
 
 
-@pytest.mark.parametrize("augmentation", ["crop", "none"])
-def test_damaged_images_are_named_and_replaced_in_training(many_images, augmentation):
+@pytest.mark.parametrize("crop", ["random", "center"])
+def test_damaged_images_are_named_and_replaced_in_training(many_images, crop):
     damaged = damage(many_images)
     images = data.load(str(many_images), "train")
     with pytest.warns(UserWarning, match="Left out .* damaged") as warned:
-        pixels, labels = arrays(data.training_batches(images, 16, 40, augmentation=augmentation, flip=False).take(6))
+        pixels, labels = arrays(data.training_batches(images, 16, 40, data.Augmentation(crop=crop, flip=False)).take(6))
     assert {name for name in damaged if any(name in str(warning.message) for warning in warned)} == images.damaged == damaged
     assert labels.shape == (240, 2)
     # What takes their places has its own labels.
     np.testing.assert_array_equal(pixels.mean(axis=(1, 2, 3)) < 128, labels[:, images.class_names.index("dark")] == 1)
-    if augmentation == "none":
+    if crop == "center":
         assert len(set(map(bytes, pixels))) <= 20  # with nothing that is not there
 
 
 def test_damaged_images_are_left_out_of_evaluation(many_images):
-    names = {example[0].decode() for example in data.load(str(many_images), "held-out").examples(None).as_numpy_iterator()}
+    names = {example[0].decode() for example in data.load(str(many_images), "validation").examples(None).as_numpy_iterator()}
     broken = min(names)
     open(broken, "wb").close()
-    images = data.load(str(many_images), "held-out")
+    images = data.load(str(many_images), "validation")
     with (
         pytest.raises(ValueError, match=f"1 of the {images.size} images cannot be decoded, over 1 %.*{broken}"),
         data.plain_errors(),
@@ -183,7 +185,8 @@ def test_over_one_percent_of_damaged_images_end_the_training(many_images):
 
 def test_training_goes_on_at_any_batch(digits):
     def batches(count, **position):
-        made = data.training_batches(digits("held-out"), 8, 70, augmentation="shift", seed=3, **position).take(count)
+        start = data.Place(seed=3, **position)
+        made = data.training_batches(digits("validation"), 8, 70, data.Augmentation(crop="shift"), start=start).take(count)
         return list(made.as_numpy_iterator())
 
     whole = batches(12)  # two epochs of five, and two batches
@@ -194,28 +197,30 @@ def test_training_goes_on_at_any_batch(digits):
 
 
 def test_workers_share_each_batch_of_a_single_one(digits):
-    def batches(size, **share):
-        made = data.training_batches(digits("held-out"), 8, size, augmentation="shift", seed=3, **share).take(7)
+    def batches(size, *shard):
+        how = {"start": data.Place(seed=3), "shard": data.Shard(*shard)}
+        made = data.training_batches(digits("validation"), 8, size, data.Augmentation(crop="shift"), **how).take(7)
         return [sorted(map(bytes, pixels)) for pixels, _ in made.as_numpy_iterator()]
 
-    shares = zip(*(batches(20, workers=3, worker=worker) for worker in range(3)), strict=True)
+    shares = zip(*(batches(20, 3, worker) for worker in range(3)), strict=True)
     assert [sorted(itertools.chain(*share)) for share in shares] == batches(60)
 
 
 def test_workers_share_the_images_to_evaluate_on(digits):
-    def images(**share):
-        return list(map(bytes, arrays(data.evaluation_batches(digits("held-out"), Preprocessing(8), 50, **share))[0]))
+    def images(*shard):
+        batches = data.evaluation_batches(digits("validation"), Preprocessing(8), 50, shard=data.Shard(*shard))
+        return list(map(bytes, arrays(batches)[0]))
 
-    shares = [images(workers=3, worker=worker) for worker in range(3)]
+    shares = [images(3, worker) for worker in range(3)]
     assert list(map(len, shares)) == [120, 120, 120]
     assert sorted(itertools.chain(*shares)) == sorted(images())
 
 
 def test_workers_read_files_of_their_own_where_the_data_does_not_fit_into_memory(digits, data_dir, monkeypatch):
     monkeypatch.setattr("keras_senet.data.sources._memory", lambda: 0)
-    images = data.load("digits", "held-out", data_dir)
-    batches = list(data.training_batches(images, 8, 60, augmentation="none", flip=False).take(6).as_numpy_iterator())
-    every = sorted(map(bytes, arrays(data.evaluation_batches(digits("held-out"), Preprocessing(8), 360))[0]))
+    images = data.load("digits", "validation", data_dir)
+    batches = list(data.training_batches(images, 8, 60, UNCHANGED).take(6).as_numpy_iterator())
+    every = sorted(map(bytes, arrays(data.evaluation_batches(digits("validation"), Preprocessing(8), 360))[0]))
     assert sorted(map(bytes, np.concatenate([pixels for pixels, _ in batches]))) == every
 
 
@@ -241,7 +246,9 @@ def test_balanced_classes_are_equally_frequent(image_folder):
 
 
 def test_repeated_images_are_augmented_anew(digits):
-    pixels, labels = arrays(data.training_batches(digits("held-out"), 16, 90, augmentation="shift", repeats=3).take(1))
+    pixels, labels = arrays(
+        data.training_batches(digits("validation"), 16, 90, data.Augmentation(crop="shift"), aug_repeats=3).take(1)
+    )
     same = labels.reshape(30, 3, 10)
     assert (same == same[:, :1]).all()
     assert not (pixels[0] == pixels[1]).all()
@@ -252,8 +259,8 @@ def test_a_data_service_does_the_work(image_folder):
     address = dispatcher.target.split("://")[1]
     worker = tf.data.experimental.service.WorkerServer(tf.data.experimental.service.WorkerConfig(address))
     images = data.load(str(image_folder), "train")
-    served = data.training_batches(images, 16, 4, augmentation="none", flip=False, data_service=dispatcher.target)
-    local = data.training_batches(images, 16, 4, augmentation="none", flip=False)
+    served = data.training_batches(images, 16, 4, UNCHANGED, data_service=dispatcher.target)
+    local = data.training_batches(images, 16, 4, UNCHANGED)
     one, other = (sorted(map(bytes, arrays(batches.take(4))[0])) for batches in (served, local))
     assert one == other
     del worker
@@ -281,18 +288,18 @@ def test_what_is_not_there_is_named(image_folder, data_dir, monkeypatch):
     assert data.load("digits", "test[:10]", data_dir).size == 10
     with pytest.raises(ValueError, match="holds no images"):
         data.load("digits", "test[:0]", data_dir)
-    with pytest.raises(ValueError, match="no split 'validation'.*'train'"):
-        data.load("digits", "validation", data_dir)
+    with pytest.raises(ValueError, match="no split 'dev'.*'train'"):
+        data.load("digits", "dev", data_dir)
     shutil.rmtree(image_folder / "dark")
     with pytest.raises(ValueError, match="at least two. Found: .'bright'."):
         data.load(str(image_folder))
     (image_folder / "bright").rename(image_folder.parent / "elsewhere")
     with pytest.raises(ValueError, match="Found: none"):
         data.load(str(image_folder))
-    with pytest.raises(ValueError, match="'crop', 'shift', 'none'"):
-        data.training_batches(None, 8, 8, augmentation="rotate")
+    with pytest.raises(ValueError, match="'random', 'shift', 'center'"):
+        data.Augmentation(crop="rotate")
 
 
 def test_a_batch_larger_than_the_data_is_refused(digits):
     with pytest.raises(ValueError, match="smaller batch size"):
-        data.training_batches(digits("held-out"), 8, 361)
+        data.training_batches(digits("validation"), 8, 361)

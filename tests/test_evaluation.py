@@ -188,7 +188,7 @@ def test_imagenet_v2_is_evaluated_as_tensorflow_datasets_defines_it(image_folder
         (image_folder / kind / "0.jpg").rename(root / str(label) / f"{kind}.jpeg")
     generators = [tfds.core.SplitGenerator(name="test", gen_kwargs={"imagenet_v2_root": str(root)})]
     monkeypatch.setattr(imagenet_v2_dataset_builder.Builder, "_split_generators", lambda self, manager: generators)
-    images = data.load("imagenet_v2", "held-out", str(tmp_path / "prepared"))
+    images = data.load("imagenet_v2", "validation", str(tmp_path / "prepared"))
     names = {name.decode() for name, *_ in images.examples(None).as_numpy_iterator()}
     assert names == {"7/bright.jpeg", "11/dark.jpeg"}
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import csv
-import dataclasses
 import importlib.util
 import json
 import os
@@ -88,7 +87,7 @@ def test_a_mistake_ends_an_example_in_one_line_and_leaves_nothing(example, whole
     assert not {"study", "runs"} & {file.name for file in tmp_path.iterdir()}
 
 
-STUDY = ["--train-split", "train[:128]", "--held-out-split", "test[:60]", "--image-size", "8", "--epochs", "1"]
+STUDY = ["--train-split", "train[:128]", "--validation-split", "test[:60]", "--image-size", "8", "--epochs", "1"]
 STUDY += ["--studies", "excitation", "--batch-size", "32"]
 
 
@@ -106,12 +105,12 @@ def test_the_table_of_the_ablation_study_sums_up_its_runs_and_a_run_that_diverge
     trained = []
 
     def train(recipe, folder):
-        trained.append((recipe.gate, recipe.seed))
-        accuracy = accuracies[recipe.gate][recipe.seed]
+        trained.append((recipe.attention.gate, recipe.seed))
+        accuracy = accuracies[recipe.attention.gate][recipe.seed]
         if accuracy is None:
             raise module.DivergedError("The loss became nan")
         folder.mkdir()
-        (folder / "config.json").write_text(json.dumps({"recipe": dataclasses.asdict(recipe)}))
+        (folder / "config.json").write_text(json.dumps({"recipe": recipe.flat()}))
         (folder / "metrics.json").write_text(json.dumps({"last": {"top1": accuracy}}))
 
     monkeypatch.setattr(module, "train", train)
@@ -273,7 +272,7 @@ def test_two_processes_are_told_to_train_one_network(tmp_path, monkeypatch, caps
 @pytest.mark.exhaustive
 def test_two_processes_train_one_network(tmp_path, digits, data_dir):
     digits("train")
-    flags = ["--train-split", "train[:128]", "--held-out-split", "test[:60]", "--image-size", "8", "--epochs", "1"]
+    flags = ["--train-split", "train[:128]", "--validation-split", "test[:60]", "--image-size", "8", "--epochs", "1"]
     done = start("multi_worker/two_processes.py", *flags, "--data-dir", data_dir, "--output", tmp_path / "run")
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"worker 0: {tmp_path / 'run' / 'last.keras'}: top-1 accuracy" in done.stdout

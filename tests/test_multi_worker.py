@@ -1,6 +1,5 @@
 """Several replicas and several processes on this machine train as one does."""
 
-import dataclasses
 import json
 import os
 import pathlib
@@ -33,7 +32,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def job(recipe, folder, **options) -> dict:
-    return {"recipe": dataclasses.asdict(recipe), "output": str(folder), **options}
+    return {"recipe": recipe.flat(), "output": str(folder), **options}
 
 
 def start_process(jobs: list[dict], folder: pathlib.Path) -> tuple[subprocess.Popen, pathlib.Path]:
@@ -95,7 +94,7 @@ def assert_said_that_the_other_is_lost(process, file):
 @pytest.fixture(scope="module")
 def exact(tiny_recipe):
     """A recipe by which the number of replicas makes no difference: no augmentation, and normalization over all of a batch."""
-    return dataclasses.replace(tiny_recipe, augmentation="none", sync_bn=True, train_split="train[:240]", batch_size=24, epochs=1)
+    return tiny_recipe.replace(crop="center", sync_bn=True, train_split="train[:240]", batch_size=24, epochs=1)
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +131,7 @@ def two_devices(exact, tmp_path_factory):
     stopped = observe(job(exact, folder / "stopped", report=False, signal=("on_train_batch_end", 4)))
     assert stopped["error"].startswith("Terminated: Stopped.")
     jobs = {
-        "refused": job(dataclasses.replace(exact, batch_size=33), folder / "refused"),
+        "refused": job(exact.replace(batch_size=33), folder / "refused"),
         "whole": job(exact, folder / "whole"),
         "resumed": job(exact, folder / "stopped", report=False, resume=True),
     }
@@ -180,7 +179,7 @@ def test_two_devices_train_as_one_does(two_devices, single):
 @pytest.mark.slow
 def test_devices_that_normalize_apart_are_evaluated_with_the_statistics_that_are_saved(exact, digits, tmp_path):
     # In a process of its own: TensorFlow confuses what two networks of one process exchange between devices.
-    recipe = dataclasses.replace(exact, sync_bn=False, held_out_split="test[:48]")
+    recipe = exact.replace(sync_bn=False, validation_split="test[:48]")
     apart = job(recipe, tmp_path / "run", report=False, strategy="mirrored")
     (run,) = seen(*start_process([apart], tmp_path / "process"))
     assert run["error"] is None
@@ -207,10 +206,9 @@ def test_a_batch_that_does_not_divide_over_the_replicas_is_refused(two_devices):
 def learns(recipe, digits):
     """A recipe by which the digits are learned in less than a minute."""
     digits("train")
-    return dataclasses.replace(
-        recipe,
+    return recipe.replace(
         train_split="train",
-        held_out_split="held-out",
+        validation_split="validation",
         image_size=16,
         batch_size=64,
         learning_rate=0.2,

@@ -1,6 +1,5 @@
 """The named recipes hold the published numbers, and each of their parts does in training what its name says."""
 
-import dataclasses
 import json
 
 import keras
@@ -15,7 +14,16 @@ from keras_senet.training.optimization import Plateau, learning_rate, loss, opti
 
 
 def test_the_recipes_of_resnet_strikes_back_are_their_table_2():
-    fields = ("epochs", "image_size", "learning_rate", "weight_decay", "rand_augment", "mixup", "repeats", "label_smoothing")
+    fields = (
+        "epochs",
+        "image_size",
+        "learning_rate",
+        "weight_decay",
+        "rand_augment_magnitude",
+        "mixup_alpha",
+        "aug_repeats",
+        "label_smoothing",
+    )
     published = {
         "a1": (600, None, 5e-3, 0.01, 7, 0.2, 3, 0.1),
         "a2": (300, None, 5e-3, 0.02, 7, 0.1, 3, 0.0),
@@ -23,8 +31,15 @@ def test_the_recipes_of_resnet_strikes_back_are_their_table_2():
     }
     for name, values in published.items():
         recipe = RECIPES[name]("SEResNet50", "imagenet2012")
-        assert tuple(getattr(recipe, field) for field in fields) == values
-        common = (recipe.batch_size, recipe.optimizer, recipe.loss, recipe.cutmix, recipe.schedule, recipe.warmup_epochs)
+        assert tuple(recipe.flat()[field] for field in fields) == values
+        common = (
+            recipe.batch_size,
+            recipe.optimizer,
+            recipe.loss,
+            recipe.augmentation.cutmix_alpha,
+            recipe.schedule,
+            recipe.warmup_epochs,
+        )
         assert common == (2048, "lamb", "binary", 1.0, "cosine", 5)
 
 
@@ -33,31 +48,31 @@ def test_the_learning_rate_follows_the_batch_size():
     for batch_size, rate in ((1024, 0.6), (256, 0.15)):
         recipe = RECIPES["paper"]("SEResNet50", "imagenet2012", batch_size=batch_size)
         assert float(learning_rate(recipe, steps_per_epoch=10)(0)) == pytest.approx(rate)
-    assert float(learning_rate(Recipe("SEResNet50", "imagenet2012", batch_size=256), 10)(0)) == pytest.approx(0.6)
+    assert float(learning_rate(Recipe.of("SEResNet50", "imagenet2012", batch_size=256), 10)(0)) == pytest.approx(0.6)
 
 
 @pytest.mark.parametrize(
     ("mistake", "said"),
     [
-        ({"ema": 0.9, "freeze_bn_epochs": 1}, "exclude each other"),
+        ({"ema_decay": 0.9, "freeze_bn_epochs": 1}, "exclude each other"),
         ({"schedule": "plateau", "warmup_epochs": 1}, "`warmup_epochs` must be 0 .* warmup_epochs=1"),
         ({"freeze_bn_epochs": 101}, "`freeze_bn_epochs` must be from 0 to 100"),
     ],
 )
 def test_fields_that_exclude_each_other_are_named(mistake, said):
     with pytest.raises(ValueError, match=said):
-        Recipe("SEResNet20", "digits", **mistake)
+        Recipe.of("SEResNet20", "digits", **mistake)
 
 
 def test_the_binary_loss_counts_each_class_of_a_mixed_image_in_full():
     probabilities = np.array([[0.8, 0.3, 0.1, 0.2]], "float32")
-    measured = loss(Recipe("SEResNet20", "digits", loss="binary"))(np.array([[0.7, 0.3, 0, 0]]), probabilities)
+    measured = loss(Recipe.of("SEResNet20", "digits", loss="binary"))(np.array([[0.7, 0.3, 0, 0]]), probabilities)
     assert float(measured) == pytest.approx(-np.log([0.8, 0.3, 0.9, 0.8]).mean(), rel=1e-5)
 
 
 def test_lamb_and_adamw_shrink_kernels_only():
     for name in ("lamb", "adamw"):
-        made = optimizer(Recipe("SEResNet20", "digits", optimizer=name, weight_decay=0.1), 10)
+        made = optimizer(Recipe.of("SEResNet20", "digits", optimizer=name, weight_decay=0.1), 10)
         variables = [keras.Variable(np.ones(2, "float32"), name=part) for part in ("kernel", "bias", "gamma", "beta")]
         made.apply([np.zeros(2, "float32")] * 4, variables)
         assert [bool((variable.numpy() < 1).all()) for variable in variables] == [True, False, False, False]
@@ -82,7 +97,7 @@ def test_a_plateau_divides_the_learning_rate_and_remembers_in_a_resumed_run():
 
 def test_what_learns_computes_the_network_and_has_what_only_training_needs(model):
     network = model("SEResNet20")
-    recipe = Recipe("SEResNet20", "digits", stochastic_depth=0.4, precision="mixed_bfloat16", loss="binary", sync_bn=True)
+    recipe = Recipe.of("SEResNet20", "digits", drop_path=0.4, dtype_policy="mixed_bfloat16", loss="binary", sync_bn=True)
     copied = learner(network, recipe)
     dropped = [layer for layer in copied.layers if layer.name.endswith("_drop_path")]
     assert [layer.rate for layer in dropped] == pytest.approx([0.4 * index / 8 for index in range(1, 9)])
@@ -90,7 +105,7 @@ def test_what_learns_computes_the_network_and_has_what_only_training_needs(model
     exact = (copied.get_layer("preprocessing"), copied.layers[-1])
     assert {layer.compute_dtype for layer in exact} == {"float32"}
     assert copied.get_layer("stage2_block1_bn1").synchronized
-    plain = learner(network, Recipe("SEResNet20", "digits", stochastic_depth=0.4))
+    plain = learner(network, Recipe.of("SEResNet20", "digits", drop_path=0.4))
     pixels = 255 * np.random.default_rng(0).random((2, 32, 32, 3), "float32")
     np.testing.assert_array_equal(plain(pixels, training=False), network(pixels, training=False))
     assert copied(pixels, training=False).numpy().sum(axis=1).max() > 1.5  # sigmoids
@@ -99,7 +114,7 @@ def test_what_learns_computes_the_network_and_has_what_only_training_needs(model
 
 
 def test_normalization_within_the_attention_is_normalization():
-    recipe = Recipe("SEResNet20", "digits", attention="cbam", sync_bn=True)
+    recipe = Recipe.of("SEResNet20", "digits", attention="cbam", sync_bn=True)
     copied = learner(training.build(recipe, classes=10), recipe)
     found = normalizations(copied)
     assert len(found) == 1 + 9 * (2 + 1)  # of the stem, and of each block two and that of its attention
@@ -109,7 +124,7 @@ def test_normalization_within_the_attention_is_normalization():
 
 def test_an_image_of_two_loses_its_branch_as_a_whole(model):
     network = model("SEResNet20")
-    copied = learner(network, Recipe("SEResNet20", "digits", stochastic_depth=0.5))
+    copied = learner(network, Recipe.of("SEResNet20", "digits", drop_path=0.5))
     layer = copied.get_layer("stage4_block3_drop_path")
     kept = np.asarray(layer(np.ones((1000, 2, 2, 3), "float32"), training=True)).reshape(1000, -1)
     assert set(np.unique(kept)) == {0, 2}
@@ -132,15 +147,15 @@ def test_zero_init_makes_each_branch_start_as_nothing(name, without_weights):
 
 
 def test_zero_init_sets_the_scales_to_zero():
-    network = training.build(Recipe("SEResNet20", "digits", image_size=8, zero_init=True), 10)
+    network = training.build(Recipe.of("SEResNet20", "digits", image_size=8, zero_init_last=True), 10)
     zero = {layer.name for layer in network.layers if hasattr(layer, "gamma") and not np.asarray(layer.gamma).any()}
     assert zero == {f"stage{stage}_block{block}_bn2" for stage in (2, 3, 4) for block in (1, 2, 3)}
 
 
 @pytest.mark.slow
 def test_a_modern_recipe_trains_in_mixed_precision_and_leaves_a_plain_network(tiny_recipe, tmp_path):
-    same = {name: getattr(tiny_recipe, name) for name in ("data_dir", "train_split", "held_out_split", "image_size", "flip")}
-    modern = RECIPES["a2"]("SETiny", "digits", **same, epochs=1, warmup_epochs=0.5, batch_size=32, precision="mixed_bfloat16")
+    same = {name: tiny_recipe.flat()[name] for name in ("data_dir", "train_split", "validation_split", "image_size", "flip")}
+    modern = RECIPES["a2"]("SETiny", "digits", **same, epochs=1, warmup_epochs=0.5, batch_size=32, dtype_policy="mixed_bfloat16")
     training.train(modern, tmp_path / "run", report=False)
     assert np.isfinite(float(history(tmp_path / "run")[0]["val_loss"]))
     network = keras.saving.load_model(tmp_path / "run" / "last.keras")
@@ -151,7 +166,7 @@ def test_a_modern_recipe_trains_in_mixed_precision_and_leaves_a_plain_network(ti
 
 @pytest.mark.slow
 def test_frozen_normalization_stays_as_it_was(tiny_recipe, tmp_path):
-    frozen = dataclasses.replace(tiny_recipe, epochs=1, freeze_bn_epochs=1)
+    frozen = tiny_recipe.replace(epochs=1, freeze_bn_epochs=1)
     training.train(frozen, tmp_path / "frozen", report=False)
     network = keras.saving.load_model(tmp_path / "frozen" / "last.keras")
     start = training.build(frozen, 10)

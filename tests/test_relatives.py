@@ -17,7 +17,7 @@ from keras_senet.layers import (
     SpatialSqueezeExcite,
     SqueezeExcite,
 )
-from keras_senet.models.blocks import ATTENTIONS
+from keras_senet.layers.attention import ATTENTIONS
 
 MAP = np.random.default_rng(0).standard_normal((2, 9, 12, 32)).astype("float32")
 

@@ -1,6 +1,5 @@
 """Work is never lost: runs that are killed, asked to end, or meet a full disk go on as if nothing had happened."""
 
-import dataclasses
 import json
 import os
 import random
@@ -27,16 +26,15 @@ from keras_senet.training.state import named_variables, newest_state, read_state
 @pytest.fixture(scope="module")
 def rich(tiny_recipe):
     """A recipe in which all that a state must hold takes part."""
-    return dataclasses.replace(
-        tiny_recipe,
+    return tiny_recipe.replace(
         epochs=3,
         batch_size=16,
-        stochastic_depth=0.2,
-        ema=0.9,
+        drop_path=0.2,
+        ema_decay=0.9,
         schedule="plateau",
-        rand_augment=7.0,
-        mixup=0.2,
-        cutmix=1.0,
+        rand_augment_magnitude=7.0,
+        mixup_alpha=0.2,
+        cutmix_alpha=1.0,
     )
 
 
@@ -118,7 +116,7 @@ def test_a_run_that_was_killed_ends_like_one_that_was_not(rich, whole, tmp_path)
 def test_a_signal_saves_and_says_so(recipe, digits, tmp_path, asked):
     digits("train")
     config, folder = tmp_path / "config.json", tmp_path / "asked"
-    config.write_text(json.dumps({"recipe": dataclasses.asdict(dataclasses.replace(recipe, epochs=1000))}))
+    config.write_text(json.dumps({"recipe": recipe.replace(epochs=1000).flat()}))
     run = start("import keras_senet_command as c; c.main()", "train", f"--config={config}", f"--output={folder}")
     until(lambda: newest_state(folder / "states"))
     run.send_signal(asked)
@@ -206,7 +204,7 @@ def test_a_full_disk_leaves_what_was_there_before_and_says_what_that_is(
     tiny_recipe, tiny_run, disk, tmp_path, epoch, network_fits, left
 ):
     # With the moments of its optimizer and the averages a state is larger than the network.
-    recipe = dataclasses.replace(tiny_recipe, optimizer="adamw", ema=0.9)
+    recipe = tiny_recipe.replace(optimizer="adamw", ema_decay=0.9)
     folder = tmp_path / "full"
     full = disk(epoch, int((1.1 if network_fits else 0.5) * (tiny_run / "last.keras").stat().st_size))
     with pytest.raises(OSError, match="could not be written: File too large") as raised:
@@ -234,11 +232,11 @@ def test_a_run_without_a_state_begins_anew(tiny_recipe, tiny_run, tmp_path):
 def test_another_run_is_not_resumed(tiny_recipe, tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
-    (folder / "config.json").write_text(json.dumps({"recipe": dataclasses.asdict(tiny_recipe)}))
+    (folder / "config.json").write_text(json.dumps({"recipe": tiny_recipe.flat()}))
     for change in ({"model": "SEResNet32"}, {"seed": 5}, {"epochs": 7}):
         name = next(iter(change))
         with pytest.raises(ValueError, match=f"has {name}={getattr(tiny_recipe, name)!r}, so it cannot go on with {name}="):
-            training.train(dataclasses.replace(tiny_recipe, **change), folder, resume=True)
+            training.train(tiny_recipe.replace(**change), folder, resume=True)
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ValueError, match="is not empty"):
         training.train(tiny_recipe, tmp_path, resume=True)
@@ -318,7 +316,7 @@ class Poison(keras.callbacks.Callback):
     [(1e20, [], r"The loss became (nan|inf) at step \d"), (0.1, [Poison()], "stem_conv/kernel became infinite .* at step 2")],
 )
 def test_a_number_that_is_none_ends_the_run_and_keeps_the_last_good_state(tiny_recipe, tmp_path, learning_rate, callbacks, said):
-    recipe = dataclasses.replace(tiny_recipe, learning_rate=learning_rate)
+    recipe = tiny_recipe.replace(learning_rate=learning_rate)
     with pytest.raises(training.DivergedError, match=rf"{said} of epoch 1: lower the learning rate.* --resume goes on from"):
         training.train(recipe, tmp_path / "nan", save_every=1, callbacks=callbacks)
     for state in (tmp_path / "nan" / "states").iterdir():

@@ -10,7 +10,7 @@ from keras import layers, ops
 
 import keras_senet
 from keras_senet.layers import FeatureGate, SqueezeExcite
-from keras_senet.models.blocks import ATTENTIONS
+from keras_senet.layers.attention import ATTENTIONS
 from keras_senet.rewrite import surgery
 
 RANDOM = np.random.default_rng(0)

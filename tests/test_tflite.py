@@ -50,7 +50,7 @@ def exported(network, digits, tmp_path_factory):
     """Function from a kind of numbers, and the images of its proof, to the demo's network in it and to what the proof found."""
     folder, made = tmp_path_factory.mktemp("tflite"), {}
 
-    def write(quantize: str, split: str = "held-out"):
+    def write(quantize: str, split: str = "validation"):
         if (quantize, split) not in made:
             path = folder / f"{quantize}_{len(made)}.tflite"
             images = {"images": digits(split), "calibration": digits("train")}
@@ -78,7 +78,7 @@ def pixels(images: data.LabelledImages, count: int) -> np.ndarray:
     ],
 )
 def test_each_kind_of_numbers_keeps_the_accuracy_on_digits(quantize, agreement, size, images, exported):
-    path, proof = exported(quantize, "held-out" if images == 360 else f"test[:{images}]")
+    path, proof = exported(quantize, "validation" if images == 360 else f"test[:{images}]")
     assert proof.images == images
     assert proof.accuracy >= proof.model_accuracy - 0.003
     assert proof.agreement >= agreement
@@ -88,7 +88,7 @@ def test_each_kind_of_numbers_keeps_the_accuracy_on_digits(quantize, agreement, 
 @pytest.mark.slow
 def test_the_proof_is_what_numpy_finds(network, digits, exported):
     path, proof = exported("int8")
-    images = list(data.evaluation_batches(digits("held-out"), SMALL, 100).as_numpy_iterator())
+    images = list(data.evaluation_batches(digits("validation"), SMALL, 100).as_numpy_iterator())
     before = np.concatenate([network.predict(batch, verbose=0) for batch, _ in images])
     after = np.concatenate([export.open_classifier(path).probabilities(batch) for batch, _ in images])
     truth = np.concatenate([labels.argmax(axis=1) for _, labels in images])
@@ -185,7 +185,7 @@ def sharp(model: keras.Model, images: np.ndarray) -> keras.Model:
 
 @pytest.mark.parametrize("size", ["small", pytest.param("the demo's", marks=pytest.mark.exhaustive)])
 def test_a_calibration_of_the_wrong_range_is_caught_and_located(size, request, digits, tmp_path):
-    train, held_out = pixels(digits("train"), 64), digits("held-out")
+    train, held_out = pixels(digits("train"), 64), digits("validation")
     if size == "small":
         images = keras.Input((32, 32, 3))
         x = keras.layers.MaxPooling2D(name="pool")(images)  # which takes over the range of the pixels, and is right
@@ -281,7 +281,7 @@ def test_the_first_wrong_layer_is_found(network):
 @pytest.mark.parametrize("quantize", ["float32", "int8", "int8_float_io"])
 def test_mediapipe_classifies_as_keras_does(quantize, network, digits, exported):
     """On the ten images of whose order Keras itself is surest."""
-    images = np.round(pixels(digits("held-out"), 360))
+    images = np.round(pixels(digits("validation"), 360))
     expected = network.predict(images, verbose=0)
     best = -np.sort(-expected, axis=1)[:, :4]
     apart = (best[:, :3] - best[:, 1:]).min(axis=1) * (best[:, 0] > 0.7)
@@ -330,7 +330,7 @@ def test_the_file_brings_its_labels_and_its_preprocessing(exported, shallow, run
 
 @pytest.mark.slow
 def test_a_file_takes_batches_and_can_give_gates(shallow, digits, tmp_path):
-    images = pixels(digits("held-out"), 7)
+    images = pixels(digits("validation"), 7)
     network = shallow("SEResNet20")()
     export.tflite(network, tmp_path / "three.tflite", DIGITS, batch_size=3, gates="stage3_block1_se")
     opened = export.open_classifier(tmp_path / "three.tflite")
@@ -383,11 +383,11 @@ def test_what_cannot_be_exported_is_refused_before_anything_is_computed(small, d
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 @pytest.mark.parametrize(("write", "name"), [(export.onnx, "network.onnx"), (export.openvino, "network.xml")])
 def test_other_runtimes_compute_what_keras_computes(write, name, small, digits, tmp_path):
-    proof = write(small, tmp_path / name, DIGITS, digits("held-out"))
+    proof = write(small, tmp_path / name, DIGITS, digits("validation"))
     assert proof.images == 360
     assert proof.largest < 1e-5
     assert proof.accuracy == proof.model_accuracy
-    images = pixels(digits("held-out"), 5)
+    images = pixels(digits("validation"), 5)
     opened = export.open_classifier(tmp_path / name)
     np.testing.assert_allclose(opened.probabilities(images), small(images), atol=1e-5)
     assert opened.class_names == DIGITS

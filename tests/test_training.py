@@ -1,6 +1,5 @@
 """Training runs: what they keep, that they can be repeated, and how they end when something goes wrong."""
 
-import dataclasses
 import json
 
 import keras
@@ -27,7 +26,7 @@ def test_a_run_folder_holds_all_of_the_run(run_folder, recipe):
         *("best.keras", "last.keras", "confusion.png", "mistakes.png"),
     }
     config = json.loads((run_folder / "config.json").read_text())
-    assert training.Recipe(**config["recipe"]) == recipe
+    assert training.Recipe.of(**config["recipe"]) == recipe
     assert config["versions"]["keras"] == keras.__version__
     rows = history(run_folder)
     measured = json.loads((run_folder / "metrics.json").read_text())
@@ -43,7 +42,7 @@ def test_a_run_folder_holds_all_of_the_run(run_folder, recipe):
 @pytest.mark.slow
 def test_the_same_recipe_gives_the_same_network(tiny_run, tiny_recipe, tmp_path):
     # Also where the data is prepared first, which draws random numbers.
-    training.train(dataclasses.replace(tiny_recipe, data_dir=str(tmp_path / "new")), tmp_path / "again", report=False)
+    training.train(tiny_recipe.replace(data_dir=str(tmp_path / "new")), tmp_path / "again", report=False)
     for one, again in zip(weights(tiny_run / "last.keras"), weights(tmp_path / "again" / "last.keras"), strict=True):
         np.testing.assert_array_equal(one, again)
 
@@ -65,13 +64,13 @@ def smoothed_cross_entropy(label_smoothing, labels, probabilities):
 @pytest.mark.slow
 def test_a_recipe_takes_the_ablations_of_the_paper_and_label_smoothing(tiny_recipe, digits, tmp_path):
     ablated = {"reduction": 4, "squeeze": "max", "gate": "tanh", "attention_position": "3x3", "attention_stages": (3,)}
-    recipe = dataclasses.replace(tiny_recipe, epochs=1, label_smoothing=0.5, **ablated)
+    recipe = tiny_recipe.replace(epochs=1, label_smoothing=0.5, **ablated)
     training.train(recipe, tmp_path / "run", report=False)
     network = keras.saving.load_model(tmp_path / "run" / "last.keras")
     attending = [layer for layer in network.layers if layer.name.endswith("_se")]
     assert [layer.name for layer in attending] == ["stage3_block1_se"]
     assert {(layer.reduction, layer.squeeze, layer.gate) for layer in attending} == {(4, "max", keras.activations.tanh)}
-    again = training.Recipe(**json.loads((tmp_path / "run" / "config.json").read_text())["recipe"])
+    again = training.Recipe.of(**json.loads((tmp_path / "run" / "config.json").read_text())["recipe"])
     assert {name: getattr(again, name) for name in ablated} == ablated
 
     ((pixels, labels),) = data.evaluation_batches(digits("test[:60]"), preprocessing_for(network), 60)
@@ -83,20 +82,20 @@ def test_label_smoothing_spreads_each_label():
     random = np.random.default_rng(0)
     labels, probabilities = np.eye(10)[random.integers(0, 10, 8)], random.dirichlet(np.ones(10), 8)
     for label_smoothing in (0.0, 0.1, 0.5):
-        measured = loss(training.Recipe("SEResNet20", "digits", label_smoothing=label_smoothing))(labels, probabilities)
+        measured = loss(training.Recipe.of("SEResNet20", "digits", label_smoothing=label_smoothing))(labels, probabilities)
         expected = smoothed_cross_entropy(label_smoothing, labels, probabilities).mean()
         assert float(measured) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.slow
 def test_a_network_without_se_learns_and_has_no_gates_to_show(tiny_recipe, tmp_path):
-    training.train(dataclasses.replace(tiny_recipe, epochs=1, attention=None), tmp_path / "run", report=False)
+    training.train(tiny_recipe.replace(epochs=1, attention=None), tmp_path / "run", report=False)
     assert {folder.name for folder in (tmp_path / "run" / "logs").iterdir()} == {"train", "validation", "images"}
 
 
 @pytest.mark.slow
 def test_training_can_start_from_weights(tiny_run, tiny_recipe, tmp_path):
-    further = dataclasses.replace(tiny_recipe, weights=str(tiny_run / "last.keras"), epochs=1, learning_rate=0.0)
+    further = tiny_recipe.replace(weights=str(tiny_run / "last.keras"), epochs=1, learning_rate=0.0)
     training.train(further, tmp_path / "further", report=False)
     # With a learning rate of 0 only the moving statistics change.
     trained, start = (keras.saving.load_model(folder / "last.keras") for folder in (tmp_path / "further", tiny_run))
@@ -106,14 +105,14 @@ def test_training_can_start_from_weights(tiny_run, tiny_recipe, tmp_path):
 
 def test_the_step_schedule_is_the_papers():
     # 0.6, divided by 10 every 30 of 100 epochs.
-    recipe = training.Recipe("SEResNet50", "imagenet2012")
+    recipe = training.Recipe.of("SEResNet50", "imagenet2012")
     schedule = learning_rate(recipe, steps_per_epoch=10)
     rates = [float(schedule(10 * epoch + 5)) for epoch in (0, 29, 30, 59, 60, 89, 90, 99)]
     assert rates == pytest.approx([0.6, 0.6, 0.06, 0.06, 0.006, 0.006, 0.0006, 0.0006])
 
 
 def test_the_cosine_schedule_warms_up_and_ends_at_zero():
-    recipe = training.Recipe("SEResNet50", "digits", epochs=10, schedule="cosine", warmup_epochs=2, learning_rate=1.0)
+    recipe = training.Recipe.of("SEResNet50", "digits", epochs=10, schedule="cosine", warmup_epochs=2, learning_rate=1.0)
     schedule = learning_rate(recipe, steps_per_epoch=10)
     rates = np.array([float(schedule(step)) for step in range(101)])
     assert rates[0] == pytest.approx(1 / 20)
@@ -125,7 +124,7 @@ def test_the_cosine_schedule_warms_up_and_ends_at_zero():
 
 
 def test_weight_decay_shrinks_kernels_only_and_as_fast_as_the_papers():
-    recipe = training.Recipe("SEResNet20", "digits", epochs=10_000)
+    recipe = training.Recipe.of("SEResNet20", "digits", epochs=10_000)
     network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2), keras.layers.BatchNormalization()])
     sgd = optimizer(recipe, steps_per_epoch=1000)
     variables = network.trainable_variables
@@ -142,7 +141,7 @@ def test_weight_decay_shrinks_kernels_only_and_as_fast_as_the_papers():
 
 
 def test_a_folder_that_holds_a_run_is_left_alone(recipe, tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps({"recipe": dataclasses.asdict(recipe)}))
+    (tmp_path / "config.json").write_text(json.dumps({"recipe": recipe.flat()}))
     before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")}
     with pytest.raises(ValueError, match="not empty"):
         training.train(recipe, tmp_path)
@@ -156,14 +155,14 @@ def test_a_folder_that_holds_a_run_is_left_alone(recipe, tmp_path):
         ({"dataset": "digitz"}, "digitz"),
         ({"batch_size": 1000}, "A batch of 1000 needs more images than the 128 there are"),
         ({"weights": "none.keras"}, "none.keras"),
-        ({"model": "SEVGG16", "stochastic_depth": 0.1}, "networks of residual branches"),
+        ({"model": "SEVGG16", "drop_path": 0.1}, "networks of residual branches"),
     ],
 )
 def test_a_mistake_in_the_recipe_leaves_no_folder(tiny_recipe, tmp_path, monkeypatch, mistake, said):
     monkeypatch.setitem(MODELS, "SEVGG16", None)  # which puts it back after the test
     constructor("SEVGG16", VGG(depths=(1,), widths=(16,), stages=(1,), fully_connected=(8,), min_size=8), features, "Small.")
     with pytest.raises((ValueError, FileNotFoundError), match=said):
-        training.train(dataclasses.replace(tiny_recipe, **mistake), tmp_path / "run")
+        training.train(tiny_recipe.replace(**mistake), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -172,15 +171,15 @@ def test_a_mistake_in_the_recipe_leaves_no_folder(tiny_recipe, tmp_path, monkeyp
 )
 def test_a_recipe_says_what_it_accepts(mistake):
     with pytest.raises(ValueError, match=f"`{next(iter(mistake))}` (must be|has a value of the wrong type)"):
-        training.Recipe("SEResNet20", "digits", **mistake)
+        training.Recipe.of("SEResNet20", "digits", **mistake)
 
 
 @pytest.mark.slow
 def test_damaged_images_are_named_in_the_report_of_a_resumed_run_too(tiny_recipe, many_images, tmp_path):
     damaged = many_images / "dark" / "3.jpg"
     damaged.write_bytes(damaged.read_bytes()[:700])
-    splits = {"train_split": "train", "held_out_split": "held-out"}
-    once = dataclasses.replace(tiny_recipe, dataset=str(many_images), epochs=1, **splits)
+    splits = {"train_split": "train", "validation_split": "validation"}
+    once = tiny_recipe.replace(dataset=str(many_images), epochs=1, **splits)
     whole = damaged.with_stem("4").read_bytes()
     with pytest.warns(UserWarning, match="3.jpg"):
         training.train(once, tmp_path / "run")

@@ -1,7 +1,6 @@
 """Looking on at a run: TensorBoard's files are read back, clocks are set by hand, and the report is rendered."""
 
 import contextlib
-import dataclasses
 import functools
 import json
 import os
@@ -240,8 +239,8 @@ def test_a_terminal_gets_a_bar_and_its_cursor_back(monkeypatch, clock):
 @pytest.fixture
 def finished(tmp_path):
     """The folder of a run that never was, with the numbers that its report must show."""
-    recipe = Recipe("SEResNet20", "digits", epochs=2, batch_size=32, attention_stages=(4,), data_dir="a|b")
-    config = {"recipe": dataclasses.asdict(recipe), "parameters": 272095, "versions": {"keras": "3.15.1"}}
+    recipe = Recipe.of("SEResNet20", "digits", epochs=2, batch_size=32, attention_stages=(4,), data_dir="a|b")
+    config = {"recipe": recipe.flat(), "parameters": 272095, "versions": {"keras": "3.15.1"}}
     config |= {"replicas": 2, "batch_size_per_replica": 16}
     measured = {
         "last": {"top1": 0.9, "top5": 0.99, "loss": 0.12345, "calibration_error": 0.021, "images": 1360, "epoch": 2},

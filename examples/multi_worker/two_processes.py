@@ -13,7 +13,7 @@ import socket
 import sys
 
 TRAIN = [str(pathlib.Path(sys.executable).with_name("keras-senet")), "train", "--strategy", "multi_worker", "--resume"]
-RUN = ["--model", "SEResNet20", "--dataset", "digits", "--augmentation", "shift", "--no-flip", "--image-size", "16"]
+RUN = ["--model", "SEResNet20", "--dataset", "digits", "--crop", "shift", "--no-flip", "--image-size", "16"]
 RUN += ["--epochs", "3", "--batch-size", "64", "--learning-rate", "0.1", "--output", "runs/two_processes"]
 SECONDS = 10  # to save a state
 

@@ -1,7 +1,8 @@
 """Images with labels: where they come from, and the tf.data pipelines that feed training and evaluation."""
 
+from keras_senet.data.augmentation import CROPS, Augmentation
+from keras_senet.data.order import Place, Shard
 from keras_senet.data.pipeline import (
-    AUGMENTATIONS,
     evaluation_batches,
     evaluation_image,
     list_images,
@@ -13,8 +14,11 @@ from keras_senet.data.pipeline import (
 from keras_senet.data.sources import LabelledImages, load
 
 __all__ = [
-    "AUGMENTATIONS",
+    "CROPS",
+    "Augmentation",
     "LabelledImages",
+    "Place",
+    "Shard",
     "evaluation_batches",
     "evaluation_image",
     "list_images",

@@ -4,14 +4,56 @@ Everything random follows from a seed, two integers as the functions of `tf.rand
 images bit for bit. Images are float32 RGB pixels in [0, 255].
 """
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable
 
 import tensorflow as tf
 
+from keras_senet.settings import check, setting
+
+CROPS = ("random", "shift", "center")
+
 _EMPTY = 128.0  # the gray that a moved image leaves behind
 _GRAY = (0.299, 0.587, 0.114)  # what red, green and blue add to gray, as in Pillow (ITU-R 601)
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """How training images are changed at random; the default is that of the paper's section 6.1.
+
+    Attributes:
+        crop: "random", a window of `area_min` to 100 % of the area with aspect 3/4 to 4/3, resized; "shift", the center square
+            moved by up to an eighth of its size over black (as for CIFAR); or "center", the center square.
+        area_min: smallest random window, as a share of the image's area.
+        flip: whether half of the images are mirrored left to right.
+        rotation: largest rotation either way, degrees.
+        pixel_jitter: largest change of a pixel's value either way, of 255.
+        rand_augment_magnitude: magnitude of RandAugment, from 0 (without) to 10.
+        mixup_alpha: parameter of MixUp's Beta distribution; 0 for no MixUp.
+        cutmix_alpha: parameter of CutMix's Beta distribution; 0 for no CutMix.
+
+    Raises:
+        ValueError: for a value of the wrong type or out of its range.
+
+    Example:
+
+    >>> keras_senet.data.Augmentation(crop="shift", flip=False).mixup_alpha
+    0.0
+    """
+
+    crop: str = setting("random", "random window of the image, shift of its center square, or the center square", choices=CROPS)
+    area_min: float = setting(0.08, "smallest random window, as a share of the image's area", minimum=0.001, maximum=1)
+    flip: bool = setting(True, "mirror half of the training images")
+    rotation: float = setting(0.0, "largest rotation of an image either way, degrees", minimum=0, maximum=180)
+    pixel_jitter: float = setting(0.0, "largest change of a pixel's value either way, of 255", minimum=0, maximum=255)
+    rand_augment_magnitude: float = setting(0.0, "magnitude of RandAugment, up to 10", minimum=0, maximum=10)
+    mixup_alpha: float = setting(0.0, "parameter of MixUp's Beta distribution", minimum=0)
+    cutmix_alpha: float = setting(0.0, "parameter of CutMix's Beta distribution", minimum=0)
+
+    def __post_init__(self):
+        check(self)
 
 
 def rand_augment(image: tf.Tensor, seed: tf.Tensor, magnitude: float) -> tf.Tensor:
@@ -98,7 +140,7 @@ def rotate(image: tf.Tensor, seed: tf.Tensor, degrees: float) -> tf.Tensor:
     return _turned(image, tf.random.stateless_uniform((), seed, -degrees, degrees))
 
 
-def jitter(image: tf.Tensor, seed: tf.Tensor, most: float) -> tf.Tensor:
+def pixel_jitter(image: tf.Tensor, seed: tf.Tensor, most: float) -> tf.Tensor:
     """An image with noise: what is added to each channel of each pixel is drawn on its own, uniformly.
 
     Args:

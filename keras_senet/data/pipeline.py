@@ -11,14 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from keras_senet.data.augmentation import jitter as add_noise
-from keras_senet.data.augmentation import mix, rotate
-from keras_senet.data.augmentation import rand_augment as apply_operations
+from keras_senet.data.augmentation import Augmentation, mix, pixel_jitter, rand_augment, rotate
+from keras_senet.data.order import Place, Shard
 from keras_senet.data.sources import IMAGE_SUFFIXES, LabelledImages
 from keras_senet.errors import InputError, existing_path
 from keras_senet.inference.preprocessing import Preprocessing
 
-AUGMENTATIONS = ("crop", "shift", "none")
 _ENDLESS = 2**40
 _GROUP = 64  # images that are decoded together, at most
 _SEPARATOR = "\0"  # in no path
@@ -30,23 +28,13 @@ def training_batches(
     images: LabelledImages,
     image_size: int,
     batch_size: int,
+    augmentation: Augmentation = Augmentation(),
     *,
-    augmentation: str = "crop",
-    least_area: float = 0.08,
-    flip: bool = True,
-    rotation: float = 0.0,
-    jitter: float = 0.0,
-    rand_augment: float = 0.0,
-    mixup: float = 0.0,
-    cutmix: float = 0.0,
-    repeats: int = 1,
+    aug_repeats: int = 1,
     balanced: bool = False,
-    seed: int = 0,
-    epoch: int = 0,
-    step: int = 0,
+    start: Place = Place(),
+    shard: Shard = Shard(),
     batches_per_epoch: int | None = None,
-    workers: int = 1,
-    worker: int = 0,
     data_service: str | None = None,
 ) -> tf.data.Dataset:
     """Shuffled, augmented batches without end.
@@ -58,24 +46,12 @@ def training_batches(
         images: what to train on.
         image_size: height and width of the batches, pixels.
         batch_size: number of images in a batch.
-        augmentation: "crop", a window of `least_area` to 100 % of the area with aspect 3/4 to 4/3, resized (paper, section 6.1;
-            only this window of a JPEG image is decoded); "shift", the centre square moved by up to an eighth of its size over
-            black (as for CIFAR); or "none", the centre square.
-        least_area: smallest window, as a share of the image.
-        flip: whether half of the images are mirrored left to right.
-        rotation: most degrees by which an image is rotated either way.
-        jitter: most by which a pixel is made brighter or darker, of 255.
-        rand_augment: magnitude of RandAugment, from 0 (without) to 10.
-        mixup: parameter of MixUp's Beta distribution; 0 for none.
-        cutmix: parameter of CutMix's Beta distribution; 0 for none.
-        repeats: how often an image follows itself, each time augmented anew; an epoch has as many images fewer.
+        augmentation: how the images are changed at random.
+        aug_repeats: how often an image follows itself, each time augmented anew; an epoch has as many images fewer.
         balanced: whether all classes are as frequent as the rarest, in place of their share of the images.
-        seed: of the order and of the augmentation.
-        epoch: that to begin with, from 0.
-        step: number of batches of this epoch to leave out.
+        start: the seed of the order and of the augmentation, and where to begin.
+        shard: which of the processes that share the images this one is.
         batches_per_epoch: by default as many as the images fill.
-        workers: number of processes that share the images.
-        worker: which of them this is, from 0.
         data_service: address of the dispatcher of a tf.data service, such as "grpc://10.0.0.1:5000", whose workers do all this.
             They see the same files. The order is then not the same in each run.
 
@@ -85,11 +61,12 @@ def training_batches(
         an image that cannot be decoded is another one once more, and a warning names it.
 
     Raises:
-        ValueError: if `augmentation` is unknown, or a batch needs more images than there are. While the batches are read, inside
-            `plain_errors`: if more than 1 % of the images cannot be decoded.
+        ValueError: if a batch needs more images than there are. While the batches are read, inside `plain_errors`: if more than
+            1 % of the images cannot be decoded.
     """
-    if augmentation not in AUGMENTATIONS:
-        raise InputError(f"`augmentation` must be one of {AUGMENTATIONS}. Received: {augmentation!r}")
+    workers, worker = shard.count, shard.index
+    seed, epoch, step = start.seed, start.epoch, start.step
+    repeats = aug_repeats
     if batch_size * workers > images.size:
         batch = f"{batch_size}" if workers == 1 else f"{batch_size} on each of {workers} workers"
         raise InputError(f"A batch of {batch} needs more images than the {images.size} there are: use a smaller batch size.")
@@ -131,10 +108,10 @@ def training_batches(
 
     def decode(place, slot, encoded):
         seed = seeds(place, slot)[0]
-        if augmentation == "crop":
-            return _decode_window(encoded, lambda shape: _random_window(shape, seed, least_area), image_size)
+        if augmentation.crop == "random":
+            return _decode_window(encoded, lambda shape: _random_window(shape, seed, augmentation.area_min), image_size)
         pixels = evaluation_image(encoded, Preprocessing(image_size, crop_ratio=1.0))
-        if augmentation == "shift":
+        if augmentation.crop == "shift":
             padded = image_size + 2 * (image_size // 8)
             pixels = tf.image.resize_with_crop_or_pad(pixels, padded, padded)
             pixels = tf.image.stateless_random_crop(pixels, (image_size, image_size, 3), seed)
@@ -142,21 +119,22 @@ def training_batches(
 
     def augment(place, slot, pixels, *others):
         _, for_flip, for_rotation, for_jitter, for_operations = seeds(place, slot)
-        if flip:
+        if augmentation.flip:
             pixels = tf.image.stateless_random_flip_left_right(pixels, for_flip)
-        if rotation:
-            pixels = rotate(pixels, for_rotation, rotation)
-        if jitter:
-            pixels = add_noise(pixels, for_jitter, jitter)
-        if rand_augment:
-            pixels = apply_operations(pixels, for_operations, rand_augment)
+        if augmentation.rotation:
+            pixels = rotate(pixels, for_rotation, augmentation.rotation)
+        if augmentation.pixel_jitter:
+            pixels = pixel_jitter(pixels, for_jitter, augmentation.pixel_jitter)
+        if augmentation.rand_augment_magnitude:
+            pixels = rand_augment(pixels, for_operations, augmentation.rand_augment_magnitude)
         return place, slot, pixels, *others
 
     def finish(place, slots, pixels, labels, names):
         labels = tf.one_hot(tf.where(slots < 0, tf.constant(-1, labels.dtype), labels), len(images.class_names))
-        if mixup or cutmix:
+        if augmentation.mixup_alpha or augmentation.cutmix_alpha:
             group, _, key = (parts[0] for parts in place)
-            pixels, labels = mix(pixels, labels, tf.random.fold_in(key, group * workers + worker), mixup, cutmix)
+            alphas = augmentation.mixup_alpha, augmentation.cutmix_alpha
+            pixels, labels = mix(pixels, labels, tf.random.fold_in(key, group * workers + worker), *alphas)
         return pixels, labels, slots, names
 
     groups = tf.data.Dataset.range(epoch, _ENDLESS).flat_map(groups_of)
@@ -179,8 +157,7 @@ def evaluation_batches(
     batch_size: int,
     *,
     ten_crop: bool = False,
-    workers: int = 1,
-    worker: int = 0,
+    shard: Shard = Shard(),
 ) -> tf.data.Dataset:
     """Batches in the order of storage, once: the centre of each image, or ten crops of it.
 
@@ -189,8 +166,7 @@ def evaluation_batches(
         preprocessing: what the network looks at, from `keras_senet.preprocessing_for`.
         batch_size: number of images in a batch; the last may be smaller, and so are those with damaged images.
         ten_crop: whether to take the `ten_crops` of each image, pixels of shape `(N, 10, image_size, image_size, 3)`.
-        workers: number of processes that share the images.
-        worker: which of them this is, from 0.
+        shard: which of the processes that share the images this one is.
 
     Returns:
         A `tf.data.Dataset` of batches `(images, labels)` as of `training_batches`, labels one-hot.
@@ -211,7 +187,7 @@ def evaluation_batches(
         pixels, labels = (tf.boolean_mask(values, first_pass) for values in (pixels, labels))
         return pixels, tf.one_hot(labels, len(images.class_names)), _note_damaged(images, slots, names)
 
-    groups = images.examples(None, workers, worker).batch(batch_size).map(lambda *group: ((), group))
+    groups = images.examples(None, shard.count, shard.index).batch(batch_size).map(lambda *group: ((), group))
     shape = (10,) * ten_crop + (preprocessing.image_size, preprocessing.image_size, 3)
     batches = _decode_groups(groups, images, decode, shape).batch(batch_size).map(finish)
     return batches.map(lambda pixels, labels, noted: (pixels, labels)).prefetch(tf.data.AUTOTUNE)
@@ -326,14 +302,14 @@ def _decode(encoded: tf.Tensor, window: Callable) -> tf.Tensor:
     return tf.cond(tf.io.is_jpeg(encoded), from_jpeg, from_other)
 
 
-def _random_window(shape: tf.Tensor, seed: tf.Tensor, least_area: float = 0.08) -> tf.Tensor:
-    """A window of `least_area` to 100 % of the area and of aspect 3/4 to 4/3; the whole image if ten tries find none."""
+def _random_window(shape: tf.Tensor, seed: tf.Tensor, area_min: float = 0.08) -> tf.Tensor:
+    """A window of `area_min` to 100 % of the area and of aspect 3/4 to 4/3; the whole image if ten tries find none."""
     begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
         tf.concat([shape, [3]], 0),
         bounding_boxes=tf.zeros((1, 0, 4)),
         seed=seed,
         min_object_covered=0.0,
-        area_range=(least_area, 1.0),
+        area_range=(area_min, 1.0),
         aspect_ratio_range=(3 / 4, 4 / 3),
         max_attempts=10,
         use_image_if_no_bounding_boxes=True,

@@ -14,9 +14,9 @@ import tensorflow as tf
 
 from keras_senet.errors import InputError, did_you_mean, existing_path, require
 
-HELD_OUT, ALL = "held-out", "all"
+VALIDATION, ALL = "validation", "all"
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
-_HELD_OUT_NAMES = ("validation", "val", "test")
+_VALIDATION_NAMES = ("validation", "val", "test")
 _SHUFFLE_BUFFER = 10_000  # encoded images; about 1 GB of ImageNet
 
 
@@ -50,7 +50,7 @@ def load(dataset: str, split: str = "train", data_dir: str | None = None) -> Lab
             `<folder>/train/<class>/<image>` and `<folder>/validation/...` (or `val`, `test`). Where they are not apart, about a
             fifth of each class, chosen by the file names, is held out. Classes have the order of their names, or of their
             numbers where all are numbers. Write "./digits" for a folder with a dataset's name.
-        split: "train"; "held-out", which is the validation part, or the test part of a dataset without one; "all"; for
+        split: "train"; "validation", which is the validation part, or the test part of a dataset without one; "all"; for
             tensorflow-datasets also any split that it understands, such as "train[:10%]".
         data_dir: where tensorflow-datasets keeps its data, by default `~/tensorflow_datasets`.
 
@@ -64,7 +64,7 @@ def load(dataset: str, split: str = "train", data_dir: str | None = None) -> Lab
 
     Example:
 
-    >>> keras_senet.data.load("digits", "held-out", data_dir="datasets").size
+    >>> keras_senet.data.load("digits", "validation", data_dir="datasets").size
     360
     """
     if dataset.startswith((".", "~", os.sep)):
@@ -92,8 +92,8 @@ def _load_tfds(tfds, dataset: str, split: str, data_dir: str | None) -> Labelled
         raise InputError(f"The dataset {dataset!r} could not be prepared: {' '.join(str(error).split())}") from error
     if not {"image", "label"} <= set(builder.info.features or ()):
         raise InputError(f"The dataset {dataset!r} is not for classification: it has no features `image` and `label`.")
-    if split == HELD_OUT:
-        split = next((part for part in _HELD_OUT_NAMES if part in builder.info.splits), None)
+    if split == VALIDATION:
+        split = next((part for part in _VALIDATION_NAMES if part in builder.info.splits), None)
         if split is None:
             raise InputError(f"The dataset {dataset!r} has only the splits {list(builder.info.splits)}: name one to evaluate on.")
     try:
@@ -129,13 +129,13 @@ def _load_tfds(tfds, dataset: str, split: str, data_dir: str | None) -> Labelled
 
 
 def _load_folder(folder: pathlib.Path, split: str) -> LabelledImages:
-    if split not in ("train", HELD_OUT, ALL):
-        raise InputError(f"A folder of images has the splits 'train', {HELD_OUT!r} and {ALL!r}. Received: split={split!r}")
+    if split not in ("train", VALIDATION, ALL):
+        raise InputError(f"A folder of images has the splits 'train', {VALIDATION!r} and {ALL!r}. Received: split={split!r}")
     train = folder / "train"
-    held_out = next((folder / name for name in _HELD_OUT_NAMES if (folder / name).is_dir()), None)
+    held_out = next((folder / name for name in _VALIDATION_NAMES if (folder / name).is_dir()), None)
     parts_are_apart = train.is_dir() and held_out is not None
     if parts_are_apart:
-        files = _files_of_classes(*{"train": [train], HELD_OUT: [held_out], ALL: [train, held_out]}[split])
+        files = _files_of_classes(*{"train": [train], VALIDATION: [held_out], ALL: [train, held_out]}[split])
         class_names = _in_order(_files_of_classes(train))
         if not files.keys() <= set(class_names):
             raise InputError(f"{held_out} has classes that {train} has not: {sorted(files.keys() - set(class_names))}.")
@@ -193,4 +193,4 @@ def _part_of_class(files: list[pathlib.Path], split: str) -> list[pathlib.Path]:
         return files
     by_hash = sorted(files, key=lambda file: zlib.crc32(file.name.encode()))
     count = max(1, len(files) // 5)
-    return by_hash[:count] if split == HELD_OUT else by_hash[count:]
+    return by_hash[:count] if split == VALIDATION else by_hash[count:]

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import keras
 
 from keras_senet.errors import InputError
+from keras_senet.layers.attention import Attention
 from keras_senet.models.architecture import Architecture
-from keras_senet.models.blocks import Attention
 from keras_senet.models.build import constructor
 from keras_senet.rewrite.surgery import attend_after
 

@@ -4,94 +4,13 @@ Functions, not composite layers: the graph stays flat, so that every feature map
 """
 
 import dataclasses
-import functools
-import inspect
 from collections.abc import Callable
 
 import keras
 from keras import layers
 
 from keras_senet.errors import InputError
-from keras_senet.layers import (
-    ConcurrentSqueezeExcite,
-    ConvolutionalBlockAttention,
-    CoordinateAttention,
-    EffectiveSqueezeExcite,
-    EfficientChannelAttention,
-    FeatureGate,
-    GatherExcite,
-    GlobalContext,
-    GroupedConv2D,
-    ShakeShake,
-    SpatialSqueezeExcite,
-    SqueezeExcite,
-)
-
-# Where attention stands in a residual unit (arXiv 1709.01507, section 6.5, figure 5): on the residual branch before the
-# addition; before the unit; after the addition; on the identity branch; after the first 3x3 convolution.
-ATTENTION_POSITIONS = ("standard", "pre", "post", "identity", "3x3")
-
-ATTENTIONS: dict[str, type[FeatureGate]] = {
-    "se": SqueezeExcite,
-    "eca": EfficientChannelAttention,
-    "ese": EffectiveSqueezeExcite,
-    "cse": SqueezeExcite,  # as it is called beside the next two
-    "sse": SpatialSqueezeExcite,
-    "scse": ConcurrentSqueezeExcite,
-    "cbam": ConvolutionalBlockAttention,
-    "ge": GatherExcite,
-    "gc": GlobalContext,
-    "coord": CoordinateAttention,
-}
-
-
-def attention_layer(attention: str | Callable | None, **excitation) -> Callable[..., keras.layers.Layer] | None:
-    """What makes an attention layer of a name.
-
-    Args:
-        attention: a name from `ATTENTIONS`, None, or the function itself, `attention(name=...)`.
-        **excitation: arguments of `SqueezeExcite`. The layer that is named gets those that it has; the others must be as they
-            are by default.
-
-    Raises:
-        ValueError: if there is no attention of that name, or it does not have an argument that was given.
-    """
-    named = isinstance(attention, str)
-    layer = ATTENTIONS.get(attention) if named else attention
-    if attention is not None and not callable(layer):
-        raise InputError(
-            f"`attention` must be None, one of {', '.join(map(repr, ATTENTIONS))}, or a function `attention(name=...)` that "
-            f"returns a layer. Received: attention={attention!r}"
-        )
-    accepted = inspect.signature(layer).parameters if named else {}
-    taken = {option: value for option, value in excitation.items() if option in accepted}
-    for option, value in excitation.items():
-        default = inspect.signature(SqueezeExcite).parameters[option].default
-        if option not in taken and value != default:
-            raise InputError(
-                f"attention={attention!r} takes no `{option}`: leave it as it is by default, {default!r}, or choose another "
-                f"attention. Received: {option}={value!r}"
-            )
-    return functools.partial(layer, **taken) if named else layer
-
-
-@dataclasses.dataclass(frozen=True)
-class Attention:
-    """Which layer attends, where in a block, and in which stages."""
-
-    layer: Callable[..., keras.layers.Layer] | None  # makes a layer of a name; None for a plain network
-    position: str
-    stages: tuple[int, ...]
-
-    def in_block(self, stage: int, block: str) -> Callable:
-        """The function `attend(x, here)` for one block: `x` with attention where that belongs `here`, else `x` itself."""
-
-        def attend(x, here: str = "standard"):
-            if self.layer is None or here != self.position or stage not in self.stages:
-                return x
-            return self.layer(name=f"{block}_se")(x)
-
-        return attend
+from keras_senet.layers import GroupedConv2D, ShakeShake
 
 
 @dataclasses.dataclass(frozen=True)

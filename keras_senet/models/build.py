@@ -14,8 +14,9 @@ from keras import layers
 
 from keras_senet.errors import InputError, did_you_mean
 from keras_senet.layers import PixelNormalization
+from keras_senet.layers.attention import ATTENTIONS, Attention, attention_layer
 from keras_senet.models.architecture import Architecture
-from keras_senet.models.blocks import ATTENTIONS, Attention, attention_layer, channel_axis
+from keras_senet.models.blocks import channel_axis
 from keras_senet.models.named_weights import check_activation, find_weights
 from keras_senet.pretrained import CHECKPOINTS, Checkpoint, assign
 

@@ -1,7 +1,8 @@
 """SE networks for 32 x 32 images: a stem of one 3x3 convolution and three stages, with the units of four papers."""
 
 from keras_senet.errors import InputError
-from keras_senet.models.blocks import ATTENTION_POSITIONS, preactivated_residual, shake_shake_residual
+from keras_senet.layers.attention import ATTENTION_POSITIONS
+from keras_senet.models.blocks import preactivated_residual, shake_shake_residual
 from keras_senet.models.build import constructor
 from keras_senet.models.resnet import ResNet, features
 

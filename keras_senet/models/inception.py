@@ -4,8 +4,9 @@ import dataclasses
 
 from keras import layers
 
+from keras_senet.layers.attention import Attention
 from keras_senet.models.architecture import Architecture
-from keras_senet.models.blocks import Attention, Conv, channel_axis, conv_bn_relu, max_pool
+from keras_senet.models.blocks import Conv, channel_axis, conv_bn_relu, max_pool
 from keras_senet.models.build import constructor
 
 

@@ -10,10 +10,9 @@ from collections.abc import Callable
 
 from keras import layers
 
+from keras_senet.layers.attention import ATTENTION_POSITIONS, Attention
 from keras_senet.models.architecture import Architecture
 from keras_senet.models.blocks import (
-    ATTENTION_POSITIONS,
-    Attention,
     Conv,
     conv_bn,
     conv_bn_relu,

@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_senet.errors import InputError, did_you_mean
 from keras_senet.layers import FeatureGate
-from keras_senet.models.blocks import Attention, attention_layer
+from keras_senet.layers.attention import Attention, attention_layer
 from keras_senet.rewrite.channels import Scales, channel_axis
 from keras_senet.rewrite.graph import Graph, as_functional, copied, inputs_of, rewritten
 

@@ -7,7 +7,7 @@ import keras
 from keras_senet.errors import InputError
 from keras_senet.layers import PixelNormalization
 from keras_senet.models.build import find_model, image_shape
-from keras_senet.training.recipe import EXCITATION, Recipe
+from keras_senet.training.recipe import Recipe
 
 
 def build(recipe: Recipe, classes: int) -> keras.Model:
@@ -32,9 +32,9 @@ def build(recipe: Recipe, classes: int) -> keras.Model:
         weights=recipe.weights,
         input_shape=None if recipe.image_size is None else image_shape(recipe.image_size),
         classes=classes,
-        **{name: getattr(recipe, name) for name in EXCITATION},
+        **vars(recipe.attention),
     )
-    if recipe.zero_init:
+    if recipe.zero_init_last:
         for layer in last_normalizations(network):
             layer.gamma.assign(keras.ops.zeros_like(layer.gamma))
     return network
@@ -44,20 +44,20 @@ def learner(network: keras.Model, recipe: Recipe) -> keras.Model:
     """A copy of `network`, same weights, with what only training needs.
 
     That is: the precision, synchronized normalization, stochastic depth (Huang et al., arXiv 1603.09382, section 3: the last
-    residual branch is left out for `recipe.stochastic_depth` of the images, the first for none), and for the binary loss a
+    residual branch is left out for `recipe.drop_path` of the images, the first for none), and for the binary loss a
     sigmoid at the end.
 
     Raises:
         ValueError: if the network has no residual branches to leave out.
     """
-    additions = residual_additions(network) if recipe.stochastic_depth else []
-    rates = {name: recipe.stochastic_depth * index / max(1, len(additions) - 1) for index, name in enumerate(additions)}
+    additions = residual_additions(network) if recipe.drop_path else []
+    rates = {name: recipe.drop_path * index / max(1, len(additions) - 1) for index, name in enumerate(additions)}
 
     def copy(layer):
         config = layer.get_config()
         exact = isinstance(layer, PixelNormalization) or layer is network.layers[-1]
-        if recipe.precision != "float32" and not exact:
-            config["dtype"] = recipe.precision
+        if recipe.dtype_policy != "float32" and not exact:
+            config["dtype"] = recipe.dtype_policy
         if recipe.loss == "binary" and layer is network.layers[-1]:
             config["activation"] = "sigmoid"
         return type(layer).from_config(config)
@@ -86,7 +86,7 @@ def residual_additions(network: keras.Model) -> list[str]:
     """The names of the layers that add residual branches, from input to output."""
     names = [layer.name for layer in network.layers if layer.name.endswith("_add")]
     if not names:
-        raise InputError(f"`stochastic_depth` and `zero_init` are for networks of residual branches; {network.name} has none.")
+        raise InputError(f"`drop_path` and `zero_init_last` are for networks of residual branches; {network.name} has none.")
     return names
 
 
@@ -105,6 +105,6 @@ def last_normalizations(network: keras.Model) -> list[keras.layers.BatchNormaliz
                 numbers.setdefault(match[1], {}).setdefault(match[2], []).append(int(match[3]))
         for branch, of in numbers.items():
             if max(of["bn"]) in of.get("relu", []):
-                raise InputError(f"`zero_init` is for residual branches that end in a normalization; {branch} does not.")
+                raise InputError(f"`zero_init_last` is for residual branches that end in a normalization; {branch} does not.")
             found.append(network.get_layer(f"{branch}_bn{max(of['bn'])}"))
     return found

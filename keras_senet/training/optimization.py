@@ -83,8 +83,8 @@ def optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimize
     """The optimizer that `recipe` names, with weight decay on kernels only."""
     # Keras' own name would count the optimizers of this process; the names of variables begin with it.
     common = {"name": recipe.optimizer}
-    if recipe.ema:
-        common |= {"use_ema": True, "ema_momentum": recipe.ema}
+    if recipe.ema_decay:
+        common |= {"use_ema": True, "ema_momentum": recipe.ema_decay}
     rate = learning_rate(recipe, steps_per_epoch)
     if recipe.optimizer == "sgd":
         # Keras shrinks the weights apart from the momentum. The paper's L2 penalty goes through it, which makes its effect

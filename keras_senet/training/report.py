@@ -1,7 +1,6 @@
 """The report of a finished run: what was trained, how, and how good it is, on one page of Markdown with pictures."""
 
 import csv
-import dataclasses
 import datetime
 import json
 import os
@@ -11,6 +10,7 @@ from collections.abc import Sequence
 
 from keras_senet.files import write_text
 from keras_senet.inference.classifier import LABELS_FILE
+from keras_senet.settings import flat_fields
 from keras_senet.training.recipe import Recipe
 
 _MEASURES = {
@@ -40,7 +40,7 @@ def write_report(folder: str | os.PathLike) -> None:
     """
     folder = pathlib.Path(folder)
     config, measured = (json.loads((folder / name).read_text(encoding="utf-8")) for name in ("config.json", "metrics.json"))
-    recipe = Recipe(**config["recipe"])
+    recipe = Recipe.of(**config["recipe"])
     epochs = list(csv.DictReader((folder / "history.csv").read_text(encoding="utf-8").splitlines()))
     seconds = round(sum(float(epoch["seconds"]) for epoch in epochs))
     images_per_second = statistics.median(float(epoch["images_per_second"]) for epoch in epochs)
@@ -49,8 +49,7 @@ def write_report(folder: str | os.PathLike) -> None:
     names = [name for name in _MEASURES if name in last]
     results = [[f"{which}.keras", *(_MEASURES[name][1].format(one[name]) for name in names)] for which, one in measured.items()]
     chosen, usual = [], []
-    for field in dataclasses.fields(recipe):
-        value = getattr(recipe, field.name)
+    for field, value in zip(flat_fields(Recipe), recipe.flat().values(), strict=True):
         row = [field.name, "none" if value is None else f"`{value}`", field.metadata["help"]]
         (usual if value == field.default else chosen).append(row)
     classes = len((folder / LABELS_FILE).read_text(encoding="utf-8").splitlines())
@@ -58,7 +57,7 @@ def write_report(folder: str | os.PathLike) -> None:
         ["parameters", f"{config['parameters']:,}"],
         ["classes", f"{classes:,}"],
         ["trained on", f"`{recipe.train_split}` of `{recipe.dataset}`"],
-        ["held out", f"`{recipe.held_out_split}` of `{recipe.dataset}`"],
+        ["held out", f"`{recipe.validation_split}` of `{recipe.dataset}`"],
         ["devices", f"{config['replicas']:,}, each with {config['batch_size_per_replica']:,} images of a batch"],
         *([package, version] for package, version in config["versions"].items()),
     ]

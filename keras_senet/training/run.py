@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import dataclasses
 import importlib.metadata
 import io
 import json
@@ -29,12 +28,13 @@ from keras_senet.files import replacing, write_text
 from keras_senet.inference.classifier import LABELS_FILE, open_classifier
 from keras_senet.inference.preprocessing import preprocessing_for
 from keras_senet.plots.results import draw_confusion, draw_learning_curve, draw_predictions, most_wrong
+from keras_senet.settings import flat_fields
 from keras_senet.training.devices import Devices, open_devices
 from keras_senet.training.evaluation import evaluate, metrics
 from keras_senet.training.multi_worker import lost_worker, repaired_fit, watch
 from keras_senet.training.network import build, learner, normalizations
 from keras_senet.training.optimization import Plateau, loss, optimizer
-from keras_senet.training.recipe import INPUT, Recipe
+from keras_senet.training.recipe import Recipe
 from keras_senet.training.report import write_report
 from keras_senet.training.state import named_variables, newest_state, read_state, restore, save_state
 from keras_senet.training.watch import GateHistograms, Progress, Watch
@@ -109,8 +109,8 @@ def train(
 
     Example:
 
-    >>> few = {"train_split": "train[:64]", "held_out_split": "test[:20]", "image_size": 8, "data_dir": "data"}
-    >>> recipe = keras_senet.training.Recipe("SEResNet20", "digits", epochs=1, batch_size=32, learning_rate=0.1, **few)
+    >>> few = {"train_split": "train[:64]", "validation_split": "test[:20]", "image_size": 8, "data_dir": "data"}
+    >>> recipe = keras_senet.training.Recipe.of("SEResNet20", "digits", epochs=1, batch_size=32, learning_rate=0.1, **few)
     >>> measured = keras_senet.training.train(recipe, "runs/example")
     epoch 1/1  loss ...
     >>> measured["last"]["images"], measured["last"]["epoch"]
@@ -146,13 +146,13 @@ def _learn(recipe, folder, state, devices, save_every, keep, data_service, callb
     if devices.worker:
         devices.any(False)  # the first one prepares the data, where that is to be done
     training_images = data.load(recipe.dataset, recipe.train_split, recipe.data_dir)
-    held_out_images = data.load(recipe.dataset, recipe.held_out_split, recipe.data_dir)
+    held_out_images = data.load(recipe.dataset, recipe.validation_split, recipe.data_dir)
     if not devices.worker:
         devices.any(False)
     # Not before: where the data is still to be prepared, that draws random numbers too.
     keras.utils.set_random_seed(recipe.seed)
     network = build(recipe, len(training_images.class_names))
-    recipe = dataclasses.replace(recipe, image_size=network.input_shape[-2])
+    recipe = recipe.replace(image_size=network.input_shape[-2])
     batches = _Batches(recipe, devices, training_images, held_out_images, preprocessing_for(network), data_service)
 
     with devices.scope():
@@ -170,7 +170,7 @@ def _learn(recipe, folder, state, devices, save_every, keep, data_service, callb
     if writes:
         folder.mkdir(parents=True, exist_ok=True)
         config = {
-            "recipe": dataclasses.asdict(recipe),
+            "recipe": recipe.flat(),
             "parameters": profile(network).total.parameters,
             "replicas": devices.replicas,
             "batch_size_per_replica": recipe.batch_size // devices.replicas,
@@ -220,12 +220,12 @@ def read_recipe(config: str | os.PathLike) -> Recipe:
     """
     try:
         fields = json.loads(pathlib.Path(config).read_text(encoding="utf-8"))["recipe"]
-        unknown = sorted(fields.keys() - {field.name for field in dataclasses.fields(Recipe)})
+        unknown = sorted(fields.keys() - {field.name for field in flat_fields(Recipe)})
     except (AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise InputError(f"{config} is not the config.json of a run.") from error
     if unknown:
         raise InputError(f"{config} has settings that this version does not know: {', '.join(unknown)}.")
-    return Recipe(**fields)
+    return Recipe.of(**fields)
 
 
 def _is_free(folder: pathlib.Path, resume: bool) -> bool:
@@ -239,12 +239,11 @@ def _state_to_resume(recipe: Recipe, folder: pathlib.Path) -> pathlib.Path | Non
     if not (folder / _CONFIG_FILE).exists():
         return None
     was = read_recipe(folder / _CONFIG_FILE)
-    now = dataclasses.replace(recipe, image_size=recipe.image_size or was.image_size)
-    for field in dataclasses.fields(Recipe):
-        before, after = getattr(was, field.name), getattr(now, field.name)
-        if before != after and field.name != "data_dir":
+    now = recipe.replace(image_size=recipe.image_size or was.image_size)
+    for (name, before), after in zip(was.flat().items(), now.flat().values(), strict=True):
+        if before != after and name != "data_dir":
             raise InputError(
-                f"The run in {folder} has {field.name}={before!r}, so it cannot go on with {field.name}={after!r}. Leave that "
+                f"The run in {folder} has {name}={before!r}, so it cannot go on with {name}={after!r}. Leave that "
                 "as it was, or choose another output folder."
             )
     return newest_state(folder / "states")
@@ -266,7 +265,7 @@ class _Batches:
             raise InputError(
                 f"A batch of {recipe.batch_size} needs more images than the {training_images.size} there are: use a smaller one."
             )
-        self.share = {"workers": devices.workers, "worker": devices.worker}
+        self.shard = data.Shard(devices.workers, devices.worker)
 
     def training(self, epoch: int, step: int):
         local_replicas = self.devices.replicas // self.devices.workers
@@ -275,12 +274,13 @@ class _Batches:
                 self.training_images,
                 self.recipe.image_size,
                 self.per_replica,
-                epoch=epoch,
-                step=step * local_replicas,
+                self.recipe.augmentation,
+                aug_repeats=self.recipe.aug_repeats,
+                balanced=self.recipe.balanced,
+                start=data.Place(self.recipe.seed, epoch, step * local_replicas),
+                shard=self.shard,
                 batches_per_epoch=self.steps_per_epoch * local_replicas,
                 data_service=self.data_service,
-                **{name: getattr(self.recipe, name) for name in INPUT},
-                **self.share,
             )
         )
 
@@ -288,7 +288,7 @@ class _Batches:
         return self.devices.distribute(self._held_out)
 
     def _held_out(self) -> tf.data.Dataset:
-        batches = data.evaluation_batches(self.held_out_images, self.preprocessing, self.per_replica, **self.share)
+        batches = data.evaluation_batches(self.held_out_images, self.preprocessing, self.per_replica, shard=self.shard)
         if self.devices.strategy is None:
             return batches
         # Replicas that wait for each other need as many batches, all of one size: images of weight 0 fill them up.
@@ -313,7 +313,10 @@ class _Batches:
             self.training_images,
             self.recipe.image_size,
             min(count, self.training_images.size),
-            **{name: getattr(self.recipe, name) for name in INPUT},
+            self.recipe.augmentation,
+            aug_repeats=self.recipe.aug_repeats,
+            balanced=self.recipe.balanced,
+            start=data.Place(self.recipe.seed),
         )
         held_out = data.evaluation_batches(self.held_out_images, self.preprocessing, count)
         return tuple(next(iter(batches))[0].numpy() for batches in (augmented, held_out))

@@ -1,0 +1,79 @@
+"""Dataclasses of settings: each field says what it means and which values it takes, for checks, flags and reports alike."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+from keras_senet.errors import InputError
+
+T = TypeVar("T")
+
+
+def setting(
+    default: Any, help: str, *, choices: tuple | None = None, minimum: float | None = None, maximum: float | None = None
+) -> Any:
+    """A field of a frozen dataclass.
+
+    Args:
+        default: its default; `dataclasses.MISSING` for none.
+        help: what it means, in a line, for `--help` and for the report of a run.
+        choices: the values that it takes; None for any.
+        minimum: the smallest number that it takes.
+        maximum: the largest.
+    """
+    metadata = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def check(settings: Any) -> None:
+    """Checks the fields of a dataclass that were made by `setting`.
+
+    Raises:
+        ValueError: if a value is of the wrong type, none of the choices, or out of its range.
+    """
+    for field in dataclasses.fields(settings):
+        value, rules = getattr(settings, field.name), field.metadata
+        if not isinstance(value, accepted_types(field.type)):
+            raise InputError(f"`{field.name}` has a value of the wrong type. Received: {value!r}")
+        if not rules or value is None:
+            continue
+        if rules["choices"] and value not in rules["choices"]:
+            raise InputError(f"`{field.name}` must be one of {rules['choices']}. Received: {field.name}={value!r}")
+        minimum, maximum = rules["minimum"], rules["maximum"]
+        if (minimum is not None and not value >= minimum) or (maximum is not None and not value <= maximum):
+            accepted = f"at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+            raise InputError(f"`{field.name}` must be {accepted}. Received: {field.name}={value}")
+
+
+def accepted_types(annotation: Any) -> tuple[type, ...]:
+    """The classes of the values that a field with this annotation takes. An integer will do for a float."""
+    members = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+    classes = {typing.get_origin(member) or member for member in members}
+    return (*classes, int) if float in classes else tuple(classes)
+
+
+def flat_fields(settings: Any) -> Iterator[dataclasses.Field]:
+    """The fields of a dataclass, or of its class; in place of a field that is a dataclass, the fields of that."""
+    for field in dataclasses.fields(settings):
+        yield from flat_fields(field.type) if dataclasses.is_dataclass(field.type) else [field]
+
+
+def flat_values(settings: Any) -> dict[str, Any]:
+    """The values of a dataclass by the names of `flat_fields`."""
+    values = {}
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        values |= flat_values(value) if dataclasses.is_dataclass(value) else {field.name: value}
+    return values
+
+
+def from_flat(kind: type[T], values: dict[str, Any]) -> T:
+    """The dataclass `kind` made of values by the names of `flat_fields`."""
+    arguments = dict(values)
+    for field in dataclasses.fields(kind):
+        if dataclasses.is_dataclass(field.type):
+            names = arguments.keys() & {part.name for part in flat_fields(field.type)}
+            arguments[field.name] = from_flat(field.type, {name: arguments.pop(name) for name in names})
+    return kind(**arguments)
