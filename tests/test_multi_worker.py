@@ -317,7 +317,8 @@ import json, os, sys
 hosts, index = json.loads(sys.argv[1]), int(sys.argv[2])
 os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}})
 import keras, numpy as np, tensorflow as tf
-from keras_senet.training.multi_worker import keras_trainer, repaired_fit
+from keras.src.backend.tensorflow import trainer as keras_trainer
+from keras_senet.training.multi_worker import repaired_fit
 trainer = keras_trainer.TensorFlowTrainer
 original = {"build": trainer._maybe_symbolic_build, "reduce": keras_trainer.reduce_per_replica}
 strategy = tf.distribute.MultiWorkerMirroredStrategy()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import keras
 
 from keras_senet.errors import InputError
+from keras_senet.keras_internals import all_layers, computes_its_graph, layer_behind, layer_calls, run_graph
 
 
 class Graph:
@@ -17,15 +18,15 @@ class Graph:
     """
 
     def __init__(self, model: keras.Model):
-        nodes = [node for nodes in model._nodes_by_depth.values() for node in nodes if not node.is_input]
-        self._calls = collections.Counter(node.operation.name for node in nodes)
-        self.inputs = {node.operation.name: node.input_tensors for node in nodes}
-        self._outputs = {node.operation.name: node.outputs for node in nodes}
-        self._made_by = {id(tensor): node.operation for node in nodes for tensor in node.outputs}
+        calls = layer_calls(model)
+        self._calls = collections.Counter(call.layer.name for call in calls)
+        self.inputs = {call.layer.name: call.inputs for call in calls}
+        self._outputs = {call.layer.name: call.outputs for call in calls}
+        self._made_by = {id(tensor): call.layer for call in calls for tensor in call.outputs}
         self._readers = collections.defaultdict(list, {id(tensor): [None] for tensor in model.outputs})
-        for node in nodes:
-            for tensor in node.input_tensors:
-                self._readers[id(tensor)].append(node.operation)
+        for call in calls:
+            for tensor in call.inputs:
+                self._readers[id(tensor)].append(call.layer)
 
     def is_called_once(self, layer: keras.layers.Layer) -> bool:
         return self._calls[layer.name] == 1
@@ -50,7 +51,7 @@ def has_graph(layer) -> bool:
     """Whether it is a functional or sequential model that is built, and computes nothing but its graph."""
     if isinstance(layer, keras.Sequential):
         return layer.built
-    return isinstance(layer, keras.Model) and layer.call.__qualname__ == "Functional.call"
+    return isinstance(layer, keras.Model) and computes_its_graph(layer)
 
 
 def check_graph(model: keras.Model) -> None:
@@ -93,7 +94,7 @@ def run_through(model: keras.Model, inputs, call: Callable, prefix: str = ""):
             return run_through(layer, inputs_of(*args, **kwargs), call, f"{name}/")
         return call(name, layer, *args, **kwargs)
 
-    return as_functional(model)._run_through_graph(inputs, call_fn=run)
+    return run_graph(as_functional(model), inputs, run)
 
 
 def inputs_of(inputs, *args, **kwargs):
@@ -120,15 +121,15 @@ def rewritten(model: keras.Model, copy: Callable, call: Callable, weights: Calla
         weights: function from a layer to the weights of its copy.
     """
     # What keras.models.clone_model does; but that names inputs anew, and fails if it cannot copy the loss that is compiled in.
-    inputs = keras.tree.map_structure(lambda x: copied(x._keras_history.operation).output, model.input)
-    outputs = model._run_through_graph(inputs, functools.cache(copy), call)
+    inputs = keras.tree.map_structure(lambda x: copied(layer_behind(x)).output, model.input)
+    outputs = run_graph(model, inputs, call, functools.cache(copy))
     clone = keras.Model(inputs, outputs, name=model.name)
     copies = {layer.name: layer for layer in clone.layers}
     for layer in model.layers:
         replaced = layer.name not in copies or type(layer) is not type(copies[layer.name])
         if layer.weights and not replaced and not isinstance(layer, keras.Model):
             copies[layer.name].set_weights(weights(layer))
-            for part in copies[layer.name]._flatten_layers():
+            for part in all_layers(copies[layer.name]):
                 if isinstance(part, keras.layers.Normalization):
                     part.finalize_state()  # it computes with what it made of its weights
     return clone

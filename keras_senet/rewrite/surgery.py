@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_senet.errors import InputError, did_you_mean
+from keras_senet.keras_internals import run_graph
 from keras_senet.layers import FeatureGate
 from keras_senet.layers.attention import Attention, attention_layer
 from keras_senet.rewrite.channels import Scales, channel_axis
@@ -340,7 +341,7 @@ def attend_after(model: keras.Model, x, places: dict[str, tuple[int, str]], atte
         return attention.in_block(*places[layer.name])(y) if layer.name in places else y
 
     # What keras.models.clone_model does; but that ends in a model of its own, cut off from what comes before `x`.
-    return model._run_through_graph(x, operation_fn=copy, call_fn=call)
+    return run_graph(model, x, call, copy)
 
 
 def _names_in_a_fresh_process(model: keras.Model) -> dict[str, str]:

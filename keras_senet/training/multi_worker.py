@@ -17,10 +17,10 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from unittest import mock
 
 import tensorflow as tf
-from keras.src.backend.tensorflow import trainer as keras_trainer
+
+from keras_senet.keras_internals import tensorflow_trainer_with
 
 SECONDS_BETWEEN_LOOKS = 5  # at the other workers
 _PATIENCE = 4  # looks without an answer, after which a worker is given up
@@ -30,24 +30,20 @@ _TIMEOUT = 5  # seconds, of one look
 @contextlib.contextmanager
 def repaired_fit() -> Iterator[None]:
     """Within it `keras.Model.fit` and `evaluate` work on several machines."""
-    reduce, build = keras_trainer.reduce_per_replica, keras_trainer.TensorFlowTrainer._maybe_symbolic_build
 
-    def reduce_scalars(values, strategy, reduction):
+    def reduce_scalars(reduce, values, strategy, reduction):
         if reduction == "concat":
             return reduce(values, strategy, reduction)
         return tf.nest.map_structure(lambda value: strategy.reduce("MEAN", value, axis=None), values)
 
-    def build_from_one_replica(self, iterator=None, data_batch=None):
+    def build_from_one_replica(build, model, iterator, data_batch):
         if iterator is not None:
             _, _, batches = next(iter(iterator))
-            local = self.distribute_strategy.experimental_local_results
+            local = model.distribute_strategy.experimental_local_results
             data_batch = tf.nest.map_structure(lambda value: local(value)[0], next(batches))
-        build(self, data_batch=data_batch)
+        build(model, data_batch=data_batch)
 
-    with (
-        mock.patch.object(keras_trainer, "reduce_per_replica", reduce_scalars),
-        mock.patch.object(keras_trainer.TensorFlowTrainer, "_maybe_symbolic_build", build_from_one_replica),
-    ):
+    with tensorflow_trainer_with(reduce_scalars, build_from_one_replica):
         yield
 
 

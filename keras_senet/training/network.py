@@ -5,8 +5,10 @@ import re
 import keras
 
 from keras_senet.errors import InputError
+from keras_senet.keras_internals import all_layers
 from keras_senet.layers import PixelNormalization
 from keras_senet.models.build import find_model, image_shape
+from keras_senet.rewrite.graph import rewritten
 from keras_senet.training.recipe import Recipe
 
 
@@ -70,8 +72,7 @@ def learner(network: keras.Model, recipe: Recipe) -> keras.Model:
             inputs = [drop(branch), shortcut]
         return layer(inputs, **kwargs)
 
-    copied = keras.models.clone_model(network, clone_function=copy, call_function=call)
-    copied.set_weights(network.get_weights())
+    copied = rewritten(network, copy, call, lambda layer: layer.get_weights())
     for norm in normalizations(copied):
         norm.synchronized = recipe.sync_bn
     return copied
@@ -79,7 +80,7 @@ def learner(network: keras.Model, recipe: Recipe) -> keras.Model:
 
 def normalizations(network: keras.Model) -> list[keras.layers.BatchNormalization]:
     """All batch normalization of a network, also that within its attention."""
-    return [layer for layer in network._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+    return [layer for layer in all_layers(network) if isinstance(layer, keras.layers.BatchNormalization)]
 
 
 def residual_additions(network: keras.Model) -> list[str]:

@@ -27,6 +27,7 @@ from keras_senet.errors import FileError, InputError, LostWorkerError, require
 from keras_senet.files import replacing, write_text
 from keras_senet.inference.classifier import LABELS_FILE, open_classifier
 from keras_senet.inference.preprocessing import preprocessing_for
+from keras_senet.keras_internals import averages_of_weights, loss_metric, sync_variables
 from keras_senet.plots.results import draw_confusion, draw_learning_curve, draw_predictions, most_wrong
 from keras_senet.settings import flat_fields
 from keras_senet.training.devices import Devices, open_devices
@@ -399,11 +400,11 @@ class _Run(keras.callbacks.Callback):
         self.damaged = damaged
         self.callbacks = callbacks
         self.plateau = [Plateau()] if recipe.schedule == "plateau" else []
-        self.metrics = [model.metrics[0], *measures]
+        self.metrics = [loss_metric(model), *measures]
         self.measured = [variable for metric in self.metrics for variable in metric.variables]
         self.variables = named_variables(model, self.metrics)
         self.trained = model.trainable_variables
-        self.averages = [variable for variable in model.optimizer.variables if variable.name.endswith("_average")]
+        self.averages = averages_of_weights(model.optimizer)
         self.normalizations = normalizations(model)
         # Each replica has moving statistics of its own.
         statistics = [variable for layer in self.normalizations for variable in layer.non_trainable_variables]
@@ -448,8 +449,7 @@ class _Run(keras.callbacks.Callback):
             callback.on_epoch_end(self.epoch, logs)
 
     def save(self) -> None:
-        if keras.backend.backend() == "jax":  # whose `fit` takes the values out of the variables
-            self.model.jax_state_sync()
+        sync_variables(self.model)
         self.average_statistics()
         progress = {name: getattr(self, name) for name in ("epoch", "step", "best", "best_epoch", "history")}
         progress |= {"damaged": sorted(self.damaged), "seconds": self._seconds_of_epoch()}

@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_senet.errors import InputError, existing_path
 from keras_senet.files import replacing
+from keras_senet.keras_internals import random_states
 
 _PROGRESS = "progress"
 
@@ -29,8 +30,7 @@ def named_variables(model: keras.Model, metrics: Iterable[keras.metrics.Metric])
         ValueError: if two have the same name.
     """
     # A variable's path is such a name, but for random generators, which Keras numbers as a process makes them.
-    layers = [layer for layer in model._flatten_layers() if getattr(layer, "seed_generator", None) is not None]
-    generators = {id(layer.seed_generator.state): f"{layer.name}/{layer.seed_generator.state.name}" for layer in layers}
+    generators = random_states(model)
     variables = {}
     for variable in (*model.variables, *model.optimizer.variables, *(one for metric in metrics for one in metric.variables)):
         name = generators.get(id(variable), variable.path)

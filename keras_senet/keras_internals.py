@@ -1,0 +1,144 @@
+"""The private API of Keras that this package relies on, all of it.
+
+Keras has no public way to do what these functions do, and any release may break them. tests/test_keras_internals.py states what
+we rely on, and `make test-keras-nightly` tells us before a release does. Nothing else may use private API of Keras; `make lint`
+enforces that.
+"""
+
+import contextlib
+import typing
+from collections.abc import Callable, Iterator
+from unittest import mock
+
+import keras
+
+
+class LayerCall(typing.NamedTuple):
+    """One call of a layer in the graph of a functional model.
+
+    Attributes:
+        layer: the layer or operation that is called.
+        inputs: the symbolic tensors that it reads.
+        outputs: the symbolic tensors that it makes.
+    """
+
+    layer: keras.Operation
+    inputs: list[keras.KerasTensor]
+    outputs: list[keras.KerasTensor]
+
+
+def layer_calls(model: keras.Model) -> list[LayerCall]:
+    """All calls in the graph of a functional model but those of its input layers.
+
+    Relies on `Functional._nodes_by_depth`, a dictionary of lists of nodes, and on the `operation`, `input_tensors`, `outputs` and
+    `is_input` of a node. `Layer._inbound_nodes` will not do, because it also holds the calls of other models.
+    """
+    nodes = [node for nodes in model._nodes_by_depth.values() for node in nodes if not node.is_input]
+    return [LayerCall(node.operation, node.input_tensors, node.outputs) for node in nodes]
+
+
+def run_graph(model: keras.Model, inputs, call: Callable, replace: Callable = lambda layer: layer):
+    """Calls the layers of a functional model in the order of its graph.
+
+    Args:
+        model: a functional model.
+        inputs: its inputs: values, or whatever `call` takes.
+        call: function `call(layer, *args, **kwargs)` to the outputs of a layer.
+        replace: function from a layer to the one that `call` gets for it; called for each call of the layer.
+
+    Returns:
+        The outputs of the model.
+
+    Relies on `Functional._run_through_graph`, as `keras.models.clone_model` does. `clone_model` itself will not do, because it
+    renames inputs, always makes a model of its own, and takes only symbolic tensors.
+    """
+    return model._run_through_graph(inputs, operation_fn=replace, call_fn=call)
+
+
+def layer_behind(tensor: keras.KerasTensor) -> keras.Operation:
+    """The layer that made a symbolic tensor.
+
+    Relies on `KerasTensor._keras_history.operation`.
+    """
+    return tensor._keras_history.operation
+
+
+def computes_its_graph(model: keras.Model) -> bool:
+    """Whether a model is functional, and no subclass has replaced `call`, which then may compute more than the graph.
+
+    Relies on the class being named `Functional`, since `keras.Model(inputs, outputs)` makes an instance of a private class.
+    """
+    return model.call.__qualname__ == "Functional.call"
+
+
+def all_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """A layer or model and all layers within it, at any depth, from the outside to the inside.
+
+    Relies on `Layer._flatten_layers`. `Model.layers` will not do, because it leaves out what is within nested models and layers.
+    """
+    return list(layer._flatten_layers())
+
+
+def random_states(model: keras.Model) -> dict[int, str]:
+    """By the id of each random generator's variable in a model, a name that is the same in every process.
+
+    Relies on layers that draw random numbers having a `seed_generator` with a `state`. The variable's own `path` will not do,
+    because Keras numbers generators in the order in which a process makes them.
+    """
+    drawing = [layer for layer in all_layers(model) if getattr(layer, "seed_generator", None) is not None]
+    return {id(layer.seed_generator.state): f"{layer.name}/{layer.seed_generator.state.name}" for layer in drawing}
+
+
+def loss_metric(model: keras.Model) -> keras.metrics.Metric:
+    """The running mean of the loss of a compiled model.
+
+    Relies on it being the first of `Model.metrics`.
+    """
+    return model.metrics[0]
+
+
+def averages_of_weights(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """The exponential moving averages of an optimizer with `use_ema`, in the order of the trainable variables.
+
+    Relies on the names of these variables ending in `_average`, and on those of no other variable doing so.
+    """
+    return [variable for variable in optimizer.variables if variable.name.endswith("_average")]
+
+
+def sync_variables(model: keras.Model) -> None:
+    """Within `fit`, gives the variables of `model` their present values.
+
+    On the JAX backend `fit` takes the values out of the variables. Relies on `Model.jax_state_sync` putting them back; Keras' own
+    callbacks use it.
+    """
+    if keras.backend.backend() == "jax":
+        model.jax_state_sync()
+
+
+@contextlib.contextmanager
+def tensorflow_trainer_with(reduce_per_replica: Callable, symbolic_build: Callable) -> Iterator[None]:
+    """Within it Keras' trainer for TensorFlow uses other functions for two of its steps.
+
+    Args:
+        reduce_per_replica: function `reduce_per_replica(original, values, strategy, reduction)` for what the replicas computed.
+        symbolic_build: function `symbolic_build(original, model, iterator=None, data_batch=None)` that builds the model and its
+            metrics before the first batch.
+
+    Relies on the module `keras.src.backend.tensorflow.trainer`, its function `reduce_per_replica` and
+    `TensorFlowTrainer._maybe_symbolic_build`, which `fit` and `evaluate` look up when they run.
+    """
+    from keras.src.backend.tensorflow import trainer  # imports TensorFlow, whatever the backend
+
+    reduce, build = trainer.reduce_per_replica, trainer.TensorFlowTrainer._maybe_symbolic_build
+
+    def reduce_with_original(values, strategy, reduction):
+        return reduce_per_replica(reduce, values, strategy, reduction)
+
+    def build_with_original(self, iterator=None, data_batch=None):
+        return symbolic_build(build, self, iterator, data_batch)
+
+    with (
+        mock.patch.object(trainer, "reduce_per_replica", reduce_with_original),
+        mock.patch.object(trainer.TensorFlowTrainer, "_maybe_symbolic_build", build_with_original),
+    ):
+        yield

@@ -1,0 +1,168 @@
+"""What we rely on in Keras' private API holds in the Keras that is installed.
+
+Each test compares with what public API shows. Where one fails, keras_senet/keras_internals.py has to change, and nothing else.
+"""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_senet import keras_internals
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A branch, a layer that is called twice, a nested model, and a layer that holds another one."""
+    inputs = keras.Input((8, 8, 3), name="images")
+    inner = keras.Sequential([keras.Input((8, 8, 4)), layers.Conv2D(4, 3, padding="same", name="inner_conv")], name="inner")
+    x = layers.Conv2D(4, 1, name="conv")(inputs)
+    twice = layers.ReLU(name="twice")
+    x = layers.Add(name="add")([twice(x), twice(inner(x))])
+    x = layers.TimeDistributed(layers.Dense(4, name="wrapped"), name="wrapper")(x)
+    return keras.Model(inputs, layers.GlobalAveragePooling2D(name="mean")(x))
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).uniform(size=(2, 8, 8, 3)).astype("float32")
+
+
+def test_layer_calls_are_those_of_this_model_alone(model):
+    another = keras.Model(model.inputs, layers.ReLU()(model.get_layer("add").output))  # calls that do not belong to `model`
+    assert another.layers
+    calls = keras_internals.layer_calls(model)
+    assert sorted(call.layer.name for call in calls) == ["add", "conv", "inner", "mean", "twice", "twice", "wrapper"]
+    (add,) = (call for call in calls if call.layer.name == "add")
+    assert add.outputs == [model.get_layer("add").output]
+    assert [id(x) for x in add.inputs] == [id(x) for x in model.get_layer("add").input]
+
+
+def test_run_graph_computes_what_the_model_computes(model, images):
+    ran = []
+
+    def call(layer, *args, **kwargs):
+        ran.append(layer.name)
+        return layer(*args, **kwargs)
+
+    outputs = keras_internals.run_graph(model, images, call)
+    np.testing.assert_array_equal(outputs, model(images))
+    assert ran[-4:] == ["twice", "add", "wrapper", "mean"]
+    assert ran.count("twice") == 2
+
+
+def test_run_graph_with_other_layers_makes_what_clone_model_makes(model):
+    def replace(layer):
+        return twice if layer.name == "twice" else layer.from_config(layer.get_config())
+
+    twice = layers.ReLU(name="twice")
+    inputs = keras.Input((8, 8, 3), name="images")
+    outputs = keras_internals.run_graph(model, inputs, lambda layer, *args, **kwargs: layer(*args, **kwargs), replace)
+    clone = keras.models.clone_model(model)
+    assert [layer.name for layer in keras.Model(inputs, outputs).layers] == [layer.name for layer in clone.layers]
+
+
+def test_the_layer_behind_an_output_is_that_layer(model):
+    for layer in model.layers:
+        if layer.name != "twice":  # which has two outputs
+            assert keras_internals.layer_behind(layer.output) is layer
+
+
+def test_a_model_computes_its_graph_unless_call_is_replaced(model):
+    class Doubled(keras.Model):
+        def call(self, inputs):
+            return 2 * super().call(inputs)
+
+    class Named(keras.Model):
+        pass
+
+    class Subclassed(keras.Model):
+        def call(self, inputs):
+            return inputs
+
+    x = keras.Input((3,))
+    y = layers.Dense(2)(x)
+    assert keras_internals.computes_its_graph(model)
+    assert keras_internals.computes_its_graph(Named(x, y))
+    assert not keras_internals.computes_its_graph(Doubled(x, y))
+    assert not keras_internals.computes_its_graph(Subclassed())
+
+
+def test_all_layers_are_those_at_any_depth(model):
+    names = [layer.name for layer in keras_internals.all_layers(model)]
+    assert names[0] == model.name
+    assert {"conv", "inner_conv", "wrapped"} < {*names}
+    assert {layer.name for layer in model.layers} < {*names}
+    assert len(names) == len({*names})
+
+
+def test_random_generators_have_one_name_in_every_process():
+    def drawing():
+        return keras.Sequential([keras.Input((4,)), layers.Dropout(0.5, name="first"), layers.Dropout(0.5, name="second")])
+
+    first, again = drawing(), drawing()
+    states = keras_internals.random_states(first)
+    assert list(states.values()) == list(keras_internals.random_states(again).values())
+    assert {*states} == {id(variable) for variable in first.variables}
+    assert [variable.path for variable in first.variables] != [variable.path for variable in again.variables]  # why it is needed
+
+
+def test_the_first_metric_is_the_loss():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(1, use_bias=False)])
+    model.compile("sgd", "mse", metrics=["mae"], weighted_metrics=["mse"])
+    inputs, targets = np.ones((2, 4), "float32"), np.zeros((2, 1), "float32")
+    results = model.evaluate(inputs, targets, return_dict=True, verbose=0)
+    metric = keras_internals.loss_metric(model)
+    assert metric.name == "loss"
+    assert float(metric.result()) == results["loss"]
+
+
+def test_averages_of_weights_are_what_the_optimizer_gives_the_weights_at_the_end():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(2, name="average"), layers.Dense(1, name="moving_average")])
+    optimizer = keras.optimizers.AdamW(0.1, use_ema=True, ema_momentum=0.5)
+    model.compile(optimizer, "mse")
+    model.fit(np.ones((4, 4), "float32"), np.ones((4, 1), "float32"), batch_size=2, verbose=0)
+    averages = keras_internals.averages_of_weights(optimizer)
+    expected = [keras.ops.convert_to_numpy(average) for average in averages]
+    optimizer.finalize_variable_values(model.trainable_variables)
+    for value, variable in zip(expected, model.trainable_variables, strict=True):
+        np.testing.assert_array_equal(value, variable)
+    assert not keras_internals.averages_of_weights(keras.optimizers.Adam())
+
+
+def test_within_fit_the_variables_have_their_present_values():
+    class Recorded(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            keras_internals.sync_variables(self.model)
+            values.append(keras.ops.convert_to_numpy(self.model.weights[0]).copy())
+
+    values = []
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(1)])
+    model.compile("sgd", "mse", jit_compile=False)
+    model.fit(np.ones((4, 4), "float32"), np.ones((4, 1), "float32"), batch_size=2, verbose=0, callbacks=[Recorded()])
+    assert not np.array_equal(*values)
+    np.testing.assert_array_equal(values[-1], model.weights[0])
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="about Keras' trainer for TensorFlow")
+def test_the_trainer_looks_up_the_functions_that_we_replace():
+    called = []
+
+    def reduce(original, values, strategy, reduction):
+        called.append("reduce")
+        return original(values, strategy, reduction)
+
+    def build(original, model, iterator, data_batch):
+        called.append("build")
+        original(model, iterator=iterator, data_batch=data_batch)
+
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(1)])
+    model.compile("sgd", "mse", jit_compile=False)
+    examples = np.ones((2, 4), "float32"), np.ones((2, 1), "float32")
+    with keras_internals.tensorflow_trainer_with(reduce, build):
+        model.fit(*examples, verbose=0)
+    assert {*called} == {"reduce", "build"}
+    called.clear()
+    model.compile("sgd", "mse", jit_compile=False)
+    model.fit(*examples, verbose=0)
+    assert not called
