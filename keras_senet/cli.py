@@ -269,7 +269,7 @@ def _print_table(columns: list[str], rows: list[list[str]]) -> None:
 
 def _models(options) -> None:
     """List the networks, or the published weights for them."""
-    from keras_senet.models.build import find_model, list_models
+    from keras_senet.models.registry import find_model, list_models
 
     if options.checkpoints:
         _list_checkpoints(options.json)
@@ -305,7 +305,8 @@ def _info(options) -> None:
     from keras_senet.analysis import profile
     from keras_senet.inference.classifier import load_keras_model
     from keras_senet.layers.attention import AttentionConfig
-    from keras_senet.models.build import find_model, image_shape
+    from keras_senet.models.build import image_shape
+    from keras_senet.models.registry import find_model
 
     if options.paper == bool(options.model):
         raise InputError("Give the name of a network, a .keras or a .tflite file, or --paper. See: keras-senet info --help")
@@ -589,7 +590,8 @@ def _gates(options) -> None:
 def _convert(options) -> None:
     """Turn weights of PyTorch or Caffe, of a network as timm or the authors have it, into a .keras file."""
     from keras_senet.files import replacing
-    from keras_senet.models.build import find_model, image_shape
+    from keras_senet.models.build import image_shape
+    from keras_senet.models.registry import find_model
 
     if not options.output.endswith(".keras"):
         raise InputError(f"OUTPUT must end in .keras. Received: {options.output}")

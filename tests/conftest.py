@@ -16,7 +16,8 @@ from common import ROOT
 
 import keras_senet
 from keras_senet import cli
-from keras_senet.models.build import MODELS, constructor
+from keras_senet.models.build import constructor
+from keras_senet.models.registry import MODELS
 
 # Networks are a great many objects that live long: looking through them less often makes the tests a tenth faster.
 gc.set_threshold(100_000, 20, 100)

@@ -12,7 +12,7 @@ import pytest
 from make_fixtures import CLASSES
 from reference import narrow
 
-from keras_senet.models.build import MODELS
+from keras_senet.models.registry import MODELS
 from keras_senet.pretrained import CHECKPOINTS, Checkpoint
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -102,8 +102,7 @@ def publish(monkeypatch: pytest.MonkeyPatch, reference: str, **facts) -> Callabl
 
     Both are there until `monkeypatch` is undone.
     """
-    monkeypatch.setattr("keras_senet.models.build.MODELS", dict(MODELS))
+    monkeypatch.setattr("keras_senet.models.registry.MODELS", dict(MODELS))
     checkpoint = Checkpoint(model="Narrow", **{"classes": CLASSES, "input_size": 64} | facts)
-    for module in ("build", "named_weights"):
-        monkeypatch.setattr(f"keras_senet.models.{module}.CHECKPOINTS", (*CHECKPOINTS, checkpoint))
+    monkeypatch.setattr("keras_senet.pretrained.catalogue.CHECKPOINTS", (*CHECKPOINTS, checkpoint))
     return narrow(reference)

@@ -43,7 +43,8 @@ from reference import (
 import keras_senet
 from keras_senet import pretrained
 from keras_senet.models import vgg
-from keras_senet.models.build import MODELS, constructor
+from keras_senet.models.build import constructor
+from keras_senet.models.registry import MODELS
 from keras_senet.pretrained.readers import pth
 
 # Whole networks that take seconds each.
@@ -54,7 +55,7 @@ BARE = {"classifier_activation": None, "include_preprocessing": False}
 @pytest.fixture(autouse=True)
 def registry(monkeypatch):
     """Networks that a test registers are gone after it."""
-    monkeypatch.setattr("keras_senet.models.build.MODELS", dict(MODELS))
+    monkeypatch.setattr("keras_senet.models.registry.MODELS", dict(MODELS))
 
 
 @pytest.fixture

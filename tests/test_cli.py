@@ -273,7 +273,7 @@ def test_a_bug_of_ours_keeps_its_traceback(bug, run, monkeypatch):
     def list_models():
         raise bug("planted")
 
-    monkeypatch.setattr("keras_senet.models.build.list_models", list_models)
+    monkeypatch.setattr("keras_senet.models.registry.list_models", list_models)
     with pytest.raises(bug, match="planted"):
         run("models")
 

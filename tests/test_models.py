@@ -14,7 +14,8 @@ import keras_senet
 from keras_senet.analysis import profile
 from keras_senet.analysis.paper_tables import network_cost
 from keras_senet.models import blocks, cifar
-from keras_senet.models.build import MODELS, constructor, find_model
+from keras_senet.models.build import constructor
+from keras_senet.models.registry import MODELS, find_model
 from keras_senet.models.resnet import features
 
 # Parameters of the released networks, in timm and, for the smaller ones, in the models of imgclsmob.

@@ -9,7 +9,8 @@ from common import history
 
 from keras_senet import data, training
 from keras_senet.inference.preprocessing import preprocessing_for
-from keras_senet.models.build import MODELS, constructor
+from keras_senet.models.build import constructor
+from keras_senet.models.registry import MODELS
 from keras_senet.models.vgg import VGG, features
 from keras_senet.training.optimization import WarmUp, learning_rate, loss, optimizer
 

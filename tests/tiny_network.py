@@ -4,7 +4,8 @@ import contextlib
 from collections.abc import Callable, Iterator
 from unittest import mock
 
-from keras_senet.models.build import MODELS, constructor
+from keras_senet.models.build import constructor
+from keras_senet.models.registry import MODELS
 from keras_senet.models.resnet import ResNet, features
 
 

@@ -6,7 +6,8 @@ import itertools
 import math
 
 from keras_senet.analysis.cost import Profile, profile
-from keras_senet.models.build import find_model, image_shape
+from keras_senet.models.build import image_shape
+from keras_senet.models.registry import find_model
 
 
 @dataclasses.dataclass(frozen=True)

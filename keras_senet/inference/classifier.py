@@ -17,7 +17,9 @@ import tensorflow as tf
 from keras_senet.errors import InputError, MissingFileError, did_you_mean, existing_path, require
 from keras_senet.export.metadata import read_metadata
 from keras_senet.inference.preprocessing import Preprocessing, decode_predictions, preprocessing_for
-from keras_senet.models.build import find_model, find_published, image_shape, list_checkpoints
+from keras_senet.models.build import image_shape
+from keras_senet.models.registry import find_model, list_checkpoints
+from keras_senet.pretrained import find_checkpoint
 
 LABELS_FILE = "labels.txt"
 
@@ -71,7 +73,7 @@ def open_classifier(path: str | os.PathLike, image_size: int | None = None) -> C
     >>> digits.probabilities(np.zeros((1, 32, 32, 3), "float32")).shape
     (1, 10)
     """
-    if not os.path.exists(path) and (checkpoint := find_published(os.fspath(path))) is not None:
+    if not os.path.exists(path) and (checkpoint := find_checkpoint(os.fspath(path))) is not None:
         shape = None if image_size is None else image_shape(image_size)
         model = find_model(checkpoint.model)(weights=checkpoint.name, classes=checkpoint.classes, input_shape=shape)
         names = _imagenet_names() if checkpoint.classes == 1000 else _numbers(checkpoint.classes)

@@ -2,7 +2,7 @@
 
 # In the order in which they are listed.
 # isort: off
-from keras_senet.models.build import list_checkpoints, list_models
+from keras_senet.models.registry import list_checkpoints, list_models
 from keras_senet.models.resnet import (
     SENet154,
     SEResNet18,

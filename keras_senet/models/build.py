@@ -12,69 +12,14 @@ from collections.abc import Callable
 import keras
 from keras import layers
 
-from keras_senet.errors import InputError, did_you_mean
+from keras_senet.errors import InputError
 from keras_senet.layers import PixelNormalization
 from keras_senet.layers.attention import ATTENTIONS, Attention, attention_layer
 from keras_senet.models.architecture import Architecture
 from keras_senet.models.blocks import channel_axis
 from keras_senet.models.named_weights import check_activation, find_weights
-from keras_senet.pretrained import CHECKPOINTS, Checkpoint, assign
-
-MODELS: dict[str, Callable[..., keras.Model]] = {}
-
-
-def list_models() -> list[str]:
-    """The names of all networks, each a constructor `keras_senet.<name>`.
-
-    Example:
-
-    >>> keras_senet.list_models()[:2]
-    ['SEResNet18', 'SEResNet34']
-    """
-    return list(MODELS)
-
-
-def find_model(name: str) -> Callable[..., keras.Model]:
-    """The constructor called `name`, in any case.
-
-    Raises:
-        ValueError: if there is none; the message has the nearest names.
-    """
-    by_folded = {model.casefold(): model for model in MODELS}
-    if name.casefold() not in by_folded:
-        near = did_you_mean(name, MODELS) or f" Available: {', '.join(MODELS)}."
-        raise InputError(f"There is no model {name!r}.{near}")
-    return MODELS[by_folded[name.casefold()]]
-
-
-def list_checkpoints(model: str | None = None) -> list[Checkpoint]:
-    """Published weights, each with what it takes to use them as their authors did.
-
-    Args:
-        model: name of the network that they are for, in any case; None for all.
-
-    Returns:
-        Their descriptions. The `tag` of one is what the network's constructor takes as `weights`; the first is also its
-        `weights="imagenet"`.
-
-    Raises:
-        ValueError: if there is no such network; the message has the nearest names.
-
-    Example:
-
-    >>> [checkpoint.tag for checkpoint in keras_senet.list_checkpoints("SEResNeXt50")]
-    ['in1k', 'racm_in1k', 'gluon_in1k']
-    """
-    chosen = None if model is None else find_model(model).__name__
-    return [checkpoint for checkpoint in CHECKPOINTS if chosen in (None, checkpoint.model)]
-
-
-def find_published(name: str) -> Checkpoint | None:
-    """The checkpoint called `name`, or the first of the network called so, in any case; None if there is no such name."""
-    for checkpoint in CHECKPOINTS:
-        if name.casefold() in (checkpoint.name, checkpoint.model.casefold()):
-            return checkpoint
-    return None
+from keras_senet.models.registry import register
+from keras_senet.pretrained import assign, checkpoints_of
 
 
 def constructor(
@@ -95,10 +40,11 @@ def constructor(
     """
     describe = architecture if options else lambda: architecture
     default = describe()
+    published = "imagenet" if checkpoints_of(name) else None
 
     def construct(
         include_top: bool = True,
-        weights: str | os.PathLike | None = "imagenet" if name in {checkpoint.model for checkpoint in CHECKPOINTS} else None,
+        weights: str | os.PathLike | None = published,
         input_tensor=None,
         input_shape: tuple[int | None, ...] | None = None,
         pooling: str | None = None,
@@ -166,7 +112,7 @@ def constructor(
     construct.__doc__ = f"{summary}\n\n" + inspect.cleandoc(
         _DOCUMENTATION.format(name=name, net=default, attentions=named, options=described)
     )
-    MODELS[name] = construct
+    register(construct)
     return construct
 
 

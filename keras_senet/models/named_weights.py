@@ -10,7 +10,7 @@ import keras
 
 from keras_senet import pretrained
 from keras_senet.errors import InputError, did_you_mean
-from keras_senet.pretrained import CHECKPOINTS, Checkpoint, Weights
+from keras_senet.pretrained import Checkpoint, Weights, checkpoints_of
 
 # The attention of published weights.
 _AS_PUBLISHED = ("se", 16, "avg", "sigmoid", "standard", None)
@@ -58,14 +58,14 @@ def find_weights(
 
 def _find_checkpoint(weights: str | os.PathLike, model: str) -> Checkpoint | None:
     """The published weights that `weights` names; None if it is a path."""
-    published = [checkpoint for checkpoint in CHECKPOINTS if checkpoint.model == model]
+    published = checkpoints_of(model)
     by_tag = {"imagenet": published[0]} if published else {}
     by_tag |= {tag: checkpoint for checkpoint in published for tag in (checkpoint.tag, checkpoint.name)}
     if weights in by_tag:
         return by_tag[weights]
     if not isinstance(weights, str) or weights.endswith(pretrained.SUFFIXES) or os.path.exists(weights):
         return None
-    other = next((checkpoint.model for checkpoint in CHECKPOINTS if checkpoint.name == weights), None)
+    other = next((checkpoint.model for checkpoint in checkpoints_of(None) if checkpoint.name == weights), None)
     near = f" They are for {other}." if other else did_you_mean(weights, by_tag)
     accepted = ", ".join(map(repr, [None, *(tag for tag in by_tag if "." not in tag)]))
     raise InputError(

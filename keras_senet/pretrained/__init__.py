@@ -1,8 +1,19 @@
 """Published weights: the table of them, download and cache, and the conversion of every layout into ours."""
 
-from keras_senet.pretrained.catalogue import CHECKPOINTS, Checkpoint
+from keras_senet.pretrained.catalogue import CHECKPOINTS, Checkpoint, checkpoints_of, find_checkpoint
 from keras_senet.pretrained.download import keras_file
 from keras_senet.pretrained.layouts import parameter_names
 from keras_senet.pretrained.weights import SUFFIXES, Weights, assign, read_weights
 
-__all__ = ["CHECKPOINTS", "SUFFIXES", "Checkpoint", "Weights", "assign", "keras_file", "parameter_names", "read_weights"]
+__all__ = [
+    "CHECKPOINTS",
+    "SUFFIXES",
+    "Checkpoint",
+    "Weights",
+    "assign",
+    "checkpoints_of",
+    "find_checkpoint",
+    "keras_file",
+    "parameter_names",
+    "read_weights",
+]

@@ -125,3 +125,16 @@ CHECKPOINTS = (
     _legacy("senet154", "SENet154", "legacy_senet154-e9eb9fe6", 81.32, 95.502),
     _later("senet154.gluon_in1k", "SENet154", 81.258, 95.358),
 )
+
+
+def checkpoints_of(model: str | None) -> list[Checkpoint]:
+    """The checkpoints for the network called exactly `model`, that of weights="imagenet" first; all of them for None."""
+    return [checkpoint for checkpoint in CHECKPOINTS if model in (None, checkpoint.model)]
+
+
+def find_checkpoint(name: str) -> Checkpoint | None:
+    """The checkpoint called `name`, or the first one of the network called `name`, ignoring case; None if there is neither."""
+    for checkpoint in CHECKPOINTS:
+        if name.casefold() in (checkpoint.name, checkpoint.model.casefold()):
+            return checkpoint
+    return None

@@ -7,7 +7,8 @@ import keras
 from keras_senet.errors import InputError
 from keras_senet.keras_internals import all_layers
 from keras_senet.layers import PixelNormalization
-from keras_senet.models.build import find_model, image_shape
+from keras_senet.models.build import image_shape
+from keras_senet.models.registry import find_model
 from keras_senet.rewrite.graph import rewritten
 from keras_senet.training.recipe import Recipe
 

@@ -1,0 +1,60 @@
+"""The networks by name, and the published weights that there are for each."""
+
+from collections.abc import Callable
+
+import keras
+
+from keras_senet.errors import InputError, did_you_mean
+from keras_senet.pretrained import Checkpoint, checkpoints_of
+
+MODELS: dict[str, Callable[..., keras.Model]] = {}
+
+
+def register(construct: Callable[..., keras.Model]) -> None:
+    """Adds a constructor, under its own name."""
+    MODELS[construct.__name__] = construct
+
+
+def list_models() -> list[str]:
+    """The names of all networks, each a constructor `keras_senet.<name>`.
+
+    Example:
+
+    >>> keras_senet.list_models()[:2]
+    ['SEResNet18', 'SEResNet34']
+    """
+    return list(MODELS)
+
+
+def find_model(name: str) -> Callable[..., keras.Model]:
+    """The constructor called `name`, ignoring case.
+
+    Raises:
+        ValueError: if there is none; the message suggests the nearest names.
+    """
+    by_folded = {model.casefold(): model for model in MODELS}
+    if name.casefold() not in by_folded:
+        near = did_you_mean(name, MODELS) or f" Available: {', '.join(MODELS)}."
+        raise InputError(f"There is no model {name!r}.{near}")
+    return MODELS[by_folded[name.casefold()]]
+
+
+def list_checkpoints(model: str | None = None) -> list[Checkpoint]:
+    """Published weights, each with what it takes to use them as their authors did.
+
+    Args:
+        model: name of the network that they are for, in any case; None for all.
+
+    Returns:
+        Their descriptions. The `tag` of each is what the network's constructor takes as `weights`; the first is also its
+        `weights="imagenet"`.
+
+    Raises:
+        ValueError: if there is no such network; the message suggests the nearest names.
+
+    Example:
+
+    >>> [checkpoint.tag for checkpoint in keras_senet.list_checkpoints("SEResNeXt50")]
+    ['in1k', 'racm_in1k', 'gluon_in1k']
+    """
+    return checkpoints_of(None if model is None else find_model(model).__name__)
