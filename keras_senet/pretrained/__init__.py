@@ -1,9 +1,11 @@
 """Published weights: the table of them, download and cache, and the conversion of every layout into ours."""
 
+from keras_senet.pretrained.assignment import assign
 from keras_senet.pretrained.catalogue import CHECKPOINTS, Checkpoint, checkpoints_of, find_checkpoint
 from keras_senet.pretrained.download import keras_file
 from keras_senet.pretrained.layouts import parameter_names
-from keras_senet.pretrained.weights import SUFFIXES, Weights, assign, read_weights
+from keras_senet.pretrained.readers import SUFFIXES, read_weights
+from keras_senet.pretrained.weights import Weights
 
 __all__ = [
     "CHECKPOINTS",

@@ -13,7 +13,7 @@ import keras
 from keras_senet.errors import FileError, InputError, require
 from keras_senet.files import replacing
 from keras_senet.pretrained.catalogue import Checkpoint
-from keras_senet.pretrained.weights import DIGEST, digest, read_weights
+from keras_senet.pretrained.readers.keras_files import DIGEST, digest, read_keras_file
 
 _A_WEEK = 7 * 24 * 60 * 60  # seconds
 _PARTIAL = ".partial-"  # how the names of unfinished files begin, here and in `replacing`
@@ -95,7 +95,7 @@ def _convert(
     with replacing(cached) as partial:
         convert(source).save_weights(partial)
         facts = {"source": checkpoint.url, "revision": revision, "source_sha256": sha256}
-        facts[DIGEST] = digest(read_weights(partial).parameters)
+        facts[DIGEST] = digest(read_keras_file(str(partial)).parameters)
         with h5py.File(partial, "a") as file:
             file.attrs.update(facts)
     if downloaded:
