@@ -4,7 +4,7 @@ import numpy as np
 from comparison import Comparison, compare, show, timed
 
 import keras_senet
-from keras_senet.inference.classifier import run_keras
+from keras_senet.inference.runtimes import run_keras
 from keras_senet.rewrite.inference import cheaper_to_run
 
 BATCH, ROUNDS = 16, 20

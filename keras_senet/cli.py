@@ -303,7 +303,7 @@ def _info(options) -> None:
     import keras
 
     from keras_senet.analysis import profile
-    from keras_senet.inference.classifier import load_keras_model
+    from keras_senet.inference.runtimes import load_keras_model
     from keras_senet.layers.attention import AttentionConfig
     from keras_senet.models.build import image_shape
     from keras_senet.models.registry import find_model
@@ -495,7 +495,8 @@ def _predict(options) -> None:
 def _export(options) -> None:
     """Write a trained network as a file for a phone or a server, compared with it on images."""
     from keras_senet import data, export
-    from keras_senet.inference.classifier import load_keras_model, read_labels
+    from keras_senet.inference.labels import read_labels
+    from keras_senet.inference.runtimes import load_keras_model
 
     writers = {".tflite": export.tflite, ".onnx": export.onnx, ".xml": export.openvino}
     suffix = pathlib.Path(options.output).suffix

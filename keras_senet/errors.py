@@ -45,6 +45,11 @@ def did_you_mean(received: str, accepted: Iterable[str]) -> str:
     return f" Did you mean {' or '.join(repr(by_folded[name]) for name in nearest)}?" if nearest else ""
 
 
+def one_line(error: BaseException) -> str:
+    """The message of another library's error as one line, to be quoted in ours."""
+    return " ".join(str(error).split())
+
+
 def existing_path(path: str | os.PathLike) -> str:
     """`path` as a string.
 

@@ -1,10 +1,12 @@
-"""Files and folders that are either whole or not there."""
+"""Files and folders that are either whole or not there; small files of text and tables."""
 
 import contextlib
+import csv
+import io
 import os
 import pathlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from keras_senet.errors import FileError, MissingFileError
 
@@ -55,3 +57,22 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     """Writes a small file, whole or not at all."""
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def as_lines(values: Iterable[str]) -> str:
+    """The values as text, each on a line of its own."""
+    return "".join(f"{value}\n" for value in values)
+
+
+def write_csv(path: str | os.PathLike, columns: Iterable[str], rows: Iterable[Iterable]) -> None:
+    """Writes a table with its column names as the first row, whole or not at all."""
+    table = io.StringIO(newline="")
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    write_text(path, table.getvalue())
+
+
+def read_csv(path: str | os.PathLike) -> list[dict[str, str]]:
+    """The rows of a table that `write_csv` wrote, by column name."""
+    return list(csv.DictReader(pathlib.Path(path).read_text(encoding="utf-8").splitlines()))

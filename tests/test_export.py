@@ -150,7 +150,7 @@ def test_what_cannot_be_opened_is_said(exported, folder, tmp_path):
     keras_senet.SEResNet20(include_top=False, input_shape=(32, 32, 3)).save(tmp_path / "headless.keras")
     with pytest.raises(ValueError, match="one probability a class"):
         export.open_classifier(tmp_path / "headless.keras")
-    with pytest.raises(ValueError, match=r"neither a \.keras file"):
+    with pytest.raises(ValueError, match=r"neither a \.keras, \.tflite, \.onnx or \.xml file"):
         export.open_classifier(tmp_path)
     with pytest.raises(FileNotFoundError, match="Did you mean 'a.keras'"):
         export.open_classifier(tmp_path / "b.keras")

@@ -9,7 +9,7 @@ from tensorflow.lite.python.convert import mlir_quantize
 from tensorflow.lite.python.optimize.calibrator import Calibrator
 from tensorflow.lite.tools import flatbuffer_utils
 
-from keras_senet.errors import InputError
+from keras_senet.errors import InputError, one_line
 from keras_senet.export.proof import Limits
 from keras_senet.layers.grouped_conv2d import one_operator
 
@@ -97,7 +97,7 @@ def convert(model: keras.Model, mode: str, batch_size: int, calibration: np.ndar
             in_floats = {"SOFTMAX"} if mode == "int8_float_io" else None
             return mlir_quantize(measured, input_data_type=ends, output_data_type=ends, denylisted_ops=in_floats)
         except Exception as error:  # the converter's own error class is not public
-            raise InputError(" ".join(str(error).split())) from error
+            raise InputError(one_line(error)) from error
 
 
 def _measured(converter: tf.lite.TFLiteConverter) -> bytes:

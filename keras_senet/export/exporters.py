@@ -17,7 +17,7 @@ from keras_senet.export.metadata import write_with_metadata
 from keras_senet.export.proof import Limits, Proof, first_layer
 from keras_senet.export.source import LEAST_CALIBRATION_IMAGES, Source
 from keras_senet.files import replacing
-from keras_senet.inference.classifier import open_onnx, open_openvino, open_saved_model, open_tflite, run_keras
+from keras_senet.inference.runtimes import open_onnx, open_openvino, open_saved_model, open_tflite, run_keras
 from keras_senet.layers import FeatureGate
 from keras_senet.rewrite.inference import cheaper_to_run, fold_batch_norm
 
@@ -79,9 +79,9 @@ def saved_model(
         archive.add_endpoint("serve_encoded", lambda image_bytes: run(decode(image_bytes)), signature)
         archive.write_out(str(partial), verbose=False)
         files = np.array([tf.io.encode_png(image).numpy() for image in source.noise().astype("uint8")])
-        encoded, _, _ = open_saved_model(partial, "serve_encoded")
-        source.prove(lambda pixels: encoded(files), decode(tf.constant(files)).numpy())
-        return source.prove(open_saved_model(partial)[0], images)
+        encoded = open_saved_model(partial, "serve_encoded")
+        source.prove(lambda pixels: encoded.run(files), decode(tf.constant(files)).numpy())
+        return source.prove(open_saved_model(partial).run, images)
 
 
 def tflite(
@@ -166,7 +166,7 @@ def tflite(
         with tempfile.TemporaryDirectory() as folder:
             file = pathlib.Path(folder) / "part.tflite"
             file.write_bytes(converted(part))
-            before, after = run_keras(part)(source.few(images)), open_tflite(file)[0](source.few(images))
+            before, after = run_keras(part)(source.few(images)), open_tflite(file).run(source.few(images))
         return not np.sqrt(np.mean((after - before) ** 2)) <= mode.layer_error * np.sqrt(np.mean(before**2)) + 1e-6
 
     def fails(part: keras.Model) -> bool:
@@ -188,7 +188,7 @@ def tflite(
             content, partial, source.path.stem, model.name, quantize, class_names, source.preprocessing, bool(gates)
         )
         accepted = limits or mode.limits
-        return source.prove(open_tflite(partial)[0], images, accepted, keep, lambda: first_layer(inference, differs))
+        return source.prove(open_tflite(partial).run, images, accepted, keep, lambda: first_layer(inference, differs))
 
 
 def onnx(
@@ -226,7 +226,7 @@ def onnx(
         except ImportError as error:
             warnings.warn(f"{source.path.name} was not checked. {error}", stacklevel=2)
             return None
-        return source.prove(open_onnx(partial)[0], images)
+        return source.prove(open_onnx(partial).run, images)
 
 
 def openvino(
@@ -255,7 +255,7 @@ def openvino(
     source = Source.of(model, path, class_names, ".xml")
     with replacing(source.path.with_suffix(".bin")), source.replacing() as partial:  # OpenVINO names both alike
         source.export_by_keras(fold_batch_norm(model), partial, "openvino")
-        return source.prove(open_openvino(partial)[0], images)
+        return source.prove(open_openvino(partial).run, images)
 
 
 def _gates(model: keras.Model, inference: keras.Model, name: str) -> keras.KerasTensor:

@@ -85,7 +85,7 @@ def _tensorflow(path: str, threads: int, xnnpack: bool) -> tuple[Callable, dict]
     sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
     import tensorflow as tf
 
-    from keras_senet.inference.classifier import load_keras_model, open_saved_model, run_keras
+    from keras_senet.inference.runtimes import load_keras_model, open_saved_model, run_keras
 
     tf.config.set_visible_devices([], "GPU")
     tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -95,7 +95,8 @@ def _tensorflow(path: str, threads: int, xnnpack: bool) -> tuple[Callable, dict]
         model = load_keras_model(path)
         forward, shapes = run_keras(model), [one.shape for one in model.inputs]
     else:
-        forward, *shapes, _ = open_saved_model(path)
+        runtime = open_saved_model(path)
+        forward, shapes = runtime.run, [runtime.input_shape]
     images = _random_images([(shape, np.float32) for shape in shapes])
 
     def run() -> None:

@@ -15,9 +15,9 @@ import flatbuffers
 import numpy as np
 
 from keras_senet.errors import InputError, require
+from keras_senet.files import as_lines
+from keras_senet.inference.metadata import LABELS, PREPROCESSING, read_metadata
 from keras_senet.inference.preprocessing import Preprocessing
-
-_LABELS, _PREPROCESSING = "labels.txt", "preprocessing.json"
 
 
 def write_with_metadata(
@@ -52,7 +52,7 @@ def write_with_metadata(
     kind = {"tensor_type": file.subgraphs[0].tensors[file.subgraphs[0].inputs[0]].type}
     # MediaPipe would normalize the pixels of a float network, which ours does itself.
     pixels = info.InputImageTensorMd("images", "RGB pixels in [0, 255]", [0.0], [1.0], schema.ColorSpaceType.RGB, **kind)
-    labels = [info.LabelFileMd(_LABELS)] if class_names else None
+    labels = [info.LabelFileMd(LABELS)] if class_names else None
     outputs = [info.ClassificationTensorMd("probabilities", "one for each class", labels, **kind)]
     if gates:
         outputs.append(info.TensorMd("gates", "by what attention multiplies each channel"))
@@ -67,20 +67,9 @@ def write_with_metadata(
     file.metadata = [*(file.metadata or []), litert.schema_fb.MetadataT("TFLITE_METADATA", len(file.buffers) - 1)]
     path.write_bytes(litert.convert_object_to_bytearray(file))
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(_PREPROCESSING, json.dumps(dataclasses.asdict(preprocessing)))
+        archive.writestr(PREPROCESSING, json.dumps(dataclasses.asdict(preprocessing)))
         if class_names:
-            archive.writestr(_LABELS, "".join(f"{name}\n" for name in class_names))
-
-
-def read_metadata(path: str | os.PathLike) -> tuple[list[str], Preprocessing | None]:
-    """The class names, none if they are not there, and the preprocessing that a TFLite file brings."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            files = {name: archive.read(name).decode("utf-8") for name in archive.namelist()}
-    except zipfile.BadZipFile:
-        return [], None
-    preprocessing = json.loads(files[_PREPROCESSING]) if _PREPROCESSING in files else None
-    return files.get(_LABELS, "").splitlines(), preprocessing and Preprocessing(**preprocessing)
+            archive.writestr(LABELS, as_lines(class_names))
 
 
 def describe(path: str | os.PathLike) -> dict:

@@ -12,12 +12,14 @@ import numpy as np
 import tensorflow as tf
 
 from keras_senet.data import LabelledImages, evaluation_batches, plain_errors
-from keras_senet.errors import FileError, InputError
+from keras_senet.errors import FileError, InputError, one_line
 from keras_senet.export.conversion import MODES
 from keras_senet.export.proof import Limits, Proof, compare
-from keras_senet.files import replacing, write_text
-from keras_senet.inference.classifier import LABELS_FILE, classifier_sizes, preprocessing_of, read_labels, run_keras
+from keras_senet.files import replacing
+from keras_senet.inference.classifier import classifier_sizes
+from keras_senet.inference.labels import LABELS_FILE, read_labels, write_labels
 from keras_senet.inference.preprocessing import Preprocessing
+from keras_senet.inference.runtimes.keras_file import preprocessing_of, run_keras
 from keras_senet.layers.grouped_conv2d import one_operator
 
 LEAST_CALIBRATION_IMAGES = 32
@@ -71,7 +73,7 @@ class Source:
             except tf.errors.OpError as error:  # how TensorFlow says that a disk is full
                 raise FileError(error.message) from error
         if self.class_names:
-            write_text(self.path.with_name(LABELS_FILE), "".join(f"{name}\n" for name in self.class_names))
+            write_labels(self.path, self.class_names)
 
     def batches(self, images: LabelledImages | np.ndarray | None) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         """Pixels and one-hot labels, or None where there are none."""
@@ -109,7 +111,7 @@ class Source:
         except OSError:
             raise
         except Exception as error:  # each exporter has errors of its own
-            raise InputError(f"{model.name} cannot be converted to {kind}: {' '.join(str(error).split())}") from error
+            raise InputError(f"{model.name} cannot be converted to {kind}: {one_line(error)}") from error
 
     def few(self, images: LabelledImages | np.ndarray | None) -> np.ndarray:
         return next(self.batches(images))[0][:8]

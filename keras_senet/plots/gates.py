@@ -1,7 +1,5 @@
 """Pictures of gates, and the table behind them."""
 
-import csv
-import io
 import math
 import os
 import pathlib
@@ -11,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from keras_senet.analysis.gate_reader import GateStatistics, class_indices
-from keras_senet.files import write_text
+from keras_senet.files import write_csv
 from keras_senet.plots.figure import new_figure, save_figure
 
 _CLASSES_DRAWN = 4  # as in the paper; more lines are hard to tell apart
@@ -129,14 +127,12 @@ def write_gates(statistics: GateStatistics, folder: str | os.PathLike, classes: 
     indices = class_indices(classes, statistics.class_names)
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    table = io.StringIO(newline="")
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["layer", "channel", "mean", "deviation", "minimum", "maximum", *classes])
+    rows = []
     for layer in statistics.layers:
         columns = (layer.mean, layer.deviation, layer.minimum, layer.maximum, *layer.by_class[indices])
         for channel, values in enumerate(zip(*columns, strict=True)):
-            writer.writerow([layer.name, channel, *(f"{value:.6g}" for value in values)])
-    write_text(folder / "gates.csv", table.getvalue())
+            rows.append([layer.name, channel, *(f"{value:.6g}" for value in values)])
+    write_csv(folder / "gates.csv", ["layer", "channel", "mean", "deviation", "minimum", "maximum", *classes], rows)
     draw_gates_by_class(statistics, folder / "gates_by_class.png", classes)
     draw_mean_gates(statistics, folder / "mean_gates.png")
     draw_separability(statistics, folder / "separability.png")

@@ -1,6 +1,5 @@
 """Pictures of a run: how the network learned, and what it says of images."""
 
-import csv
 import heapq
 import math
 import os
@@ -12,6 +11,7 @@ import numpy as np
 
 from keras_senet.errors import require
 from keras_senet.export import Measurement
+from keras_senet.files import read_csv
 from keras_senet.plots.figure import new_figure, save_figure
 
 
@@ -23,7 +23,7 @@ def draw_learning_curve(history: str | os.PathLike, path: str | os.PathLike) -> 
         path: the picture, a `.png` file.
     """
     history = pathlib.Path(history)
-    rows = list(csv.DictReader(history.read_text().splitlines())) if history.exists() else []
+    rows = read_csv(history) if history.exists() else []
     if not rows:
         return
 

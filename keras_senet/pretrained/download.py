@@ -10,7 +10,7 @@ from collections.abc import Callable
 import h5py
 import keras
 
-from keras_senet.errors import FileError, InputError, require
+from keras_senet.errors import FileError, InputError, one_line, require
 from keras_senet.files import replacing
 from keras_senet.pretrained.catalogue import Checkpoint
 from keras_senet.pretrained.readers.keras_files import DIGEST, digest, read_keras_file
@@ -66,7 +66,7 @@ def keras_file(checkpoint: Checkpoint, convert: Callable[[pathlib.Path], keras.M
                 published = (_from_hub if checkpoint.on_hub else _from_release)(checkpoint, folder)
             except Exception as error:  # huggingface_hub lets errors of its own through, and of the libraries that it uses
                 raise FileError(
-                    f"{checkpoint.name} could not be downloaded: {' '.join(str(error).split()).rstrip('.')}. To go on without, "
+                    f"{checkpoint.name} could not be downloaded: {one_line(error).rstrip('.')}. To go on without, "
                     f"download {checkpoint.url} elsewhere and put it at {by_hand}"
                 ) from error
             _convert(checkpoint, convert, cached, *published)

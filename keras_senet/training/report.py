@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Sequence
 
 from keras_senet.files import write_text
-from keras_senet.inference.classifier import LABELS_FILE
+from keras_senet.inference.labels import LABELS_FILE
 from keras_senet.settings import flat_fields
 from keras_senet.training.recipe import Recipe
 

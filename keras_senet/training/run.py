@@ -25,7 +25,8 @@ from keras_senet.analysis import profile
 from keras_senet.analysis.gate_reader import has_gates
 from keras_senet.errors import FileError, InputError, LostWorkerError, require
 from keras_senet.files import replacing, write_text
-from keras_senet.inference.classifier import LABELS_FILE, open_classifier
+from keras_senet.inference.classifier import open_classifier
+from keras_senet.inference.labels import LABELS_FILE
 from keras_senet.inference.preprocessing import preprocessing_for
 from keras_senet.keras_internals import averages_of_weights, loss_metric, sync_variables
 from keras_senet.plots.results import draw_confusion, draw_learning_curve, draw_predictions, most_wrong

@@ -1,0 +1,56 @@
+"""Keras: `.keras` files, and models in memory."""
+
+import functools
+import os
+import zipfile
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_senet.errors import InputError, existing_path, one_line
+from keras_senet.inference.preprocessing import Preprocessing, preprocessing_for
+from keras_senet.inference.runtimes.runtime import Runtime
+
+
+def load_keras_model(path: str | os.PathLike) -> keras.Model:
+    """`keras.saving.load_model` of a `.keras` file, with errors that say what is wrong with the file."""
+    path = existing_path(path)
+    if not path.endswith(".keras"):
+        raise InputError(f"A trained network is a .keras file. Received: {path}")
+    if not zipfile.is_zipfile(path):
+        raise InputError(f"{path} is damaged, or not a .keras file.")
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except (KeyError, OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} cannot be read as a Keras model: {one_line(error)}") from error
+
+
+def run_keras(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
+    """`model` as a function of NumPy arrays.
+
+    `model.predict` would compile with XLA, which on a CPU is slower than TensorFlow's own kernels.
+    """
+    forward = functools.partial(model, training=False)
+    if keras.backend.backend() == "tensorflow":
+        forward = tf.function(forward, reduce_retracing=True)
+    return lambda images: keras.ops.convert_to_numpy(forward(keras.ops.convert_to_tensor(images, "float32")))
+
+
+def open_keras_model(model: keras.Model) -> Runtime:
+    """A model in memory."""
+    return Runtime(run_keras(model), model.input_shape, model.output_shape, model=model, preprocessing=preprocessing_of(model))
+
+
+def open_keras_file(path: str | os.PathLike) -> Runtime:
+    """A `.keras` file."""
+    return open_keras_model(load_keras_model(path))
+
+
+def preprocessing_of(model: keras.Model) -> Preprocessing:
+    """The preprocessing that `model` states, or, if it states none, the default for its image size."""
+    try:
+        return preprocessing_for(model)
+    except ValueError:
+        return Preprocessing(model.input_shape[1])

@@ -1,0 +1,23 @@
+"""ONNX Runtime: `.onnx` files."""
+
+import os
+
+import numpy as np
+
+from keras_senet.errors import InputError, one_line, require
+from keras_senet.inference.runtimes.runtime import Runtime
+
+
+def open_onnx(path: str | os.PathLike) -> Runtime:
+    """An ONNX file, on the CPU."""
+    onnxruntime = require("onnxruntime", "runtimes")
+    try:
+        session = onnxruntime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
+        (source,), (result, *_) = session.get_inputs(), session.get_outputs()
+    except Exception as error:  # ONNX Runtime's error classes are not public
+        raise InputError(f"{path} is damaged, or not an ONNX image classifier: {one_line(error)}") from error
+    return Runtime(
+        lambda images: session.run([result.name], {source.name: np.asarray(images, "float32")})[0],
+        source.shape,
+        result.shape,
+    )

@@ -1,0 +1,23 @@
+"""OpenVINO: `.xml` files, with their weights beside them in `.bin` files."""
+
+import os
+
+import numpy as np
+
+from keras_senet.errors import InputError, one_line, require
+from keras_senet.inference.runtimes.runtime import Runtime
+
+
+def open_openvino(path: str | os.PathLike) -> Runtime:
+    """An OpenVINO file, on the CPU in float32."""
+    openvino = require("openvino", "runtimes")
+    try:
+        # By default OpenVINO computes in 16 bits on processors that can.
+        compiled = openvino.Core().compile_model(os.fspath(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        shapes = [
+            [dimension.get_length() if dimension.is_static else None for dimension in port.partial_shape]
+            for port in (compiled.input(0), compiled.output(0))
+        ]
+    except RuntimeError as error:
+        raise InputError(f"{path} is damaged, or not an OpenVINO image classifier: {one_line(error)}") from error
+    return Runtime(lambda images: compiled(np.asarray(images, "float32"))[0], *shapes)

@@ -1,0 +1,48 @@
+"""LiteRT: `.tflite` files."""
+
+import os
+
+import numpy as np
+
+from keras_senet.errors import InputError, one_line, require
+from keras_senet.inference.metadata import read_metadata
+from keras_senet.inference.runtimes.runtime import Runtime
+
+
+def open_tflite(path: str | os.PathLike) -> Runtime:
+    """A TFLite file, on all cores; quantized pixels and probabilities become floats, and batches of any size its own."""
+    litert = require("ai_edge_litert.interpreter", "mobile")
+    try:
+        interpreter = litert.Interpreter(model_path=os.fspath(path), num_threads=os.cpu_count())
+        interpreter.allocate_tensors()
+        (source,) = interpreter.get_input_details()
+        outputs = interpreter.get_signature_runner().get_output_details() if interpreter.get_signature_list() else {}
+        result = outputs["probabilities"] if "probabilities" in outputs else interpreter.get_output_details()[0]
+    except (RuntimeError, ValueError) as error:
+        raise InputError(f"{path} is damaged, or not a TFLite image classifier: {one_line(error)}") from error
+    batch_size = source["shape"][0]
+
+    def run_batch(images):
+        batch = np.resize(images, source["shape"])  # repeats images to fill up the last batch
+        interpreter.set_tensor(source["index"], _quantized(batch, source))
+        interpreter.invoke()
+        return _dequantized(interpreter.get_tensor(result["index"]), result)[: len(images)]
+
+    def run(images):
+        return np.concatenate([run_batch(images[start : start + batch_size]) for start in range(0, len(images), batch_size)])
+
+    class_names, preprocessing = read_metadata(path)
+    return Runtime(run, source["shape"].tolist(), result["shape"].tolist(), class_names=class_names, preprocessing=preprocessing)
+
+
+def _quantized(values: np.ndarray, tensor: dict) -> np.ndarray:
+    if not np.issubdtype(tensor["dtype"], np.integer):
+        return values.astype(tensor["dtype"])
+    scale, zero = tensor["quantization"]
+    accepted = np.iinfo(tensor["dtype"])
+    return np.clip(np.round(values / (scale or 1) + zero), accepted.min, accepted.max).astype(tensor["dtype"])
+
+
+def _dequantized(values: np.ndarray, tensor: dict) -> np.ndarray:
+    scale, zero = tensor["quantization"]
+    return (values.astype("float32") - zero) * scale if scale else values
