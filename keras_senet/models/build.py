@@ -1,7 +1,7 @@
-"""What every network's constructor promises: its parameters, their checks, the input, the head and the weights.
+"""The contract of every constructor: its parameters and their checks, the input, the head and the weights.
 
-A family's file describes its architectures as data and builds the layers between input and head; all that its constructors have
-in common stands here, once.
+A family's file describes architectures as data, and builds the layers between the input and the head. Everything that is the same
+in all constructors is here.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from keras import layers
 
 from keras_senet.errors import InputError
 from keras_senet.layers import PixelNormalization
-from keras_senet.layers.attention import ATTENTIONS, Attention, attention_layer
+from keras_senet.layers.attention import ATTENTIONS, Attention, AttentionConfig, attention_layer
 from keras_senet.models.architecture import Architecture
 from keras_senet.models.blocks import channel_axis
 from keras_senet.models.named_weights import check_activation, find_weights
@@ -25,18 +25,18 @@ from keras_senet.pretrained import assign, checkpoints_of
 def constructor(
     name: str, architecture: Architecture | Callable[..., Architecture], features: Callable, summary: str, **options: str
 ) -> Callable[..., keras.Model]:
-    """Makes, and registers, the public function that builds one network.
+    """Makes and registers the public function that builds one network.
 
     Args:
-        name: its public name.
-        architecture: the description of the network; or, where the constructor has options of its own, the function that makes
-            the description of them (a family's dataclass is one).
-        features: the family's builder: `features(x, architecture, attention)` returns the last feature map.
+        name: public name of the function.
+        architecture: description of the network. If the constructor has options of its own: a function from these options to the
+            description, such as a family's dataclass.
+        features: builder of the family: `features(x, architecture, attention)` returns the last feature map.
         summary: first line of the docstring.
-        **options: what each option of its own means.
+        **options: documentation of each option that only this constructor has.
 
     Returns:
-        The constructor, with the attributes `architecture`, by default, and `features`.
+        The constructor. Its attributes are `architecture`, the description with the default options, and `features`.
     """
     describe = architecture if options else lambda: architecture
     default = describe()
@@ -53,17 +53,17 @@ def constructor(
         name: str = name.lower(),
         *,
         include_preprocessing: bool = True,
-        attention: str | Callable[..., keras.layers.Layer] | None = "se",
-        reduction: int = 16,
-        squeeze: str | None = "avg",
-        gate: str | Callable = "sigmoid",
-        attention_position: str = "standard",
-        attention_stages: tuple[int, ...] | None = None,
-        **chosen,
+        attention: str | Callable[..., keras.layers.Layer] | None = AttentionConfig.attention,
+        reduction: int = AttentionConfig.reduction,
+        squeeze: str | None = AttentionConfig.squeeze,
+        gate: str | Callable = AttentionConfig.gate,
+        attention_position: str = AttentionConfig.attention_position,
+        attention_stages: tuple[int, ...] | None = AttentionConfig.attention_stages,
+        **own_options,
     ) -> keras.Model:
-        if unknown := chosen.keys() - options:
+        if unknown := own_options.keys() - options:
             raise TypeError(f"{construct.__name__}() got an unexpected keyword argument {min(unknown)!r}")
-        net = describe(**chosen)
+        net = describe(**own_options)
         if pooling not in (None, "avg", "max"):
             raise InputError(f'`pooling` must be None, "avg" or "max". Received: pooling={pooling!r}')
         if attention_position not in net.positions:
@@ -76,9 +76,9 @@ def constructor(
         pretrained = None
         if weights is not None:
             check_activation(include_top, classifier_activation)
-            chosen_attention = (attention, reduction, squeeze, gate, attention_position, attention_stages)
+            config = AttentionConfig(attention, reduction, squeeze, gate, attention_position, attention_stages)
             head_classes = (classes, default.classes) if include_top else None
-            pretrained = find_weights(weights, construct, chosen_attention, head_classes)
+            pretrained = find_weights(weights, construct, config, head_classes)
             known = pretrained.architecture.keys() & {field.name for field in dataclasses.fields(net)}
             net = dataclasses.replace(net, **{field: pretrained.architecture[field] for field in known})
 
@@ -99,18 +99,22 @@ def constructor(
     construct.__module__ = "keras_senet"
     construct.architecture, construct.features = default, features
     signature = inspect.signature(construct)
-    of_its_own = [
+    own_parameters = [
         inspect.signature(architecture).parameters[option].replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in options
     ]
     parameters = dict(signature.parameters)
-    parameters.pop("chosen")
-    # None inside, to tell a number that was given from one that was not: weights for another number of classes are an error then.
+    parameters.pop("own_options")
+    # Inside, the default is None: only a number that the caller gave may differ from the number of classes of the weights.
     parameters["classes"] = parameters["classes"].replace(default=default.classes, annotation=int)
-    construct.__signature__ = signature.replace(parameters=[*parameters.values(), *of_its_own])
-    described = "".join(f"    {option}: {text}\n    " for option, text in options.items())
-    named = ", ".join(f'"{attention}"' for attention in ATTENTIONS)
+    construct.__signature__ = signature.replace(parameters=[*parameters.values(), *own_parameters])
     construct.__doc__ = f"{summary}\n\n" + inspect.cleandoc(
-        _DOCUMENTATION.format(name=name, net=default, attentions=named, options=described)
+        _DOCUMENTATION.format(
+            name=name,
+            net=default,
+            attentions=", ".join(f'"{attention}"' for attention in ATTENTIONS),
+            positions=", ".join(f'"{position}"' for position in default.positions) + " only" * (len(default.positions) == 1),
+            options="".join(f"    {option}: {text}\n    " for option, text in options.items()),
+        )
     )
     register(construct)
     return construct
@@ -120,47 +124,48 @@ _POOLINGS = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPoolin
 
 _DOCUMENTATION = """
     Args:
-        include_top: whether to end in the classifier.
-        weights: None for random weights. "imagenet", or the tag of one of `keras_senet.list_checkpoints("{name}")`,
-            for published ones, downloaded once; with these the network is the one that they were trained in, and looks at images
-            as it did. Or a path: of a `.weights.h5` or `.keras` file of this network, of a `.safetensors` or `.pth` file in one
-            of timm's layouts, or of one of the authors' `.caffemodel` files. Of these only `.keras` says how images are cut and
-            resized, and `.weights.h5` not even how they are normalized. A one-channel network gets the sums of the kernels of a
-            three-channel one.
-        input_tensor: a Keras tensor to use as input, in place of a new one of `input_shape`.
-        input_shape: shape of one image without the batch, `(H, W, C)` or, with the `"channels_first"` image data format,
-            `(C, H, W)`; at least {net.min_size} x {net.min_size}. By default `({net.input_size}, {net.input_size}, 3)`, without
-            the top `(None, None, 3)`.
-        pooling: without the top, None for the feature map `(N, H', W', C')`, or "avg" or "max" for its global pooling `(N, C')`.
-        classes: number of classes of the classifier. One that is given and is not that of `weights` makes a fresh classifier on
-            their backbone, with a warning that says so.
-        classifier_activation: activation of the classifier; None gives logits.
+        include_top: whether to include the classifier.
+        weights: None for random weights; "imagenet", or the tag of one of `keras_senet.list_checkpoints("{name}")`, for
+            published weights, which are downloaded once; or the path of a file of weights. Published weights bring their own
+            preprocessing and details of the architecture. A file is a `.weights.h5` or `.keras` file of this network, a
+            `.safetensors` or `.pth` file in one of timm's layouts, or one of the authors' `.caffemodel` files. Only `.keras`
+            files say how images are cropped and resized; all but `.weights.h5` files say how they are normalized. For one input
+            channel, the kernels of three input channels are summed.
+        input_tensor: Keras tensor to use as the input instead of a new one of `input_shape`.
+        input_shape: shape of one image without the batch, `(H, W, C)`, or `(C, H, W)` with the image data format
+            `"channels_first"`; at least {net.min_size} x {net.min_size}. The default is
+            `({net.input_size}, {net.input_size}, 3)`, or `(None, None, 3)` without the top.
+        pooling: output without the top: None for the feature map `(N, H', W', C')`, "avg" or "max" for its global pooling
+            `(N, C')`.
+        classes: number of classes. If you pass one that is not the number of classes of `weights`, the classifier starts at
+            random on their backbone, with a warning.
+        classifier_activation: activation of the classifier; None for logits.
         name: name of the model.
-        include_preprocessing: if True, the model takes RGB pixels in [0, 255] and normalizes them itself; if False, it takes
-            images that are normalized already.
+        include_preprocessing: whether the model normalizes its input itself. If True, it takes RGB pixels in [0, 255]; if False,
+            it takes normalized images.
         attention: {attentions}; None for the plain network; or a function
-            `attention(name=...)` that returns a layer, such as one of `keras_senet.layers`. Of the next three arguments, an
-            attention other than "se" takes those that its layer has.
-        reduction: channels for each hidden unit of an SE block's excitation.
-        squeeze: how an SE block summarizes a channel: "avg", "max", or None for gates at each position of the map.
-        gate: activation that makes an SE block's gates, such as "sigmoid", "tanh" or "relu".
-        attention_position: where in each block the attention stands (paper, section 6.5). In a residual unit "standard" is
+            `attention(name=...)` that returns a layer, such as a class of `keras_senet.layers`. Layers other than that of "se"
+            take those of the next three arguments that they have.
+        reduction: number of channels for each hidden unit of the excitation.
+        squeeze: summary of a channel: "avg", "max", or None for gates at each position of the feature map.
+        gate: activation that makes the gates, such as "sigmoid", "tanh" or "relu".
+        attention_position: where the attention is in each block (section 6.5 of the paper). In a residual unit, "standard" is
             before the addition, "pre" before the unit, "post" after the addition, "identity" on the shortcut, and "3x3" after
-            the first 3x3 convolution. This network takes {net.positions}.
-        attention_stages: stages that get attention, a tuple of some of {net.stages}; None for all. Those of ResNets are counted
-            as in the paper: conv2_x is 2.
+            the first 3x3 convolution. This network takes {positions}.
+        attention_stages: the stages that have attention, a tuple of some of {net.stages}; None for all. In a ResNet, stage 2 is
+            conv2_x, as in the paper.
     {options}
     Returns:
-        A functional `keras.Model` whose SE blocks are layers named `<block>_se`. With the top its output has shape
+        A functional `keras.Model` whose attention layers are named `<block>_se`. With the top, its output has shape
         `(N, classes)` and dtype float32.
 
     Raises:
-        ValueError: for an argument that is not as above; the message says what is accepted.
+        ValueError: if an argument is not as described; the message says what is accepted.
         FileNotFoundError: if the weights file does not exist.
-        OSError: if published weights cannot be downloaded or kept; the message says what to do by hand.
+        OSError: if published weights cannot be downloaded or stored; the message says how to do it by hand.
 
-    Source: Hu et al., "Squeeze-and-Excitation Networks", arXiv 1709.01507, and for the backbone the paper that its family's
-        description names.
+    Source: Hu et al., "Squeeze-and-Excitation Networks", arXiv 1709.01507. For the backbone: the paper in the description of its
+        family.
 
     Example:
 
@@ -173,13 +178,13 @@ _DOCUMENTATION = """
 def _check_stages(attention_stages, stages) -> tuple[int, ...]:
     if attention_stages is None:
         return stages
-    chosen = (attention_stages,) if isinstance(attention_stages, int) else tuple(attention_stages)
-    if not chosen or not set(chosen) <= set(stages):
+    subset = (attention_stages,) if isinstance(attention_stages, int) else tuple(attention_stages)
+    if not subset or not set(subset) <= set(stages):
         raise InputError(
             f"`attention_stages` must name one or more of {stages}, or be None for all; for a network without attention use "
             f"attention=None. Received: attention_stages={attention_stages}"
         )
-    return chosen
+    return subset
 
 
 def image_shape(size: int | None) -> tuple[int | None, ...]:
@@ -212,17 +217,17 @@ def _input(input_tensor, input_shape, net: Architecture, include_top: bool):
 
 
 def _normalize(images, net: Architecture):
-    """RGB pixels in [0, 255] to the statistics of the training images."""
+    """Normalizes RGB pixels in [0, 255] by the statistics of the training images."""
     mean, std = net.mean, net.std
     if images.shape[channel_axis()] != len(mean):
-        # Gray or multispectral images have no statistics of their own: use those of gray.
+        # There are no statistics for gray or multispectral images: use the averages over the colors.
         mean, std = (sum(mean) / len(mean),), (sum(std) / len(std),)
     sides = images.shape[1:3] if channel_axis() == -1 else images.shape[2:]
     is_larger = net.larger is not None and set(sides) == {net.larger[0]}
     return PixelNormalization(
         crop_ratio=net.larger[1] if is_larger else net.crop_ratio,
         interpolation=net.interpolation,
-        # Not `Rescaling`: with channels_first it takes one offset for all channels only.
+        # Not `Rescaling`: with channels_first it has one offset for all channels.
         axis=channel_axis(),
         mean=[255 * m for m in mean],
         variance=[(255 * s) ** 2 for s in std],
@@ -231,7 +236,7 @@ def _normalize(images, net: Architecture):
 
 
 def _head(x, net: Architecture, classes: int, activation):
-    """From the last feature map to the classes."""
+    """The layers from the last feature map to the classes."""
     x = layers.Flatten(name="flatten")(x) if net.fully_connected else layers.GlobalAveragePooling2D(name="avg_pool")(x)
     for index, width in enumerate(net.fully_connected, start=1):
         x = layers.Dense(width, "relu", kernel_initializer="he_normal", name=f"fc{index}")(x)
@@ -239,5 +244,5 @@ def _head(x, net: Architecture, classes: int, activation):
             x = layers.Dropout(net.dropout, name=f"fc{index}_dropout")(x)
     if net.dropout and not net.fully_connected:
         x = layers.Dropout(net.dropout, name="dropout")(x)
-    # In float32 under every policy: float16 cannot tell small probabilities from zero.
+    # In float32 under every dtype policy: float16 rounds small probabilities to zero.
     return layers.Dense(classes, activation, dtype="float32", name="predictions")(x)

@@ -1,4 +1,4 @@
-"""What the argument `weights` of a constructor names."""
+"""From the argument `weights` of a constructor to the weights: a checkpoint of the catalogue, or a file of the user."""
 
 import functools
 import os
@@ -10,28 +10,31 @@ import keras
 
 from keras_senet import pretrained
 from keras_senet.errors import InputError, did_you_mean
+from keras_senet.layers.attention import AttentionConfig
 from keras_senet.pretrained import Checkpoint, Weights, checkpoints_of
 
-# The attention of published weights.
-_AS_PUBLISHED = ("se", 16, "avg", "sigmoid", "standard", None)
+_AS_PUBLISHED = AttentionConfig()
 
 
 def find_weights(
-    weights: str | os.PathLike, construct: Callable[..., keras.Model], attention: tuple, classes: tuple[int | None, int] | None
+    weights: str | os.PathLike,
+    construct: Callable[..., keras.Model],
+    attention: AttentionConfig,
+    classes: tuple[int | None, int] | None,
 ) -> Weights:
-    """What `weights` names, downloaded if need be.
+    """The weights that `weights` names; published ones are downloaded unless they are in the cache.
 
     Args:
-        weights: a tag of published ones, or a path.
-        construct: the network's constructor.
-        attention: what it was called with, in the order of `_AS_PUBLISHED`.
-        classes: the number of classes that it was called with, and that by default; None without the top.
+        weights: tag of a checkpoint, or path of a file.
+        construct: constructor of the network.
+        attention: attention that it was called with.
+        classes: number of classes that it was called with, and its default; None without the top.
 
     Returns:
-        The weights, with what follows from them for the network.
+        The weights, with the fields of the architecture that they imply.
 
     Raises:
-        ValueError: if they do not fit what was asked for, as far as can be told before there is a network.
+        ValueError: if they do not fit the arguments of the constructor, as far as that shows before the network is built.
     """
     checkpoint = _find_checkpoint(weights, construct.__name__)
     if attention != _AS_PUBLISHED and (checkpoint is not None or not os.fspath(weights).endswith((".keras", ".weights.h5"))):
@@ -40,24 +43,24 @@ def find_weights(
             "`gate`, `attention_position` and `attention_stages` as they are by default, or choose weights=None."
         )
     if checkpoint is None:
-        found = pretrained.read_weights(weights)
+        from_file = pretrained.read_weights(weights)
         if classes is not None:
-            _check_classes(found.path, found.classes, *classes)
-        return found
+            _check_classes(from_file.path, from_file.classes, *classes)
+        return from_file
     if classes is not None:
         _check_classes(checkpoint.name, checkpoint.classes, *classes)
     file = pretrained.keras_file(checkpoint, functools.partial(_convert, construct, checkpoint))
     try:
-        found = pretrained.read_weights(file)
+        published = pretrained.read_weights(file)
     except ValueError as error:
         raise InputError(f"{error} Remove it, and it will be made again.") from error
     facts = ("input_size", "crop_ratio", "interpolation", "larger", "mean", "std")
-    found.architecture.update({fact: getattr(checkpoint, fact) for fact in facts})
-    return found
+    published.architecture.update({fact: getattr(checkpoint, fact) for fact in facts})
+    return published
 
 
 def _find_checkpoint(weights: str | os.PathLike, model: str) -> Checkpoint | None:
-    """The published weights that `weights` names; None if it is a path."""
+    """The checkpoint that `weights` names; None if `weights` is a path."""
     published = checkpoints_of(model)
     by_tag = {"imagenet": published[0]} if published else {}
     by_tag |= {tag: checkpoint for checkpoint in published for tag in (checkpoint.tag, checkpoint.name)}
@@ -74,10 +77,10 @@ def _find_checkpoint(weights: str | os.PathLike, model: str) -> Checkpoint | Non
 
 
 def _convert(construct: Callable[..., keras.Model], checkpoint: Checkpoint, file: os.PathLike) -> keras.Model:
-    """The network of a published file, in float32 whatever this program's networks are in.
+    """The network with the weights of a published file, in float32 whatever the dtype policy is.
 
-    Keras draws the seeds of initial values from Python's generator. It is put back, so that what the program draws next does not
-    depend on whether there was something to convert.
+    Keras draws the seeds of initializers from Python's random generator. We restore its state, so that the caller's random
+    numbers do not depend on whether the file was in the cache.
     """
     policy, state = keras.config.dtype_policy(), random.getstate()
     keras.config.set_dtype_policy("float32")
@@ -88,7 +91,12 @@ def _convert(construct: Callable[..., keras.Model], checkpoint: Checkpoint, file
         random.setstate(state)
 
 
-def check_activation(include_top, classifier_activation):
+def check_activation(include_top: bool, classifier_activation: str | Callable | None) -> None:
+    """Checks that the classifier's activation is one that the weights were trained for.
+
+    Raises:
+        ValueError: if it is neither softmax nor None.
+    """
     activations = (keras.activations.get(None), keras.activations.softmax)
     if include_top and keras.activations.get(classifier_activation) not in activations:
         raise InputError(
@@ -98,7 +106,7 @@ def check_activation(include_top, classifier_activation):
 
 
 def _check_classes(weights: str, theirs: int | None, classes: int | None, default: int) -> None:
-    """Says that the classifier will be a fresh one, if that was asked for, and else refuses one that does not fit."""
+    """Warns if the caller's number of classes needs a new classifier; raises if only the default differs."""
     have = "no classifier" if theirs is None else f"{theirs} classes"
     if classes is None and theirs != default:
         keep = "" if theirs is None else f"classes={theirs} to keep their classifier, or "
