@@ -160,8 +160,8 @@ def test_the_table_says_what_is_known_of_each_checkpoint():
         )
         assert (one.interpolation, one.license) == (row["interpolation"], row["license"])
         assert [" ".join(map(str, values)) for values in (one.mean, one.std)] == [row["mean"], row["std"]]
-        larger = (int(row["test_input_size"]), float(row["test_crop_ratio"]))
-        assert (one.larger or (one.input_size, one.crop_ratio)) == larger
+        assert (one.test_input_size or one.input_size) == int(row["test_input_size"])
+        assert (one.test_crop_ratio or one.crop_ratio) == float(row["test_crop_ratio"])
         assert (one.top1, one.top5) == tuple(float(row[key]) if row[key] else None for key in ("top1", "top5"))
         assert row["published_size"] in ("", str(one.input_size))
 
@@ -214,7 +214,7 @@ def small_pth(tmp_path_factory):
 
 
 ON_HUB, IN_RELEASE = "seresnext26t_32x4d", "legacy_seresnet18"
-HUB_FACTS = {"name": "narrow.bt_in1k", "repository": "timm/narrow.bt_in1k", "larger": (96, 0.95)}
+HUB_FACTS = {"name": "narrow.bt_in1k", "repository": "timm/narrow.bt_in1k", "test_input_size": 96, "test_crop_ratio": 0.95}
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What every network says of itself, whatever its family."""
+"""The description that every network has, whatever its family."""
 
 import dataclasses
 
@@ -7,17 +7,18 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """The fields that `constructor` reads; a family's dataclass adds those that its builder reads."""
+    """The fields that every constructor reads; the dataclass of a family adds those that its builder reads."""
 
-    stages: tuple[int, ...]  # the numbers of its stages
-    positions: tuple[str, ...] = ("standard",)  # where its blocks can take attention
-    fully_connected: tuple[int, ...] = ()  # widths of the layers before the classifier, in place of global pooling
-    dropout: float = 0.0  # before the classifier, and after each of those layers
-    mean: tuple[float, ...] = IMAGENET_MEAN  # of the training images' RGB values on the scale [0, 1]
-    std: tuple[float, ...] = IMAGENET_STD  # their standard deviation
+    stages: tuple[int, ...]  # numbers of its stages
+    positions: tuple[str, ...] = ("standard",)  # positions of attention that its blocks have
+    fully_connected: tuple[int, ...] = ()  # widths of the layers before the classifier, which replace global pooling
+    dropout: float = 0.0  # rate before the classifier, and after each fully connected layer
+    mean: tuple[float, ...] = IMAGENET_MEAN  # of the RGB values of the training images, on the scale [0, 1]
+    std: tuple[float, ...] = IMAGENET_STD  # standard deviation of these values
     classes: int = 1000
-    input_size: int = 224  # pixels, of the images that it was trained on
+    input_size: int = 224  # height and width of the training images, pixels
     crop_ratio: float | None = None  # see `keras_senet.Preprocessing`; None for its default
     interpolation: str = "bilinear"
-    larger: tuple[int, float] | None = None  # another input size and the crop ratio for it
-    min_size: int = 32  # pixels, of the smallest image that it takes
+    test_input_size: int | None = None  # another input size, which has a crop ratio of its own
+    test_crop_ratio: float | None = None  # crop ratio at `test_input_size`
+    min_size: int = 32  # height and width of the smallest image that it takes, pixels

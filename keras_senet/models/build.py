@@ -223,9 +223,9 @@ def _normalize(images, net: Architecture):
         # There are no statistics for gray or multispectral images: use the averages over the colors.
         mean, std = (sum(mean) / len(mean),), (sum(std) / len(std),)
     sides = images.shape[1:3] if channel_axis() == -1 else images.shape[2:]
-    is_larger = net.larger is not None and set(sides) == {net.larger[0]}
+    at_test_size = net.test_input_size is not None and set(sides) == {net.test_input_size}
     return PixelNormalization(
-        crop_ratio=net.larger[1] if is_larger else net.crop_ratio,
+        crop_ratio=net.test_crop_ratio if at_test_size else net.crop_ratio,
         interpolation=net.interpolation,
         # Not `Rescaling`: with channels_first it has one offset for all channels.
         axis=channel_axis(),

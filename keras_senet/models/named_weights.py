@@ -54,7 +54,7 @@ def find_weights(
         published = pretrained.read_weights(file)
     except ValueError as error:
         raise InputError(f"{error} Remove it, and it will be made again.") from error
-    facts = ("input_size", "crop_ratio", "interpolation", "larger", "mean", "std")
+    facts = ("input_size", "crop_ratio", "interpolation", "test_input_size", "test_crop_ratio", "mean", "std")
     published.architecture.update({fact: getattr(checkpoint, fact) for fact in facts})
     return published
 

@@ -1,4 +1,4 @@
-"""The table of published checkpoints: timm's, which hold the authors' own, converted from Caffe."""
+"""The catalogue of published checkpoints: those of timm, which include the authors' own, converted from Caffe."""
 
 import dataclasses
 from typing import Any
@@ -10,23 +10,24 @@ _RELEASES = "https://github.com/rwightman/pytorch-image-models/releases/download
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """Weights that somebody published.
+    """Published weights, and what it takes to use them as their authors did.
 
     Attributes:
-        name: timm's name for it: the network's, a dot, and a tag that says how it was trained.
-        model: the constructor that it is for.
-        repository: on the Hugging Face hub; or the address of a folder.
-        file: in that repository.
-        classes: number of its classes; 1000 are those of ImageNet.
-        input_size: height and width of the images that it was measured on, pixels.
-        crop_ratio: side of the square that it looked at as a share of the image's shorter side.
-        interpolation: how that square was resized.
-        larger: an input size at which it is more accurate, and the crop ratio there, where its authors name one.
-        mean: of the RGB values, on the scale [0, 1], that is subtracted.
-        std: by which they are divided.
+        name: name in timm: that of the network, a dot, and a tag that says how it was trained.
+        model: name of the constructor.
+        repository: repository on the Hugging Face hub, or the URL of a folder.
+        file: name of the file there.
+        classes: number of classes; 1000 for those of ImageNet.
+        input_size: height and width of the images at evaluation, pixels.
+        crop_ratio: side of the center crop at evaluation, as a share of the shorter side of the image.
+        interpolation: interpolation that resized the crop.
+        test_input_size: another input size, at which the network is more accurate; None if its authors name none.
+        test_crop_ratio: crop ratio at `test_input_size`.
+        mean: mean of the RGB values on the scale [0, 1], which is subtracted.
+        std: standard deviation of the RGB values, by which they are divided.
         top1: published top-1 accuracy on ImageNet at `input_size`, percent.
-        top5: published top-5 accuracy.
-        license: of the weights.
+        top5: published top-5 accuracy, percent.
+        license: license of the weights.
     """
 
     name: str
@@ -37,7 +38,8 @@ class Checkpoint:
     input_size: int = 224
     crop_ratio: float = 0.875
     interpolation: str = "bicubic"
-    larger: tuple[int, float] | None = None
+    test_input_size: int | None = None
+    test_crop_ratio: float | None = None
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     top1: float | None = None
@@ -46,23 +48,23 @@ class Checkpoint:
 
     @property
     def tag(self) -> str:
-        """What follows the dot in its name, and suffices where the constructor is known."""
+        """The part of its name after the dot, which identifies it among the checkpoints of one constructor."""
         return self.name.partition(".")[2]
 
     @property
     def on_hub(self) -> bool:
-        """Whether it lies on the Hugging Face hub."""
+        """Whether it is on the Hugging Face hub."""
         return "://" not in self.repository
 
     @property
     def url(self) -> str:
-        """Where the file can be downloaded."""
+        """The URL of the file."""
         folder = f"https://huggingface.co/{self.repository}/resolve/main" if self.on_hub else self.repository
         return f"{folder}/{self.file}"
 
     @property
     def architecture(self) -> dict[str, Any]:
-        """The fields in which its network differs from what the constructor builds without weights."""
+        """The fields in which its architecture differs from that of the constructor without weights."""
         return dict(LAYOUTS["timm legacy" if self.name.startswith("legacy_") else "timm"].architecture)
 
 
@@ -74,7 +76,15 @@ def _legacy(name: str, model: str, file: str, top1: float, top5: float, interpol
     )
 
 
-def _later(name: str, model: str, top1: float | None = None, top5: float | None = None, **facts) -> Checkpoint:
+def _later(
+    name: str,
+    model: str,
+    top1: float | None = None,
+    top5: float | None = None,
+    test: tuple[int, float] | tuple[None, None] = (None, None),  # input size and crop ratio
+    **facts,
+) -> Checkpoint:
+    facts |= {"test_input_size": test[0], "test_crop_ratio": test[1]}
     return Checkpoint(name=name, model=model, repository=f"timm/{name}", top1=top1, top5=top5, **facts)
 
 
@@ -83,26 +93,26 @@ CHECKPOINTS = (
     _legacy("seresnet18", "SEResNet18", "seresnet18-4bb0ce65", 71.742, 90.34, "bicubic"),
     _legacy("seresnet34", "SEResNet34", "seresnet34-a4004e63", 74.788, 92.134),
     _legacy("seresnet50", "SEResNet50", "se_resnet50-ce0d4300", 77.65, 93.732),
-    _later("seresnet50.a1_in1k", "SEResNet50", 80.012, 94.704, crop_ratio=0.95, larger=(288, 1.0)),
-    _later("seresnet50.a2_in1k", "SEResNet50", 80.102, 94.72, crop_ratio=0.95, larger=(288, 1.0)),
-    _later("seresnet50.a3_in1k", "SEResNet50", 75.104, 92.096, input_size=160, crop_ratio=0.95, larger=(224, 0.95)),
-    _later("seresnet50.ra2_in1k", "SEResNet50", 80.26, 95.068, larger=(288, 0.95)),
+    _later("seresnet50.a1_in1k", "SEResNet50", 80.012, 94.704, crop_ratio=0.95, test=(288, 1.0)),
+    _later("seresnet50.a2_in1k", "SEResNet50", 80.102, 94.72, crop_ratio=0.95, test=(288, 1.0)),
+    _later("seresnet50.a3_in1k", "SEResNet50", 75.104, 92.096, input_size=160, crop_ratio=0.95, test=(224, 0.95)),
+    _later("seresnet50.ra2_in1k", "SEResNet50", 80.26, 95.068, test=(288, 0.95)),
     _legacy("seresnet101", "SEResNet101", "se_resnet101-7e38fcc6", 78.37, 94.264),
     _legacy("seresnet152", "SEResNet152", "se_resnet152-d17c99b7", 78.662, 94.37),
-    _later("seresnet152d.ra2_in1k", "SEResNet152D", 83.702, 96.794, input_size=256, crop_ratio=0.95, larger=(320, 1.0)),
+    _later("seresnet152d.ra2_in1k", "SEResNet152D", 83.702, 96.794, input_size=256, crop_ratio=0.95, test=(320, 1.0)),
     _legacy("seresnext26_32x4d", "SEResNeXt26", "seresnext26_32x4d-65ebdb501", 77.1, 93.332, "bicubic"),
-    _later("seresnext26d_32x4d.bt_in1k", "SEResNeXt26D", 77.592, 93.614, larger=(288, 0.95)),
-    _later("seresnext26t_32x4d.bt_in1k", "SEResNeXt26T", 77.98, 93.75, larger=(288, 0.95)),
+    _later("seresnext26d_32x4d.bt_in1k", "SEResNeXt26D", 77.592, 93.614, test=(288, 0.95)),
+    _later("seresnext26t_32x4d.bt_in1k", "SEResNeXt26T", 77.98, 93.75, test=(288, 0.95)),
     _legacy("seresnext50_32x4d", "SEResNeXt50", "legacy_se_resnext50_32x4d-f3651bad", 79.08, 94.428),
-    _later("seresnext50_32x4d.racm_in1k", "SEResNeXt50", 81.268, 95.624, larger=(288, 0.95)),
+    _later("seresnext50_32x4d.racm_in1k", "SEResNeXt50", 81.268, 95.624, test=(288, 0.95)),
     _later("seresnext50_32x4d.gluon_in1k", "SEResNeXt50", 79.916, 94.816),
     _legacy("seresnext101_32x4d", "SEResNeXt101", "legacy_se_resnext101_32x4d-37725eac", 80.274, 95.032),
     _later("seresnext101_32x4d.gluon_in1k", "SEResNeXt101", 80.886, 95.268),
     _later("seresnext101_64x4d.gluon_in1k", "SEResNeXt101_64x4d", 80.884, 95.308),
-    _later("seresnext101_32x8d.ah_in1k", "SEResNeXt101_32x8d", 83.618, 96.412, crop_ratio=0.95, larger=(288, 1.0)),
-    _later("seresnext101d_32x8d.ah_in1k", "SEResNeXt101D_32x8d", 83.702, 96.62, crop_ratio=0.95, larger=(288, 1.0)),
-    _later("seresnextaa101d_32x8d.ah_in1k", "SEResNeXtAA101D_32x8d", 83.9, 96.648, crop_ratio=0.95, larger=(288, 1.0)),
-    _later("seresnextaa101d_32x8d.sw_in12k_ft_in1k", "SEResNeXtAA101D_32x8d", 85.956, 97.824, larger=(288, 1.0)),
+    _later("seresnext101_32x8d.ah_in1k", "SEResNeXt101_32x8d", 83.618, 96.412, crop_ratio=0.95, test=(288, 1.0)),
+    _later("seresnext101d_32x8d.ah_in1k", "SEResNeXt101D_32x8d", 83.702, 96.62, crop_ratio=0.95, test=(288, 1.0)),
+    _later("seresnextaa101d_32x8d.ah_in1k", "SEResNeXtAA101D_32x8d", 83.9, 96.648, crop_ratio=0.95, test=(288, 1.0)),
+    _later("seresnextaa101d_32x8d.sw_in12k_ft_in1k", "SEResNeXtAA101D_32x8d", 85.956, 97.824, test=(288, 1.0)),
     _later(
         "seresnextaa101d_32x8d.sw_in12k_ft_in1k_288",
         "SEResNeXtAA101D_32x8d",
@@ -110,9 +120,9 @@ CHECKPOINTS = (
         98.094,
         input_size=288,
         crop_ratio=0.95,
-        larger=(320, 1.0),
+        test=(320, 1.0),
     ),
-    _later("seresnextaa101d_32x8d.sw_in12k", "SEResNeXtAA101D_32x8d", classes=11821, crop_ratio=0.95, larger=(288, 1.0)),
+    _later("seresnextaa101d_32x8d.sw_in12k", "SEResNeXtAA101D_32x8d", classes=11821, crop_ratio=0.95, test=(288, 1.0)),
     _later("seresnextaa201d_32x8d.sw_in12k_ft_in1k_384", "SEResNeXtAA201D_32x8d", 87.304, 98.334, input_size=384, crop_ratio=1.0),
     _later(
         "seresnextaa201d_32x8d.sw_in12k",
@@ -120,7 +130,7 @@ CHECKPOINTS = (
         classes=11821,
         input_size=320,
         crop_ratio=0.95,
-        larger=(384, 1.0),
+        test=(384, 1.0),
     ),
     _legacy("senet154", "SENet154", "legacy_senet154-e9eb9fe6", 81.32, 95.502),
     _later("senet154.gluon_in1k", "SENet154", 81.258, 95.358),
