@@ -27,7 +27,7 @@ def measure() -> list[Comparison]:
                 model = keras_senet.SEResNet50(weights=None, attention=attention)
                 keras_senet.export.tflite(model, paths[-1], quantize=quantize, calibration=noise, limits=ANYTHING)
             plain, se = keras_senet.export.benchmark(paths, rounds=ROUNDS)
-            seconds = (se.milliseconds / 1000, plain.milliseconds / 1000)
+            seconds = (se.latency_ms / 1000, plain.latency_ms / 1000)
             comparisons.append(Comparison(f"TFLite file of SE-ResNet-50, {quantize}", "ResNet-50", target, *seconds, se.ratio))
     return comparisons
 

@@ -76,7 +76,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="keras-senet", description="Squeeze-and-Excitation networks: train, evaluate, export.")
-    from keras_senet.export import MODES
+    from keras_senet.export import QUANTIZATIONS
     from keras_senet.training import RECIPES, STRATEGIES
 
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -142,8 +142,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "output", metavar="OUTPUT", help="a name that ends in .tflite, .onnx or .xml (OpenVINO), or the folder of a SavedModel"
     )
-    kinds = "; ".join(f"{name}: {mode.summary}" for name, mode in MODES.items())
-    sub.add_argument("--quantize", choices=tuple(MODES), help=f"numbers in a .tflite file (default: float32). {kinds}")
+    kinds = "; ".join(f"{name}: {mode.summary}" for name, mode in QUANTIZATIONS.items())
+    sub.add_argument("--quantize", choices=tuple(QUANTIZATIONS), help=f"numbers in a .tflite file (default: float32). {kinds}")
     sub.add_argument("--dataset", help="compare on its held-out part, and calibrate integers on its training part")
     sub.add_argument("--data-dir", help="folder of tensorflow-datasets")
     sub.add_argument(
@@ -154,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="what a .tflite file may lose: largest or mean difference in probability, least agreement of top-1, or accuracy",
     )
-    sub.add_argument("--keep", action="store_true", help="keep a .tflite file that loses more")
+    sub.add_argument("--keep-failed", action="store_true", help="keep a .tflite file that loses more")
     sub.add_argument("--gates", metavar="LAYER", help="a layer with one gate a channel, a second output of a .tflite file")
 
     sub = add(_benchmark, "saved_models/seresnet20_digits/model.keras saved_models/seresnet20_digits/model.tflite --threads 1 2")
@@ -498,13 +498,11 @@ def _export(options) -> None:
     from keras_senet.inference.labels import read_labels
     from keras_senet.inference.runtimes import load_keras_model
 
-    writers = {".tflite": export.tflite, ".onnx": export.onnx, ".xml": export.openvino}
-    suffix = pathlib.Path(options.output).suffix
-    chosen = {name: getattr(options, name) for name in ("quantize", "keep", "gates") if getattr(options, name)}
+    suffix, write = pathlib.Path(options.output).suffix, export.exporter_for(options.output)
+    chosen = {name: getattr(options, name) for name in ("quantize", "keep_failed", "gates") if getattr(options, name)}
     if suffix != ".tflite" and (chosen or options.limit):
-        raise InputError(
-            f"{', '.join([f'--{name}' for name in chosen] or ['--limit'])}: only for .tflite. Received: {options.output}"
-        )
+        flags = [f"--{name.replace('_', '-')}" for name in chosen] or ["--limit"]
+        raise InputError(f"{', '.join(flags)}: only for .tflite. Received: {options.output}")
     model = load_keras_model(options.network)
     class_names = read_labels(pathlib.Path(options.network), model.output_shape[-1])
     images = None
@@ -513,9 +511,9 @@ def _export(options) -> None:
         if suffix == ".tflite":
             chosen["calibration"] = data.load(options.dataset, "train", options.data_dir)
     if options.limit:
-        limits = export.MODES[options.quantize or "float32"].limits
+        limits = export.QUANTIZATIONS[options.quantize or "float32"].limits
         chosen["limits"] = dataclasses.replace(limits, **dict(options.limit))
-    proof = writers.get(suffix, export.saved_model)(model, options.output, class_names, images, **chosen)
+    proof = write(model, options.output, class_names, images, **chosen)
     print(f"{options.output} was made from {options.network}" + (f": {proof}." if proof else "."))
 
 
@@ -543,7 +541,7 @@ def _benchmark(options) -> None:
 
 
 def _measured_cells(
-    network, threads, xnnpack, milliseconds, milliseconds_90, ratio, memory, size, operators, not_delegated, top1=None
+    network, threads, xnnpack, latency_ms, latency_ms_p90, ratio, memory, size, operators, not_delegated, top1=None
 ) -> list[str]:
     left = collections.Counter(kind for kind, _ in not_delegated or ())
     named = "all" if left == operators else ", ".join(f"{kind} x{count}" for kind, count in left.items()) or "none"
@@ -551,7 +549,7 @@ def _measured_cells(
         network,
         str(threads),
         {None: "", True: "on", False: "off"}[xnnpack],
-        *(f"{number:,.2f}" for number in (milliseconds, milliseconds_90)),
+        *(f"{number:,.2f}" for number in (latency_ms, latency_ms_p90)),
         f"{ratio:.3f}",
         *(f"{number / 2**20:,.1f}" for number in (memory, size)),
         *([f"{sum(operators.values()):,}", named] if operators else ["", ""]),

@@ -105,8 +105,8 @@ def test_times_are_summed_up_over_the_rounds_and_ratios_are_taken_in_each_of_the
     measured = benchmark(paths, rounds=6)
     assert turns == 3 * [0, 1, 2, 2, 1, 0]
     for index, (one, row) in enumerate(zip(measured, times, strict=True)):
-        assert one.milliseconds == statistics.median(row)
-        assert one.milliseconds_90 == pytest.approx(statistics.quantiles(row, n=10, method="inclusive")[-1])
+        assert one.latency_ms == statistics.median(row)
+        assert one.latency_ms_p90 == pytest.approx(statistics.quantiles(row, n=10, method="inclusive")[-1])
         assert one.ratio == pytest.approx(statistics.median(time / first for time, first in zip(row, times[0], strict=True)))
         assert (one.network, one.threads, one.xnnpack, one.size) == (paths[index], 1, True, 10 + index)
         assert (one.memory, one.operators, one.not_delegated) == (index, {"ADD": index}, [])
@@ -156,7 +156,7 @@ def test_a_keras_model_a_saved_model_and_a_tflite_file_side_by_side(tmp_path):
     settings = [(paths[0], 2, None), (paths[1], 2, None), (paths[2], 2, False), (paths[2], 2, True)]
     assert [(one.network, one.threads, one.xnnpack) for one in measured] == settings
     assert all(one.operators is one.not_delegated is None for one in measured[:2])
-    assert all(one.memory > 0 < one.milliseconds <= one.milliseconds_90 for one in measured)
+    assert all(one.memory > 0 < one.latency_ms <= one.latency_ms_p90 for one in measured)
     assert measured[0].ratio == 1 != measured[1].ratio
     assert measured[1].size == sum(file.stat().st_size for file in (tmp_path / "saved").rglob("*.*"))
 
@@ -231,7 +231,7 @@ def test_the_command_prints_what_it_measured(run, fails, digits, data_dir, tmp_p
     assert on[10] in card
     assert picture.read_bytes().startswith(b"\x89PNG")
     (measured,) = json.loads(run("benchmark", path, "--rounds", 2, "--json")[1])
-    names = ["network", "threads", "xnnpack", "milliseconds", "milliseconds_90", "ratio", "memory", "size"]
+    names = ["network", "threads", "xnnpack", "latency_ms", "latency_ms_p90", "ratio", "memory", "size"]
     assert list(measured) == [*names, "operators", "not_delegated"]
     assert measured["size"] == path.stat().st_size
 

@@ -202,13 +202,13 @@ def test_a_calibration_of_the_wrong_range_is_caught_and_located(size, request, d
     assert size == "small" or "top-1 accuracy falls" in str(caught.value)
     assert not os.listdir(tmp_path)
     with pytest.warns(UserWarning, match="It was kept, as asked"):
-        proof = export.tflite(model, tmp_path / "dark.tflite", **dark, keep=True)
+        proof = export.tflite(model, tmp_path / "dark.tflite", **dark, keep_failed=True)
     assert proof.agreement < 0.9
     assert (tmp_path / "dark.tflite").exists()
 
 
 def test_limits_are_arguments(small, tmp_path):
-    tight = dataclasses.replace(export.MODES["float16"].limits, largest=1e-9)
+    tight = dataclasses.replace(export.QUANTIZATIONS["float16"].limits, largest=1e-9)
     with pytest.raises(ValueError, match=r"the largest difference in probability is .* and 1e-09 is accepted"):
         export.tflite(small, tmp_path / "half.tflite", images=NOISE, quantize="float16", limits=tight)
 

@@ -1,19 +1,25 @@
-"""A trained network as a file for another program, each checked to compute what was trained; and what it costs to run."""
+"""Trained networks as files for other programs, each proven to compute what the network computes; and what they cost to run."""
 
-from keras_senet.export.conversion import MODES
-from keras_senet.export.exporters import onnx, openvino, saved_model, tflite
+from keras_senet.export.formats import EXPORTERS, exporter_for
 from keras_senet.export.latency import Measurement, benchmark
 from keras_senet.export.proof import Limits, Proof
+from keras_senet.export.quantization import QUANTIZATIONS
+from keras_senet.export.to_onnx import onnx
+from keras_senet.export.to_openvino import openvino
+from keras_senet.export.to_saved_model import saved_model
+from keras_senet.export.to_tflite import tflite
 from keras_senet.inference.classifier import Classifier, open_classifier
 from keras_senet.rewrite.inference import fold_batch_norm
 
 __all__ = [
-    "MODES",
+    "EXPORTERS",
+    "QUANTIZATIONS",
     "Classifier",
     "Limits",
     "Measurement",
     "Proof",
     "benchmark",
+    "exporter_for",
     "fold_batch_norm",
     "onnx",
     "open_classifier",

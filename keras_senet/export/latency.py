@@ -24,8 +24,8 @@ class Measurement:
         network: the path of the network.
         threads: number of threads that it ran on.
         xnnpack: whether TFLite could use its delegate XNNPACK; None for TensorFlow, which does not.
-        milliseconds: median time from pixels to results, for one image, or for as many as a TFLite file takes at once.
-        milliseconds_90: the 90th percentile of it.
+        latency_ms: median time from pixels to results, for one image, or for as many as a TFLite file takes at once.
+        latency_ms_p90: the 90th percentile of it.
         ratio: how many times as long as the first one it took, the median over the rounds.
         memory: the most that loading and running it added to the memory of a process that had imported TFLite or TensorFlow,
             bytes; that of the smallest network is not zero.
@@ -38,8 +38,8 @@ class Measurement:
     network: str
     threads: int
     xnnpack: bool | None
-    milliseconds: float
-    milliseconds_90: float
+    latency_ms: float
+    latency_ms_p90: float
     ratio: float
     memory: int
     size: int
@@ -83,7 +83,7 @@ def benchmark(
     >>> model = keras.Model(images, keras.layers.Dense(2, "softmax")(features))
     >>> proof = keras_senet.export.tflite(model, "model.tflite")
     >>> (measured,) = keras_senet.export.benchmark(["model.tflite"])
-    >>> measured.milliseconds > 0
+    >>> measured.latency_ms > 0
     True
     >>> measured.operators
     {'CONV_2D': 1, 'MEAN': 1, 'FULLY_CONNECTED': 1, 'SOFTMAX': 1}
@@ -108,8 +108,8 @@ def benchmark(
     return [
         Measurement(
             *side,
-            milliseconds=float(np.median(row)),
-            milliseconds_90=float(np.percentile(row, 90)),
+            latency_ms=float(np.median(row)),
+            latency_ms_p90=float(np.percentile(row, 90)),
             ratio=float(np.median(row / times[0])),
             size=_size(pathlib.Path(side[0])),
             **description,

@@ -156,13 +156,13 @@ def draw_tradeoff(measurements: Sequence[Measurement], accuracies: dict[str, flo
             if one.threads == threads:
                 fill = "none" if one.xnnpack is False else "full"
                 look = looks[one.network] | {"fillstyle": fill, "clip_on": False}
-                axes.plot(one.milliseconds, 100 * accuracies[one.network], **look)
+                axes.plot(one.latency_ms, 100 * accuracies[one.network], **look)
         axes.set(title=f"{threads} thread{'s' * (threads > 1)}", xlabel="median latency, ms")
         axes.grid(alpha=0.3)
     percent = [100 * accuracy for accuracy in accuracies.values()]
     margin = max(1, 0.2 * (max(percent) - min(percent)))
     row[0].set_ylim(max(0, min(percent) - margin), min(100, max(percent) + margin))
-    row[0].set_xlim(0, 1.08 * max(one.milliseconds for one in measurements))
+    row[0].set_xlim(0, 1.08 * max(one.latency_ms for one in measurements))
     row[0].set_ylabel("top-1 accuracy, %")
     sizes = {one.network: one.size for one in measurements}
     for network, look in looks.items():

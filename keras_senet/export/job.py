@@ -1,4 +1,4 @@
-"""What all exports have in common: the checks before they start, the images, and the proof before they take their place."""
+"""The steps that all exports share: checks before anything is computed, images, and the proof before the file takes its place."""
 
 import contextlib
 import dataclasses
@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from keras_senet.data import LabelledImages, evaluation_batches, plain_errors
 from keras_senet.errors import FileError, InputError, one_line
-from keras_senet.export.conversion import MODES
 from keras_senet.export.proof import Limits, Proof, compare
+from keras_senet.export.quantization import QUANTIZATIONS
 from keras_senet.files import replacing
 from keras_senet.inference.classifier import classifier_sizes
 from keras_senet.inference.labels import LABELS_FILE, read_labels, write_labels
@@ -29,8 +29,8 @@ _BATCH_SIZE = 32
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
-    """A network on its way into a file."""
+class ExportJob:
+    """One network on its way to one file."""
 
     model: keras.Model
     path: pathlib.Path
@@ -38,8 +38,12 @@ class Source:
     preprocessing: Preprocessing
 
     @classmethod
-    def of(cls, model: keras.Model, path: str | os.PathLike, class_names: Sequence[str] | None, suffix: str = "") -> "Source":
-        """After a look at all that can be wrong before anything is computed."""
+    def of(cls, model: keras.Model, path: str | os.PathLike, class_names: Sequence[str] | None, suffix: str = "") -> "ExportJob":
+        """The job, once its arguments are checked.
+
+        Raises:
+            ValueError: if the model, the path or the class names cannot be used, or class names beside `path` differ.
+        """
         _, classes = classifier_sizes(model.input_shape, model.output_shape, model.name)
         path = pathlib.Path(path)
         if suffix and path.suffix != suffix:
@@ -58,25 +62,27 @@ class Source:
         return cls(model, path, class_names, preprocessing_of(model))
 
     def images(self, batch_size: int | None) -> tf.TensorSpec:
+        """The signature of the network's input."""
         return tf.TensorSpec((batch_size, *self.model.input_shape[1:]), tf.float32, name="images")
 
     def noise(self) -> np.ndarray:
+        """A few images of random pixels."""
         shape = (_NOISE_IMAGES, *self.model.input_shape[1:])
         return np.random.default_rng(0).integers(0, 256, shape).astype("float32")
 
     @contextlib.contextmanager
     def replacing(self) -> Iterator[pathlib.Path]:
-        """A temporary name for the export; it takes its place, with the labels beside it, when the block ends well."""
+        """A temporary path; the file takes its place, with labels.txt beside it, if the block does not raise."""
         with replacing(self.path) as partial:
             try:
                 yield partial
-            except tf.errors.OpError as error:  # how TensorFlow says that a disk is full
+            except tf.errors.OpError as error:  # TensorFlow raises it when the disk is full
                 raise FileError(error.message) from error
         if self.class_names:
             write_labels(self.path, self.class_names)
 
     def batches(self, images: LabelledImages | np.ndarray | None) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        """Pixels and one-hot labels, or None where there are none."""
+        """Batches of pixels and of one-hot labels, which are None for images without labels."""
         if isinstance(images, LabelledImages):
             classes = self.model.output_shape[-1]
             if len(images.class_names) != classes:
@@ -104,26 +110,32 @@ class Source:
             yield images[start : start + _BATCH_SIZE], None
 
     def export_by_keras(self, model: keras.Model, path: pathlib.Path, kind: str) -> None:
+        """Writes `model` by `keras.Model.export`.
+
+        Raises:
+            ValueError: if it cannot be converted.
+        """
         try:
             with one_operator(), warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)  # tf2onnx's, about numpy
+                warnings.simplefilter("ignore", FutureWarning)  # tf2onnx uses deprecated NumPy functions
                 model.export(str(path), kind, verbose=False, input_signature=[self.images(batch_size=None)])
         except OSError:
             raise
-        except Exception as error:  # each exporter has errors of its own
+        except Exception as error:  # each converter has its own error classes
             raise InputError(f"{model.name} cannot be converted to {kind}: {one_line(error)}") from error
 
     def few(self, images: LabelledImages | np.ndarray | None) -> np.ndarray:
+        """The pixels of the first few images."""
         return next(self.batches(images))[0][:8]
 
     def calibration(self, images: LabelledImages | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels of up to 200 images to measure on, and of a quarter as many others."""
-        most = _CALIBRATION_IMAGES * 5 // 4
+        """Pixels of up to 200 images to measure on, and of a quarter as many held-out images."""
+        limit = _CALIBRATION_IMAGES * 5 // 4
         if isinstance(images, LabelledImages):
-            drawn = images.examples(tf.constant(0, tf.int64)).take(most)
-            images = dataclasses.replace(images, examples=lambda *_: drawn, size=min(images.size, most))
+            drawn = images.examples(tf.constant(0, tf.int64)).take(limit)
+            images = dataclasses.replace(images, examples=lambda *_: drawn, size=min(images.size, limit))
         else:
-            images = np.random.default_rng(0).permutation(images)[:most]
+            images = np.random.default_rng(0).permutation(images)[:limit]
         pixels = np.concatenate([pixels for pixels, _ in self.batches(images)])
         if len(pixels) < LEAST_CALIBRATION_IMAGES:
             raise InputError(f"{len(pixels)} images are too few for a calibration: give at least {LEAST_CALIBRATION_IMAGES}.")
@@ -133,18 +145,21 @@ class Source:
         self,
         run: Callable[[np.ndarray], np.ndarray],
         images: LabelledImages | np.ndarray | None,
-        limits: Limits = MODES["float32"].limits,
-        keep: bool = False,
+        limits: Limits = QUANTIZATIONS["float32"].limits,
+        keep_failed: bool = False,
         culprit: Callable[[], str | None] | None = None,
     ) -> Proof:
-        """The proof that `run` computes what the model computes, within limits.
+        """Compares the exported file with the model.
 
         Args:
-            run: the export.
-            images: on what to compare; None for noise, on which top-1 need not agree.
-            limits: what may be lost.
-            keep: whether to warn in place of raising.
-            culprit: finds the layer at which a difference starts.
+            run: function that runs the file.
+            images: images to compare on; None for noise, on which top-1 need not agree.
+            limits: accepted differences.
+            keep_failed: whether to warn instead of raising.
+            culprit: function that finds the layer at which the difference starts.
+
+        Raises:
+            ValueError: if the difference is beyond `limits`; the message says by how much, and at which layer it starts.
         """
         proof = compare(run_keras(self.model), run, self.batches(images))
         misses = proof.misses(dataclasses.replace(limits, agreement=0.0) if images is None else limits)
@@ -153,7 +168,7 @@ class Source:
             message = f"The export of {self.model.name} does not compute what the model computes: {'; '.join(misses)}. " + (
                 f"The difference starts at the layer {layer}. " if layer else ""
             )
-            if not keep:
+            if not keep_failed:
                 raise InputError(message + "Nothing was written.")
             warnings.warn(message + "It was kept, as asked.", stacklevel=3)
         return proof

@@ -1,0 +1,77 @@
+"""SavedModels, for TensorFlow Serving and other TensorFlow programs."""
+
+import os
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_senet.data import LabelledImages, evaluation_image
+from keras_senet.errors import InputError
+from keras_senet.export.job import ExportJob
+from keras_senet.export.proof import Proof
+from keras_senet.inference.runtimes import is_saved_model, open_saved_model
+from keras_senet.rewrite.inference import cheaper_to_run
+
+
+def saved_model(
+    model: keras.Model,
+    path: str | os.PathLike,
+    class_names: Sequence[str] | None = None,
+    images: LabelledImages | np.ndarray | None = None,
+) -> Proof:
+    """Writes a SavedModel for TensorFlow Serving and other TensorFlow programs, with the same graph as `tflite`.
+
+    It has two signatures. `serving_default` takes `images`, float32 RGB pixels in [0, 255] of shape `(N, H, W, 3)`.
+    `serve_encoded` takes `image_bytes`, JPEG or PNG files as strings `(N,)`; it crops and resizes them as evaluation does. Both
+    return `probabilities` `(N, classes)`.
+
+    Args:
+        model: network with its preprocessing inside, for images of one fixed square size, with the top.
+        path: folder to write; an existing SavedModel is replaced.
+        class_names: names of the classes, written to labels.txt in the same folder as `path`.
+        images: images to compare the two on, as for `tflite`.
+
+    Returns:
+        The result of the comparison, a `Proof`.
+
+    Raises:
+        ValueError: if the model has another kind of input, `path` exists and is not a SavedModel, or the largest difference in
+            probability is over 1e-4. Then nothing is written.
+        FileNotFoundError: if the parent folder of `path` does not exist.
+
+    Example:
+
+    >>> images = keras.Input((32, 32, 3))
+    >>> features = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(8, 3)(images))
+    >>> model = keras.Model(images, keras.layers.Dense(2, "softmax")(features))
+    >>> keras_senet.export.saved_model(model, "saved_model").agreement
+    1.0
+    """
+    job = ExportJob.of(model, path, class_names)
+    if job.path.exists() and not is_saved_model(path):
+        raise InputError(f"{path} exists and is not a SavedModel: choose another folder.")
+    inference = cheaper_to_run(model)
+
+    def run(images):
+        return {"probabilities": inference(images, training=False)}
+
+    def decode(image_bytes):
+        return tf.map_fn(
+            lambda encoded: evaluation_image(encoded, job.preprocessing),
+            image_bytes,
+            fn_output_signature=tf.TensorSpec(model.input_shape[1:], tf.float32),
+        )
+
+    with job.replacing() as partial:
+        archive = keras.export.ExportArchive()
+        archive.track(inference)
+        archive.add_endpoint("serving_default", run, [job.images(batch_size=None)])
+        signature = [tf.TensorSpec((None,), tf.string, name="image_bytes")]
+        archive.add_endpoint("serve_encoded", lambda image_bytes: run(decode(image_bytes)), signature)
+        archive.write_out(str(partial), verbose=False)
+        files = np.array([tf.io.encode_png(image).numpy() for image in job.noise().astype("uint8")])
+        encoded = open_saved_model(partial, "serve_encoded")
+        job.prove(lambda pixels: encoded.run(files), decode(tf.constant(files)).numpy())
+        return job.prove(open_saved_model(partial).run, images)

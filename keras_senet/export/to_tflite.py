@@ -1,0 +1,140 @@
+"""TFLite files, for phones: float or quantized, with metadata that MediaPipe reads."""
+
+import os
+import pathlib
+import tempfile
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from keras_senet.data import LabelledImages
+from keras_senet.errors import InputError, did_you_mean
+from keras_senet.export.conversion import convert
+from keras_senet.export.job import LEAST_CALIBRATION_IMAGES, ExportJob
+from keras_senet.export.metadata import write_with_metadata
+from keras_senet.export.proof import Limits, Proof, first_layer
+from keras_senet.export.quantization import QUANTIZATIONS
+from keras_senet.inference.runtimes import open_tflite, run_keras
+from keras_senet.layers import FeatureGate
+from keras_senet.rewrite.inference import cheaper_to_run
+
+
+def tflite(
+    model: keras.Model,
+    path: str | os.PathLike,
+    class_names: Sequence[str] | None = None,
+    images: LabelledImages | np.ndarray | None = None,
+    *,
+    quantize: str | None = None,
+    calibration: LabelledImages | np.ndarray | None = None,
+    limits: Limits | None = None,
+    keep_failed: bool = False,
+    batch_size: int = 1,
+    gates: str | None = None,
+) -> Proof:
+    """Writes a TFLite file that classifies images: RGB pixels in [0, 255], shape `(1, H, W, 3)`.
+
+    The graph is optimized for XNNPACK, the library that runs such files on a CPU (see `keras_senet.rewrite.inference`). The file
+    has metadata, so that MediaPipe's ImageClassifier opens it as it is.
+
+    Args:
+        model: network with its preprocessing inside, for images of one fixed square size, with the top.
+        path: `.tflite` file to write; an existing file is replaced.
+        class_names: names of the classes, written into the file, and to labels.txt in the same folder.
+        images: images to compare the model and the file on: labelled images from `keras_senet.data.load`, or float32 RGB pixels
+            `(N, H, W, 3)` in [0, 255]. The default is a fifth of the calibration images, which is held out from the calibration,
+            or noise if there is no calibration.
+        quantize: None or "float32" for the numbers as trained; "float16", which halves the file; "dynamic", 8-bit weights and
+            feature maps that are quantized as they are computed; "int8", integers only, which takes and returns uint8;
+            "int8_float_io", the same with float32 pixels and probabilities; "int16x8", 16-bit feature maps and 8-bit weights,
+            which XNNPACK does not support.
+        calibration: at least 32 images like those that the file will see, as labelled images or pixels. Integer quantizations
+            measure the ranges of feature maps on up to 200 of them.
+        limits: accepted differences; by default those of the quantization.
+        keep_failed: whether to keep a file that exceeds the limits, with a warning.
+        batch_size: number of images that the file takes at a time.
+        gates: name of a layer with one gate per channel, such as one of SE; its gates become a second output, `(1, C)`.
+            MediaPipe does not open such a file.
+
+    Returns:
+        The result of the comparison, a `Proof`.
+
+    Raises:
+        ValueError: if the model has another kind of input or a layer that TFLite does not have, `path` does not end in
+            `.tflite`, the images have another shape or range or are too few, or the file exceeds `limits`. Then the message says
+            by how much, and at which layer the difference starts, and nothing is written.
+        FileNotFoundError: if the folder of `path` does not exist.
+        ImportError: if ai-edge-litert, which runs the file, or mediapipe, which writes its metadata, is not installed.
+
+    Example:
+
+    >>> images = keras.Input((32, 32, 3))
+    >>> features = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(8, 3)(images))
+    >>> model = keras.Model(images, keras.layers.Dense(2, "softmax")(features))
+    >>> photographs = np.random.uniform(0, 255, (40, 32, 32, 3))
+    >>> proof = keras_senet.export.tflite(model, "model.tflite", quantize="int8", calibration=photographs)
+    >>> proof.images, proof.agreement
+    (8, 1.0)
+    """
+    job = ExportJob.of(model, path, class_names, ".tflite")
+    quantize = "float32" if quantize is None else quantize
+    if quantize not in QUANTIZATIONS:
+        near = did_you_mean(str(quantize), QUANTIZATIONS)
+        raise InputError(f"`quantize` must be one of {tuple(QUANTIZATIONS)}. Received: {quantize!r}.{near}")
+    quantization = QUANTIZATIONS[quantize]
+    measured = None
+    if quantization.calibrated:
+        if calibration is None:
+            raise InputError(
+                f"{quantize} needs to measure, on images like those that it will see, which values there are: give at least "
+                f"{LEAST_CALIBRATION_IMAGES} of them as `calibration` (--dataset on the command line)."
+            )
+        measured, held_out = job.calibration(calibration)
+        images = held_out if images is None else images
+    inference = cheaper_to_run(model)
+    outputs = {"probabilities": inference.output}
+    if gates is not None:
+        outputs["gates"] = keras.layers.Flatten()(_gates(model, inference, gates))
+
+    def converted(part: keras.Model) -> bytes:
+        return convert(part, quantize, batch_size, measured)
+
+    def differs(part: keras.Model) -> bool:
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder) / "part.tflite"
+            file.write_bytes(converted(part))
+            before, after = run_keras(part)(job.few(images)), open_tflite(file).run(job.few(images))
+        return not np.sqrt(np.mean((after - before) ** 2)) <= quantization.layer_error * np.sqrt(np.mean(before**2)) + 1e-6
+
+    def fails(part: keras.Model) -> bool:
+        try:
+            converted(part)
+        except ValueError:
+            return True
+        return False
+
+    with job.replacing() as partial:
+        try:
+            content = converted(keras.Model(inference.inputs, outputs))
+        except ValueError as error:
+            layer = first_layer(inference, fails)
+            raise InputError(
+                f"{model.name} cannot be converted to TFLite, from the layer {layer} on: {error}. Build it without that layer."
+            ) from error
+        write_with_metadata(content, partial, job.path.stem, model.name, quantize, class_names, job.preprocessing, bool(gates))
+        accepted = limits or quantization.limits
+        return job.prove(open_tflite(partial).run, images, accepted, keep_failed, lambda: first_layer(inference, differs))
+
+
+def _gates(model: keras.Model, inference: keras.Model, name: str) -> keras.KerasTensor:
+    """The gates of the layer `name` of `model`, as an output of `inference`, the network that is exported for it."""
+    layers = [layer for layer in model.layers if isinstance(layer, FeatureGate)]
+    names = [layer.name for layer in layers if len(layer.gates(layer.input).shape) == 2]
+    if name not in names:
+        raise InputError(
+            "`gates` must name an attention layer with one gate a channel for the whole map, as SE has with squeeze. "
+            f"Received: {name!r}.{did_you_mean(name, names)}"
+        )
+    layer = inference.get_layer(name)
+    return layer.gates(layer.input) if isinstance(layer, FeatureGate) else inference.get_layer(f"{name}_expand").output
