@@ -433,7 +433,7 @@ def _train(options) -> None:
 def _evaluate(options) -> None:
     """Measure the accuracy of a network, trained or exported."""
     from keras_senet import data, training
-    from keras_senet.plots.results import draw_confusion
+    from keras_senet.plots.confusion import draw_confusion
 
     if options.labels and options.confusion:
         raise InputError("--labels and --confusion: where an image has several labels, none is taken for another. Choose one.")
@@ -467,7 +467,7 @@ def _predict(options) -> None:
     import numpy as np
 
     from keras_senet import data
-    from keras_senet.plots.results import draw_predictions
+    from keras_senet.plots.predictions import draw_predictions
 
     if options.top < 1:
         raise InputError(f"--top must be at least 1. Received: {options.top}")
@@ -520,7 +520,7 @@ def _export(options) -> None:
 def _benchmark(options) -> None:
     """Measure what networks cost where they run, side by side: time, memory, size, and operators that XNNPACK did not take."""
     from keras_senet import data, export, training
-    from keras_senet.plots.results import draw_tradeoff
+    from keras_senet.plots.tradeoff import draw_tradeoff
 
     if options.dataset is None and (options.picture or options.data_dir):
         raise InputError("--picture and --data-dir are about accuracy: say with --dataset what that is measured on.")

@@ -18,7 +18,7 @@ from ai_edge_litert.interpreter import Interpreter
 from common import DEMO, ROOT
 
 from keras_senet.export import Measurement, benchmark
-from keras_senet.plots import results
+from keras_senet.plots import tradeoff
 
 WORKER = ROOT / "keras_senet" / "export" / "latency_worker.py"
 run_tflite = runpy.run_path(str(WORKER))["_tflite"]  # in this process, what `benchmark` does in one of its own
@@ -238,13 +238,13 @@ def test_the_command_prints_what_it_measured(run, fails, digits, data_dir, tmp_p
 
 def test_the_picture_has_a_mark_for_each_measurement(monkeypatch):
     figures = []
-    monkeypatch.setattr(results, "save_figure", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(tradeoff, "save_figure", lambda figure, path: figures.append(figure))
     settings = [(threads, xnnpack) for threads in (1, 2) for xnnpack in (True, False)]
     measured = [
         Measurement("model.tflite", threads, xnnpack, 3.0 + index, 5.0, 1.0, 10, int(1.1 * 2**20), {}, [])
         for index, (threads, xnnpack) in enumerate(settings)
     ]
-    results.draw_tradeoff(measured, {"model.tflite": 0.9}, "picture.png")
+    tradeoff.draw_tradeoff(measured, {"model.tflite": 0.9}, "picture.png")
     (figure,) = figures
     assert [axes.get_title() for axes in figure.axes] == ["1 thread", "2 threads"]
     marks = [

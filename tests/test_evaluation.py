@@ -14,7 +14,7 @@ from tensorflow_datasets.datasets.imagenet_v2 import imagenet_v2_dataset_builder
 
 import keras_senet
 from keras_senet import Preprocessing, data, export, training
-from keras_senet.plots.results import draw_confusion
+from keras_senet.plots.confusion import draw_confusion
 
 
 def softmax(logits):

@@ -19,7 +19,8 @@ from markdown_it import MarkdownIt
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import keras_senet
-from keras_senet.plots.results import draw_learning_curve, most_wrong
+from keras_senet.plots.learning_curve import draw_learning_curve
+from keras_senet.plots.predictions import most_wrong
 from keras_senet.training import GateHistograms, Recipe
 from keras_senet.training.evaluation import metrics
 from keras_senet.training.report import write_report

@@ -1,1 +1,1 @@
-"""Pictures: of a run, of what a network says of images, of its gates, of what it costs."""
+"""Every picture that the package draws, one file for each subject."""

@@ -1,4 +1,4 @@
-"""Figures of matplotlib, drawn without a window."""
+"""Figures of matplotlib, without a window."""
 
 import os
 
@@ -7,7 +7,7 @@ from keras_senet.files import replacing
 
 
 def new_figure(width: float, height: float):
-    """A figure of that size in inches."""
+    """A new figure; width and height in inches."""
     return require("matplotlib.figure", "train").Figure(figsize=(width, height), layout="constrained")
 
 

@@ -29,7 +29,9 @@ from keras_senet.inference.classifier import open_classifier
 from keras_senet.inference.labels import LABELS_FILE
 from keras_senet.inference.preprocessing import preprocessing_for
 from keras_senet.keras_internals import averages_of_weights, loss_metric, sync_variables
-from keras_senet.plots.results import draw_confusion, draw_learning_curve, draw_predictions, most_wrong
+from keras_senet.plots.confusion import draw_confusion
+from keras_senet.plots.learning_curve import draw_learning_curve
+from keras_senet.plots.predictions import draw_predictions, most_wrong
 from keras_senet.settings import flat_fields
 from keras_senet.training.devices import Devices, open_devices
 from keras_senet.training.evaluation import evaluate, metrics
