@@ -560,7 +560,7 @@ def _measured_cells(
 def _gates(options) -> None:
     """Show what the gates of a network do with images: a table by layer, pictures, and the numbers of each channel."""
     from keras_senet import analysis, data, export
-    from keras_senet.analysis.gate_reader import class_indices
+    from keras_senet.analysis.statistics import class_indices
     from keras_senet.training.evaluation import check_classes
 
     network = pathlib.Path(options.network)

@@ -103,7 +103,7 @@ def test_gates_at_each_position_keep_their_place_and_are_averaged_in_statistics(
     np.testing.assert_allclose(
         found.by_class, [expected[0::2].mean(axis=(0, 1, 2)), expected[1::2].mean(axis=(0, 1, 2))], rtol=1e-4
     )
-    np.testing.assert_allclose(found.maximum, expected.mean(axis=(1, 2)).max(axis=0), rtol=1e-4)
+    np.testing.assert_allclose(found.max, expected.mean(axis=(1, 2)).max(axis=0), rtol=1e-4)
 
 
 def test_in_mixed_precision_pixels_are_not_rounded_and_gates_are_float32():
@@ -132,9 +132,9 @@ def test_the_statistics_are_those_of_numpy():
     gates = gates.astype("float64")
     for name, expected in {
         "mean": gates.mean(axis=0),
-        "deviation": gates.std(axis=0),
-        "minimum": gates.min(axis=0),
-        "maximum": gates.max(axis=0),
+        "std": gates.std(axis=0),
+        "min": gates.min(axis=0),
+        "max": gates.max(axis=0),
         "by_class": [gates[labels == label].mean(axis=0) if label != 2 else np.full(12, np.nan) for label in range(4)],
         "off": (gates < 0.01).mean(),
         "on": (gates > 0.99).mean(),
@@ -379,7 +379,7 @@ def test_the_command_shows_where_the_digits_part(run, fails, data_dir, digits, t
     # The paper's finding: early gates are much the same for all classes, late ones are not.
     assert separability["stage2_block1_se"] < 0.1 < 5 < separability["stage4_block3_se"]
     header = (tmp_path / "new" / "gates" / "gates.csv").read_text().splitlines()[0]
-    assert header == "layer,channel,mean,deviation,minimum,maximum,3,8"
+    assert header == "layer,channel,mean,std,min,max,3,8"
 
     assert "no class '33' among the 10" in fails(*command, "--classes", 3, 33)
     assert "give the .keras file" in fails("gates", DEMO / "model.tflite", *command[2:])

@@ -1,8 +1,9 @@
 """What a network costs, and what it does inside."""
 
 from keras_senet.analysis.cost import Cost, LayerCost, Profile, profile
-from keras_senet.analysis.gate_reader import GateStatistics, LayerGates, gate_statistics, gates
+from keras_senet.analysis.gate_reader import gates
 from keras_senet.analysis.pruning import Pruning, prune
+from keras_senet.analysis.statistics import GateStatistics, LayerGates, gate_statistics
 from keras_senet.plots.gates import draw_gates_by_class, draw_mean_gates, draw_separability, write_gates
 
 __all__ = [

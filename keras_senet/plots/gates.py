@@ -1,4 +1,4 @@
-"""Pictures of gates, and the table behind them."""
+"""Gates: pictures of their statistics, and the table of their numbers."""
 
 import math
 import os
@@ -8,29 +8,29 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_senet.analysis.gate_reader import GateStatistics, class_indices
+from keras_senet.analysis.statistics import GateStatistics, class_indices
 from keras_senet.files import write_csv
 from keras_senet.plots.figure import new_figure, save_figure
 
-_CLASSES_DRAWN = 4  # as in the paper; more lines are hard to tell apart
+_CLASSES_DRAWN = 4  # as in the paper; more lines are hard to distinguish
 
 
 def draw_gates_by_class(statistics: GateStatistics, path: str | os.PathLike, classes: Sequence[str] | None = None) -> None:
-    """Draws the mean gate of each channel for some classes and for all images, one panel a layer.
+    """Draws the mean gate of each channel for some classes and for all images, with one panel for each layer.
 
-    Channels stand in the order of their gates for all images: in their own, as in the paper, hundreds of them are a thicket.
+    Channels are sorted by their mean gate for all images. In their own order, as in the paper, hundreds of lines cross.
 
     Args:
-        statistics: what `gate_statistics` found.
-        path: the picture, a `.png` file.
+        statistics: result of `gate_statistics`.
+        path: `.png` file to write.
         classes: names of the classes to draw; by default the first four.
 
     Raises:
-        ValueError: if there is no class of such a name.
+        ValueError: if there is no class of a name.
 
     Source: Hu et al., "Squeeze-and-Excitation Networks", arXiv 1709.01507, figure 6.
     """
-    classes = _chosen(statistics, classes)
+    classes = _names(statistics, classes)
     indices = class_indices(classes, statistics.class_names)
     columns = min(3, len(statistics.layers))
     rows = math.ceil(len(statistics.layers) / columns)
@@ -54,14 +54,14 @@ def draw_gates_by_class(statistics: GateStatistics, path: str | os.PathLike, cla
 
 
 def draw_mean_gates(statistics: GateStatistics, path: str | os.PathLike) -> None:
-    """Draws the mean gate of each channel as a shade, one row a layer.
+    """Draws the mean gate of each channel as a shade, with one row for each layer.
 
-    Layers have different numbers of channels: each row is stretched to the full width, and its channels stand in the order of
-    their gates, so that one sees how many of them are how far open.
+    Channels are sorted by their mean gate, and each row is stretched to the same width, since layers have different numbers of
+    channels. So a row shows which share of the channels is how far open.
 
     Args:
-        statistics: what `gate_statistics` found.
-        path: the picture, a `.png` file.
+        statistics: result of `gate_statistics`.
+        path: `.png` file to write.
     """
     layers = statistics.layers
     figure, axes = _rows([f"{layer.name}, {len(layer.mean)}" for layer in layers])
@@ -80,11 +80,11 @@ def draw_mean_gates(statistics: GateStatistics, path: str | os.PathLike) -> None
 
 
 def draw_separability(statistics: GateStatistics, path: str | os.PathLike) -> None:
-    """Draws how far the gates of each layer tell the classes apart, by depth.
+    """Draws how well the gates of each layer separate the classes, by depth.
 
     Args:
-        statistics: what `gate_statistics` found.
-        path: the picture, a `.png` file.
+        statistics: result of `gate_statistics`.
+        path: `.png` file to write.
     """
     figure, axes = _rows([layer.name for layer in statistics.layers])
     axes.barh(range(len(statistics.layers)), [layer.separability for layer in statistics.layers])
@@ -95,7 +95,7 @@ def draw_separability(statistics: GateStatistics, path: str | os.PathLike) -> No
 
 
 def _rows(names: list[str]):
-    """A figure and its axes with a row for each name, the first at the top."""
+    """A figure with one row for each name, the first at the top, and its axes."""
     figure = new_figure(7, 1.2 + 0.25 * len(names))
     axes = figure.subplots()
     axes.set_ylim(len(names) - 0.5, -0.5)
@@ -104,15 +104,15 @@ def _rows(names: list[str]):
 
 
 def write_gates(statistics: GateStatistics, folder: str | os.PathLike, classes: Sequence[str] | None = None) -> None:
-    """Writes all three pictures, and gates.csv with a row for each channel.
+    """Writes all three pictures, and gates.csv with one row for each channel.
 
     Args:
-        statistics: what `gate_statistics` found.
-        folder: where they go; it is made if need be.
-        classes: names of the classes to draw and to write columns for; by default the first four.
+        statistics: result of `gate_statistics`.
+        folder: folder to write to; it is created if it does not exist.
+        classes: names of the classes to draw, and to write a column for; by default the first four.
 
     Raises:
-        ValueError: if there is no class of such a name.
+        ValueError: if there is no class of a name.
 
     Example:
 
@@ -123,20 +123,20 @@ def write_gates(statistics: GateStatistics, folder: str | os.PathLike, classes: 
     >>> sorted(file.name for file in pathlib.Path("gates").iterdir())
     ['gates.csv', 'gates_by_class.png', 'mean_gates.png', 'separability.png']
     """
-    classes = _chosen(statistics, classes)
+    classes = _names(statistics, classes)
     indices = class_indices(classes, statistics.class_names)
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for layer in statistics.layers:
-        columns = (layer.mean, layer.deviation, layer.minimum, layer.maximum, *layer.by_class[indices])
+        columns = (layer.mean, layer.std, layer.min, layer.max, *layer.by_class[indices])
         for channel, values in enumerate(zip(*columns, strict=True)):
             rows.append([layer.name, channel, *(f"{value:.6g}" for value in values)])
-    write_csv(folder / "gates.csv", ["layer", "channel", "mean", "deviation", "minimum", "maximum", *classes], rows)
+    write_csv(folder / "gates.csv", ["layer", "channel", "mean", "std", "min", "max", *classes], rows)
     draw_gates_by_class(statistics, folder / "gates_by_class.png", classes)
     draw_mean_gates(statistics, folder / "mean_gates.png")
     draw_separability(statistics, folder / "separability.png")
 
 
-def _chosen(statistics: GateStatistics, classes: Sequence[str] | None) -> Sequence[str]:
+def _names(statistics: GateStatistics, classes: Sequence[str] | None) -> Sequence[str]:
     return statistics.class_names[:_CLASSES_DRAWN] if classes is None else classes

@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 from rich import progress
 
-from keras_senet.analysis.gate_reader import OFF, ON, STILL, GateReader
+from keras_senet.analysis.gate_reader import GateReader
+from keras_senet.analysis.statistics import OFF, ON, STILL
 
 # TensorFlow spends 240 bytes on each value of a histogram: without squeeze there can be 25 million of them in a layer.
 _VALUES_IN_A_HISTOGRAM = 2**16
