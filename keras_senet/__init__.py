@@ -1,6 +1,12 @@
 """Squeeze-and-Excitation networks for Keras 3."""
 
 import importlib
+import sys
+
+if sys.argv[:1] == ["-m"]:  # `python -m keras_senet` runs this file before __main__.py; sys.argv says so in the meantime
+    from keras_senet_command import silence_tensorflow
+
+    silence_tensorflow()
 
 from keras_senet import analysis, layers, models, pretrained
 from keras_senet.analysis import gates

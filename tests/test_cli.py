@@ -357,9 +357,10 @@ def test_a_full_disk_in_training_leaves_no_half_of_a_network(tmp_path, recipe, d
 
 
 @pytest.mark.slow
-def test_the_installed_command_puts_one_line_on_stderr():
-    command = os.path.join(os.path.dirname(sys.executable), "keras-senet")
+@pytest.mark.parametrize("command", [["keras-senet"], [sys.executable, "-m", "keras_senet"]], ids=["installed", "module"])
+def test_the_command_puts_one_line_on_stderr(command):
+    command[0] = os.path.join(os.path.dirname(sys.executable), command[0])
     done = subprocess.run(
-        [command, "predict", "a.tflite", "b"], env=WITHOUT_LOG_LEVEL, capture_output=True, text=True, check=False
+        [*command, "predict", "a.tflite", "b"], env=WITHOUT_LOG_LEVEL, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (2, "keras-senet: error: There is no file or folder a.tflite.\n")
