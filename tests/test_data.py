@@ -216,6 +216,18 @@ def test_workers_share_the_images_to_evaluate_on(digits):
     assert sorted(itertools.chain(*shares)) == sorted(images())
 
 
+def test_padding_gives_replicas_equally_many_batches_of_one_size(digits):
+    images = digits("test[:50]")
+    plain = arrays(data.evaluation_batches(images, Preprocessing(8), 20))
+    padded = list(data.evaluation_batches(images, Preprocessing(8), 20, padded_to=4).as_numpy_iterator())
+    assert [part.shape for part in padded[0]] == [(20, 8, 8, 3), (20, 10), (20,)]
+    *filled, weights = (np.concatenate(parts) for parts in zip(*padded, strict=True))
+    np.testing.assert_array_equal(weights, np.arange(80) < 50)
+    for ours, expected in zip(filled, plain, strict=True):
+        np.testing.assert_array_equal(ours[:50], expected)
+        assert not ours[50:].any()
+
+
 def test_workers_read_files_of_their_own_where_the_data_does_not_fit_into_memory(digits, data_dir, monkeypatch):
     monkeypatch.setattr("keras_senet.data.sources._memory", lambda: 0)
     images = data.load("digits", "validation", data_dir)

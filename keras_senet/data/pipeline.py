@@ -158,8 +158,9 @@ def evaluation_batches(
     *,
     ten_crop: bool = False,
     shard: Shard = Shard(),
+    padded_to: int | None = None,
 ) -> tf.data.Dataset:
-    """Batches in the order of storage, once: the centre of each image, or ten crops of it.
+    """One pass over the images in storage order: the center of each image, or ten crops of it.
 
     Args:
         images: what to evaluate on.
@@ -167,9 +168,12 @@ def evaluation_batches(
         batch_size: number of images in a batch; the last may be smaller, and so are those with damaged images.
         ten_crop: whether to take the `ten_crops` of each image, pixels of shape `(N, 10, image_size, image_size, 3)`.
         shard: which of the processes that share the images this one is.
+        padded_to: number of batches to return, all of `batch_size` images; None for no padding. Replicas that wait for each other
+            need equally many batches of equal size, so images of weight 0 fill them up.
 
     Returns:
-        A `tf.data.Dataset` of batches `(images, labels)` as of `training_batches`, labels one-hot.
+        A `tf.data.Dataset` of batches `(images, labels)` like those of `training_batches`, with one-hot labels. With `padded_to`,
+        batches are `(images, labels, weights)`, weights float32 of shape `(batch_size,)`: 1 for an image, 0 for padding.
 
     Raises:
         ValueError: if `batch_size` is less than 1; and while the batches are read, inside `plain_errors`, if more than 1 % of
@@ -190,7 +194,23 @@ def evaluation_batches(
     groups = images.examples(None, shard.count, shard.index).batch(batch_size).map(lambda *group: ((), group))
     shape = (10,) * ten_crop + (preprocessing.image_size, preprocessing.image_size, 3)
     batches = _decode_groups(groups, images, decode, shape).batch(batch_size).map(finish)
-    return batches.map(lambda pixels, labels, noted: (pixels, labels)).prefetch(tf.data.AUTOTUNE)
+    batches = batches.map(lambda pixels, labels, noted: (pixels, labels))
+    if padded_to is not None:
+        batches = _padded(batches, batch_size, padded_to)
+    return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def _padded(batches: tf.data.Dataset, batch_size: int, count: int) -> tf.data.Dataset:
+    """`count` batches `(images, labels, weights)` of exactly `batch_size`, from batches that may be smaller and fewer."""
+
+    def fill(*batch):
+        present = tf.shape(batch[0])[0]
+        filled = [tf.pad(part, [[0, batch_size - present]] + [[0, 0]] * (part.shape.rank - 1)) for part in batch]
+        filled = [tf.ensure_shape(part, (batch_size, *given.shape[1:])) for part, given in zip(filled, batch, strict=True)]
+        return *filled, tf.cast(tf.range(batch_size) < present, tf.float32)
+
+    empty = tuple(tf.zeros((0, *spec.shape[1:]), spec.dtype) for spec in batches.element_spec)
+    return batches.concatenate(tf.data.Dataset.from_tensors(empty).repeat()).map(fill).take(count)
 
 
 def evaluation_image(encoded: tf.Tensor, preprocessing: Preprocessing, place: tuple[int, int] = (1, 1)) -> tf.Tensor:
