@@ -125,8 +125,8 @@ _POOLINGS = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPoolin
 _DOCUMENTATION = """
     Args:
         include_top: whether to include the classifier.
-        weights: None for random weights; "imagenet", or the tag of one of `keras_senet.list_checkpoints("{name}")`, for
-            published weights, which are downloaded once; or the path of a file of weights. Published weights bring their own
+        weights: None for random weights; "imagenet", or the tag of one of `keras_senet.list_checkpoints("{name}")`,
+            for published weights, which are downloaded once; or the path of a file of weights. Published weights bring their own
             preprocessing and details of the architecture. A file is a `.weights.h5` or `.keras` file of this network, a
             `.safetensors` or `.pth` file in one of timm's layouts, or one of the authors' `.caffemodel` files. Only `.keras`
             files say how images are cropped and resized; all but `.weights.h5` files say how they are normalized. For one input
