@@ -1,6 +1,7 @@
 """What importing the package does, and what its README says."""
 
 import pytest
+import stubs
 from common import ROOT
 
 import keras_senet
@@ -51,3 +52,7 @@ def test_the_table_in_the_readme_is_true(plain):
 def test_a_missing_package_is_named_with_its_extra():
     with pytest.raises(ImportError, match=r"not_there, which is not installed. .*'keras-senet\[mobile\]'"):
         require("not_there", "mobile")
+
+
+def test_editors_know_the_signatures_that_the_constructors_have():
+    assert stubs.PATH.read_text() == stubs.text(), "Write it again: python tests/stubs.py"
