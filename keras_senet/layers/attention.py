@@ -55,15 +55,18 @@ class AttentionConfig:
 
 
 def attention_layer(attention: str | Callable | None, **excitation) -> Callable[..., keras.layers.Layer] | None:
-    """What makes an attention layer of a name.
+    """The function that makes an attention layer: `make(name=...)`.
 
     Args:
-        attention: a name from `ATTENTIONS`, None, or the function itself, `attention(name=...)`.
-        **excitation: arguments of `SqueezeExcite`. The layer that is named gets those that it has; the others must be as they
-            are by default.
+        attention: key of `ATTENTIONS`, such a function, or None.
+        **excitation: arguments of `SqueezeExcite`. A layer of `ATTENTIONS` gets those that it has; the others must have their
+            default values.
+
+    Returns:
+        The function; None for None.
 
     Raises:
-        ValueError: if there is no attention of that name, or it does not have an argument that was given.
+        ValueError: if there is no attention of this name, or it does not have an argument whose value is not the default.
     """
     named = isinstance(attention, str)
     layer = ATTENTIONS.get(attention) if named else attention
@@ -86,14 +89,14 @@ def attention_layer(attention: str | Callable | None, **excitation) -> Callable[
 
 @dataclasses.dataclass(frozen=True)
 class Attention:
-    """Which layer attends, where in a block, and in which stages."""
+    """The attention of a network that is being built."""
 
-    layer: Callable[..., keras.layers.Layer] | None  # makes a layer of a name; None for a plain network
+    layer: Callable[..., keras.layers.Layer] | None  # makes a layer, `layer(name=...)`; None for a plain network
     position: str
     stages: tuple[int, ...]
 
     def in_block(self, stage: int, block: str) -> Callable:
-        """The function `attend(x, here)` for one block: `x` with attention where that belongs `here`, else `x` itself."""
+        """The function `attend(x, here)` of one block: it applies attention if `here` is its position, else it returns `x`."""
 
         def attend(x, here: str = "standard"):
             if self.layer is None or here != self.position or stage not in self.stages:

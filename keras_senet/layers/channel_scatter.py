@@ -1,4 +1,4 @@
-"""Channels put where they belong among others that are constant, as a Keras layer."""
+"""The inverse of channel pruning, as a Keras layer: channels return to their places among constant ones."""
 
 from collections.abc import Sequence
 
@@ -6,17 +6,17 @@ import keras
 from keras import ops
 
 from keras_senet.errors import InputError
-from keras_senet.layers.data_format import standardize_data_format
+from keras_senet.layers.data_format import channel_axis, standardize_data_format
 
 
 @keras.saving.register_keras_serializable(package="keras_senet")
 class ChannelScatter(keras.layers.Layer):
-    """Gives a feature map more channels: its own at certain places, zeros at the others, and each plus a bias.
+    """Spreads the channels of a feature map over more channels, fills the others with zeros, and adds a bias to each channel.
 
-    It lets the branch of a residual unit, from which channels were pruned, be added to a shortcut that has all of them.
+    So the pruned branch of a residual unit can be added to a shortcut that has all channels.
 
     Args:
-        indices: for each channel of the input, in increasing order, which channel of the output it becomes.
+        indices: output channel of each input channel, in increasing order.
         channels: number of channels of the output.
         data_format: `"channels_last"` or `"channels_first"`; by default `keras.config.image_data_format()`.
         **kwargs: `name`, `dtype` and `trainable` of `keras.layers.Layer`.
@@ -26,7 +26,7 @@ class ChannelScatter(keras.layers.Layer):
     Output shape: `(N, H, W, channels)`, or `(N, channels, H, W)`.
 
     Raises:
-        ValueError: if the indices do not increase from 0 or more to below `channels`, or are not as many as the input's channels.
+        ValueError: if the indices do not increase, are out of range, or are not as many as the input's channels.
 
     Example:
 
@@ -41,17 +41,17 @@ class ChannelScatter(keras.layers.Layer):
             raise InputError(f"`indices` must increase, from 0 to below channels={channels}. Received: indices={self.indices}")
         self.channels = channels
         self.data_format = standardize_data_format(data_format)
-        axis = -1 if self.data_format == "channels_last" else 1
+        axis = channel_axis(self.data_format)
         self.input_spec = keras.layers.InputSpec(ndim=4, axes={axis: len(self.indices)})
 
     def build(self, input_shape):
         self.bias = self.add_weight((self.channels,), "zeros", name="bias")
 
     def call(self, inputs):
-        axis = -1 if self.data_format == "channels_last" else 1
+        axis = channel_axis(self.data_format)
         widths = [(0, 0)] * 4
         widths[axis] = (0, 1)
-        # The channel of zeros behind the others is what all empty places show.
+        # The last channel of the padded input is zero; every other place takes it.
         source = [len(self.indices)] * self.channels
         for position, index in enumerate(self.indices):
             source[index] = position
@@ -60,7 +60,7 @@ class ChannelScatter(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         shape = list(input_shape)
-        shape[-1 if self.data_format == "channels_last" else 1] = self.channels
+        shape[channel_axis(self.data_format)] = self.channels
         return tuple(shape)
 
     def get_config(self):

@@ -4,26 +4,26 @@ import keras
 from keras import ops
 
 from keras_senet.errors import InputError
-from keras_senet.layers.data_format import standardize_data_format
+from keras_senet.layers.data_format import channel_axis, standardize_data_format
 
 
 @keras.saving.register_keras_serializable(package="keras_senet")
 class ChannelShuffle(keras.layers.Layer):
-    """Interleaves the channels of groups, so that the next grouped convolution sees some of each.
+    """Interleaves the channels of groups, so that each group of the next convolution sees channels of every group.
 
-    Channel `i` of group `g` becomes channel `g` of the `i`-th run of `groups` channels.
+    Channel `i` of group `g` becomes channel `i * groups + g`.
 
     Args:
-        groups: integer, the number of groups.
+        groups: integer, number of groups.
         data_format: `"channels_last"` or `"channels_first"`; by default `keras.config.image_data_format()`.
         **kwargs: `name`, `dtype` and `trainable` of `keras.layers.Layer`.
 
     Input shape: `(N, H, W, C)`, or `(N, C, H, W)` with `"channels_first"`. H and W may be unknown.
 
-    Output shape: that of the input.
+    Output shape: same as the input.
 
     Raises:
-        ValueError: if the input is not of rank 4, or `groups` does not divide its channels.
+        ValueError: if the input does not have rank 4, or `groups` does not divide its number of channels.
 
     Source: Zhang et al., "ShuffleNet", arXiv 1707.01083, section 3.1 and figure 1.
 
@@ -42,7 +42,7 @@ class ChannelShuffle(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def build(self, input_shape):
-        channels = input_shape[-1 if self.data_format == "channels_last" else 1]
+        channels = input_shape[channel_axis(self.data_format)]
         if channels is None or channels % self.groups:
             raise InputError(
                 f"The groups of {self.name!r} must divide its channels: choose other groups or widths. Received: "

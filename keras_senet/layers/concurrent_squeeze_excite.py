@@ -9,20 +9,19 @@ from keras_senet.layers.squeeze_excite import SqueezeExcite
 
 @keras.saving.register_keras_serializable(package="keras_senet")
 class ConcurrentSqueezeExcite(BottleneckGate):
-    """Adds up a feature map with its channels rescaled, by SE, and the same map with its positions rescaled.
+    """Adds a feature map with rescaled channels, by SE, to the same map with rescaled positions, by sSE.
 
     Args:
-        reduction: integer, channels of the input for each hidden unit of the excitation; the paper takes 2.
-        **kwargs: `data_format`, by default `keras.config.image_data_format()`, and `name`, `dtype` and `trainable` of
+        reduction: integer, number of input channels for each hidden unit of the excitation; 2 in the paper.
+        **kwargs: `data_format`, by default `keras.config.image_data_format()`; `name`, `dtype` and `trainable` of
             `keras.layers.Layer`.
 
     Input shape: `(N, H, W, C)`, or `(N, C, H, W)` with `"channels_first"`. H and W may be unknown.
 
-    Output shape: that of the input.
+    Output shape: same as the input.
 
     Raises:
-        ValueError: if the input is not of rank 4, its number of channels is unknown, or `reduction` leaves less than one hidden
-            unit.
+        ValueError: if the input does not have rank 4, its number of channels is unknown, or `reduction` is larger than that.
 
     Source: Roy et al., "Concurrent Spatial and Channel Squeeze & Excitation in Fully Convolutional Networks", arXiv 1803.02579,
     section 2.3.

@@ -8,26 +8,25 @@ from keras_senet.layers.feature_gate import BottleneckGate
 
 @keras.saving.register_keras_serializable(package="keras_senet")
 class ConvolutionalBlockAttention(BottleneckGate):
-    """Rescales first the channels of a feature map, then its positions.
+    """Rescales the channels of a feature map, then its positions.
 
-    Channels: both their means and their maxima go through the two layers of SE; the sums decide. Positions: the mean and the
-    maximum of all channels there, and in the 7x7 window around it, decide.
+    The gates of the channels are those of SE, from the sum of two excitations: of the means and of the maxima. The gates of the
+    positions come from a 7x7 convolution of two maps: the mean and the maximum over the channels.
 
     Args:
-        reduction: integer, channels of the input for each hidden unit of the excitation.
-        **kwargs: `data_format`, by default `keras.config.image_data_format()`, and `name`, `dtype` and `trainable` of
+        reduction: integer, number of input channels for each hidden unit of the excitation.
+        **kwargs: `data_format`, by default `keras.config.image_data_format()`; `name`, `dtype` and `trainable` of
             `keras.layers.Layer`.
 
     Input shape: `(N, H, W, C)`, or `(N, C, H, W)` with `"channels_first"`. H and W may be unknown.
 
-    Output shape: that of the input.
+    Output shape: same as the input.
 
     Raises:
-        ValueError: if the input is not of rank 4, its number of channels is unknown, or `reduction` leaves less than one hidden
-            unit.
+        ValueError: if the input does not have rank 4, its number of channels is unknown, or `reduction` is larger than that.
 
     Source: Woo et al., "CBAM: Convolutional Block Attention Module", arXiv 1807.06521, section 3. The biases, and the batch
-    normalization after the 7x7 convolution, which the paper does not mention, are those of the authors' code.
+    normalization after the 7x7 convolution, which the paper does not mention, are as in the authors' code.
 
     Example:
 
@@ -46,17 +45,17 @@ class ConvolutionalBlockAttention(BottleneckGate):
         self.norm = keras.layers.BatchNormalization(self.channel_axis, epsilon=1e-5, **self.part("norm"))
         self.reduce.build((None, channels))
         self.expand.build((None, hidden_units))
-        two, one = ([count if axis == self.channel_axis else None for axis in range(4)] for count in (2, 1))
-        self.conv.build(two)
-        self.norm.build(one)
+        two_maps, one_map = ([count if axis == self.channel_axis else None for axis in range(4)] for count in (2, 1))
+        self.conv.build(two_maps)
+        self.norm.build(one_map)
 
     def gates(self, inputs):
         summaries = self.mean(inputs, self.spatial_axes), ops.max(inputs, axis=self.spatial_axes)
-        of_channels = self.along_the_map(ops.sigmoid(sum(self.expand(self.reduce(summary)) for summary in summaries)))
-        inputs = inputs * of_channels
+        channel_gates = self.along_the_map(ops.sigmoid(sum(self.expand(self.reduce(summary)) for summary in summaries)))
+        inputs = inputs * channel_gates
         mean, largest = self.mean(inputs, self.channel_axis, keepdims=True), ops.max(inputs, self.channel_axis, keepdims=True)
         maps = ops.concatenate([ops.cast(mean, largest.dtype), largest], axis=self.channel_axis)
-        return of_channels * ops.sigmoid(self.norm(self.conv(maps)))
+        return channel_gates * ops.sigmoid(self.norm(self.conv(maps)))
 
     def deciding_weights(self):
         return [self.expand.kernel, self.norm.gamma], [self.expand.bias, self.norm.beta]

@@ -10,21 +10,21 @@ from keras_senet.layers.feature_gate import BottleneckGate
 class CoordinateAttention(BottleneckGate):
     """Rescales the rows and the columns of each channel of a feature map.
 
-    The means of all rows and of all columns go through one bottleneck; from there each row and each column gets its gates, one a
-    channel, and a value is multiplied by both that of its row and that of its column.
+    The means of all rows and of all columns go through one bottleneck. From it, each row and each column gets one gate for each
+    channel. A value is multiplied by the gate of its row and by the gate of its column.
 
     Args:
-        reduction: integer, channels of the input for each hidden unit, of which there are at least 8. The default is that of the
-            authors' code; the constructors of networks pass their own `reduction`.
-        **kwargs: `data_format`, by default `keras.config.image_data_format()`, and `name`, `dtype` and `trainable` of
+        reduction: integer, number of input channels for each hidden unit; there are at least 8 hidden units. The default is that
+            of the authors' code; the constructors of networks pass their own `reduction`.
+        **kwargs: `data_format`, by default `keras.config.image_data_format()`; `name`, `dtype` and `trainable` of
             `keras.layers.Layer`.
 
     Input shape: `(N, H, W, C)`, or `(N, C, H, W)` with `"channels_first"`. H and W may be unknown.
 
-    Output shape: that of the input.
+    Output shape: same as the input.
 
     Raises:
-        ValueError: if the input is not of rank 4, or its number of channels is unknown.
+        ValueError: if the input does not have rank 4, or its number of channels is unknown.
 
     Source: Hou et al., "Coordinate Attention for Efficient Mobile Network Design", arXiv 2103.02907, section 3.2.
 

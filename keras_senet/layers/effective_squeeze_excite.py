@@ -7,18 +7,18 @@ from keras_senet.layers.feature_gate import FeatureGate
 
 @keras.saving.register_keras_serializable(package="keras_senet")
 class EffectiveSqueezeExcite(FeatureGate):
-    """Rescales the channels of a feature map by gates from one fully connected layer, with no bottleneck that loses channels.
+    """Rescales the channels of a feature map by gates from one fully connected layer: SE without its bottleneck.
 
     Args:
-        **kwargs: `data_format`, by default `keras.config.image_data_format()`, and `name`, `dtype` and `trainable` of
+        **kwargs: `data_format`, by default `keras.config.image_data_format()`; `name`, `dtype` and `trainable` of
             `keras.layers.Layer`.
 
     Input shape: `(N, H, W, C)`, or `(N, C, H, W)` with `"channels_first"`. H and W may be unknown.
 
-    Output shape: that of the input.
+    Output shape: same as the input.
 
     Raises:
-        ValueError: if the input is not of rank 4, or its number of channels is unknown.
+        ValueError: if the input does not have rank 4, or its number of channels is unknown.
 
     Source: Lee and Park, "CenterMask: Real-Time Anchor-Free Instance Segmentation", arXiv 1911.06667, section 3.3; the gate is
     the hard sigmoid of the authors' code.

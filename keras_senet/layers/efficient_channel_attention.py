@@ -10,21 +10,21 @@ from keras_senet.layers.feature_gate import FeatureGate
 
 @keras.saving.register_keras_serializable(package="keras_senet")
 class EfficientChannelAttention(FeatureGate):
-    """Rescales the channels of a feature map by gates that each depend on the means of a few neighbouring channels.
+    """Rescales the channels of a feature map by gates that each depend on the means of a few neighboring channels.
 
-    One convolution along the channels, without bias, in place of the two layers of SE. It spans `|log2(C) / 2 + 1 / 2|` channels,
-    made an odd number as in the authors' code: 3 from 8 to 127 channels, 5 from 128 to 2047.
+    One convolution along the channels, without bias, replaces the two layers of SE. Its size is `|log2(C) / 2 + 1 / 2|`, made odd
+    as in the authors' code: 3 for 8 to 127 channels, 5 for 128 to 2047.
 
     Args:
-        **kwargs: `data_format`, by default `keras.config.image_data_format()`, and `name`, `dtype` and `trainable` of
+        **kwargs: `data_format`, by default `keras.config.image_data_format()`; `name`, `dtype` and `trainable` of
             `keras.layers.Layer`.
 
     Input shape: `(N, H, W, C)`, or `(N, C, H, W)` with `"channels_first"`. H and W may be unknown.
 
-    Output shape: that of the input.
+    Output shape: same as the input.
 
     Raises:
-        ValueError: if the input is not of rank 4, or its number of channels is unknown.
+        ValueError: if the input does not have rank 4, or its number of channels is unknown.
 
     Source: Wang et al., "ECA-Net: Efficient Channel Attention for Deep Convolutional Neural Networks", arXiv 1910.03151,
     sections 3.2.2 and 3.2.3.
@@ -43,7 +43,7 @@ class EfficientChannelAttention(FeatureGate):
             filters=1,
             kernel_size=int((math.log2(channels) + 1) / 2) | 1,
             padding="same",
-            data_format="channels_last",  # of which the channels of the map are the positions
+            data_format="channels_last",  # its positions are the channels of the map
             activation="sigmoid",
             use_bias=False,
             **self.part("conv"),

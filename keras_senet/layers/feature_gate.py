@@ -1,4 +1,4 @@
-"""What SE and its relatives have in common."""
+"""The contract of SE and its relatives: layers that multiply a feature map by gates that they compute from it."""
 
 import itertools
 
@@ -7,18 +7,20 @@ import numpy as np
 from keras import ops
 
 from keras_senet.errors import InputError
-from keras_senet.layers.data_format import standardize_data_format
+from keras_senet.layers.data_format import channel_axis, standardize_data_format
 
 
 def at_least_float32(x):
-    """`x` in float32 if it is in a type of less precision, for sums over a whole map."""
+    """`x`, cast to float32 if its dtype has less precision, so that it can be summed over a whole map."""
     return ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
 
 
 class FeatureGate(keras.layers.Layer):
-    """A layer that multiplies a feature map by gates that it computes from this map.
+    """Base class of layers that multiply a feature map by gates that they compute from it.
 
-    A subclass gives `build`, `gates` and `deciding_weights`.
+    A subclass implements `build`, `gates` and `deciding_weights`. In return, `keras_senet.gates` reads its gates,
+    `keras_senet.add_se` and `keras_senet.remove_se` insert it into trained networks and remove it again, and
+    `keras_senet.analysis.profile` knows its cost.
 
     Args:
         data_format: `"channels_last"` or `"channels_first"`; by default `keras.config.image_data_format()`.
@@ -26,7 +28,7 @@ class FeatureGate(keras.layers.Layer):
 
     Input shape: `(N, H, W, C)`, or `(N, C, H, W)` with `"channels_first"`.
 
-    Output shape: that of the input.
+    Output shape: same as the input.
     """
 
     def __init__(self, data_format: str | None = None, **kwargs):
@@ -36,17 +38,19 @@ class FeatureGate(keras.layers.Layer):
 
     @property
     def channel_axis(self) -> int:
-        return 3 if self.data_format == "channels_last" else 1
+        """3 or 1."""
+        return channel_axis(self.data_format) % 4
 
     @property
     def spatial_axes(self) -> tuple[int, int]:
+        """The axes of height and width."""
         return (1, 2) if self.data_format == "channels_last" else (2, 3)
 
     def known_channels(self, input_shape) -> int:
-        """The number of channels of a map of shape `input_shape`.
+        """The number of channels in `input_shape`.
 
         Raises:
-            ValueError: if it is not known.
+            ValueError: if it is None.
         """
         channels = input_shape[self.channel_axis]
         if channels is None:
@@ -56,10 +60,10 @@ class FeatureGate(keras.layers.Layer):
         return channels
 
     def known_size(self, inputs) -> tuple:
-        """The height and width of a map.
+        """The height and width of a feature map.
 
         Raises:
-            ValueError: if it is a symbolic Keras tensor of unknown size.
+            ValueError: if the map is a symbolic Keras tensor of unknown size.
         """
         height, width = (ops.shape(inputs)[axis] for axis in self.spatial_axes)
         if height is None or width is None:
@@ -70,49 +74,48 @@ class FeatureGate(keras.layers.Layer):
         return height, width
 
     def part(self, name: str) -> dict:
-        """Name and dtype of a layer within this one.
+        """Name and dtype of a layer inside this one.
 
-        It is named after this one, since `gates` on a symbolic tensor makes it a layer of the user's new model.
+        The name starts with that of this layer, because `gates` of a symbolic tensor makes it a layer of the user's new model.
         """
         return {"name": f"{self.name}_{name}", "dtype": self.dtype_policy}
 
     def mean(self, inputs, axis, keepdims: bool = False):
-        """The mean along one or more axes, in float32 at least under every policy."""
+        """The mean along one or more axes, accumulated in at least float32."""
         return ops.mean(at_least_float32(inputs), axis=axis, keepdims=keepdims)
 
     def gates(self, inputs):
-        """The values by which the layer multiplies its input.
+        """The gates by which the layer multiplies its input.
 
         Args:
-            inputs: a feature map `(N, H, W, C)` as for the layer itself, or a symbolic Keras tensor of that shape; then the
-                result is symbolic too, so that `keras.Model(model.inputs, [se.gates(se.input) for se in ...])` reads the gates
-                of a whole network.
+            inputs: feature map `(N, H, W, C)`, as for the layer itself. For a symbolic Keras tensor the result is symbolic, so
+                `keras.Model(model.inputs, [se.gates(se.input) for se in ...])` reads the gates of a whole network.
 
         Returns:
-            Gates of shape `(N, C)` where they are the same at all positions; else `(N, H, W, C)`, or `(N, H, W, 1)` where they
-            are the same for all channels, and the like with `"channels_first"`.
+            Gates of shape `(N, C)` if they are the same at all positions; otherwise `(N, H, W, C)`, or `(N, H, W, 1)` if they are
+            the same for all channels. With `"channels_first"`, C is the second axis.
         """
         raise NotImplementedError
 
     def deciding_weights(self) -> tuple[list[keras.Variable], list[keras.Variable]]:
-        """The weights behind which nothing but an activation makes the gates: factors, and what is added.
+        """The weights that are followed by nothing but the gates' activation: those that multiply, and those that are added.
 
-        With all factors zero the gates do not depend on the image; with the others zero, too, they are the same for all channels.
+        If all that multiply are zero, the gates do not depend on the image; if the others are zero, too, all gates are equal.
         """
         raise NotImplementedError
 
     def make_constant(self) -> float:
-        """Sets weights so that the gates are one number, whatever the image, and yet can learn.
+        """Sets the deciding weights to zero: all gates become one number for every image, and can still learn.
 
         Returns:
-            That number, by which the layer then multiplies every feature map.
+            That number.
         """
         for weight in itertools.chain(*self.deciding_weights()):
             weight.assign(ops.zeros(weight.shape))
         return float(self.constant_gates()[0])
 
     def constant_gates(self) -> np.ndarray | None:
-        """The gates, of shape `(C,)`, if they do not depend on the image; else None."""
+        """The gates, of shape `(C,)`, if they do not depend on the image; otherwise None."""
         if any(np.any(ops.convert_to_numpy(factor)) for factor in self.deciding_weights()[0]):
             return None
         shape = [1, *(side or 8 for side in self.input.shape[1:])]
@@ -121,7 +124,7 @@ class FeatureGate(keras.layers.Layer):
         return gates.reshape(-1, gates.shape[-1])[0]
 
     def along_the_map(self, gates):
-        """Gates of shape `(N, C)` as `(N, 1, 1, C)`, and others as they are."""
+        """Gates of shape `(N, C)` as `(N, 1, 1, C)`; others unchanged."""
         return ops.expand_dims(gates, self.spatial_axes) if len(gates.shape) == 2 else gates
 
     def call(self, inputs):
@@ -135,12 +138,12 @@ class FeatureGate(keras.layers.Layer):
 
 
 class BottleneckGate(FeatureGate):
-    """One that computes its gates through fewer hidden units than the map has channels.
+    """A gate with a bottleneck: fewer hidden units than the feature map has channels.
 
-    A subclass makes them in a `Dense` layer, `reduce`.
+    A subclass computes the hidden units with a `Dense` layer, `reduce`.
 
     Args:
-        reduction: integer, channels of the input for each hidden unit.
+        reduction: integer, number of input channels for each hidden unit.
         **kwargs: `data_format`, and `name`, `dtype` and `trainable` of `keras.layers.Layer`.
 
     Raises:
@@ -154,10 +157,10 @@ class BottleneckGate(FeatureGate):
         self.reduction = reduction
 
     def reduced(self, channels: int) -> int:
-        """The number of hidden units for so many channels.
+        """The number of hidden units for a number of channels.
 
         Raises:
-            ValueError: if it is zero.
+            ValueError: if it would be zero.
         """
         if channels < self.reduction:
             raise InputError(
@@ -167,7 +170,7 @@ class BottleneckGate(FeatureGate):
         return channels // self.reduction
 
     def make_constant(self):
-        # A unit and its mirror image are not off at the same time: whatever the map, half of the hidden units can learn.
+        # A hidden unit and its negative are never both off, so half of the hidden units learn, whatever the map.
         kernel = ops.convert_to_numpy(self.reduce.kernel).copy()
         half = kernel.shape[1] // 2
         kernel[:, half : 2 * half] = -kernel[:, :half]

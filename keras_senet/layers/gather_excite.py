@@ -1,4 +1,4 @@
-"""Gather-excite with parameters as one Keras layer."""
+"""Gather-excite with parameters (GE-theta) as one Keras layer."""
 
 import keras
 from keras import ops
@@ -11,24 +11,24 @@ EXTENTS = (None, 2, 4, 8)
 
 @keras.saving.register_keras_serializable(package="keras_senet")
 class GatherExcite(FeatureGate):
-    """Rescales each value of a feature map by a gate gathered from the positions around it, in its channel alone.
+    """Rescales each value of a feature map by a gate that it computes from the surrounding values of the same channel.
 
-    Gather: depthwise convolutions, each with batch normalization, and ReLU between them. Excite: a gate for all the positions
-    that it is gathered for, which is nearest-neighbour interpolation.
+    Gather: depthwise convolutions, each with batch normalization, and ReLUs between them. Excite: nearest-neighbor interpolation
+    of the gates to the size of the map.
 
     Args:
-        extent: integer, height and width of the field that a gate stands for: 2, 4 or 8, by as many 3x3 convolutions that
-            stride as it takes; or None for the whole map, by one convolution of its size.
-        **kwargs: `data_format`, by default `keras.config.image_data_format()`, and `name`, `dtype` and `trainable` of
+        extent: integer, height and width of the field that shares a gate: 2, 4 or 8, gathered by 3x3 convolutions of stride 2; or
+            None for the whole map, gathered by one convolution of its size.
+        **kwargs: `data_format`, by default `keras.config.image_data_format()`; `name`, `dtype` and `trainable` of
             `keras.layers.Layer`.
 
-    Input shape: `(N, H, W, C)`, or `(N, C, H, W)` with `"channels_first"`. H and W may be unknown where `extent` is a number.
+    Input shape: `(N, H, W, C)`, or `(N, C, H, W)` with `"channels_first"`. H and W may be unknown if `extent` is a number.
 
-    Output shape: that of the input.
+    Output shape: same as the input.
 
     Raises:
-        ValueError: if `extent` is not one of those, the input is not of rank 4, its number of channels is unknown, or its height
-            or width where `extent` is None.
+        ValueError: if `extent` is another number, the input does not have rank 4, its number of channels is unknown, or `extent`
+            is None and the height or width is unknown.
 
     Source: Hu et al., "Gather-Excite: Exploiting Feature Context in Convolutional Neural Networks", arXiv 1810.12348, sections 2
     and 3.2 (GE-theta).
@@ -67,7 +67,7 @@ class GatherExcite(FeatureGate):
             )
         for layer in (*self.convs, *self.norms):
             layer.build(input_shape)
-        # Not "same", which pads an even map on the right only.
+        # Padding "same" would pad a map of even size on the right only.
         self.pad = keras.layers.ZeroPadding2D(0 if self.extent is None else 1, self.data_format, **self.part("pad"))
 
     def gates(self, inputs):
@@ -78,7 +78,7 @@ class GatherExcite(FeatureGate):
         return ops.squeeze(gates, self.spatial_axes) if self.extent is None else self._spread(gates, *self.known_size(inputs))
 
     def _spread(self, gates, height: int, width: int):
-        """Each gate at all positions that it stands for: a product with ones, for XNNPACK neither repeats nor resizes."""
+        """Repeats each gate over its field, by a product with ones, because XNNPACK supports neither repeating nor resizing."""
         within = self.spatial_axes[0] + 1, self.spatial_axes[1] + 2
         ones = ops.ones([self.extent if axis in within else 1 for axis in range(6)], gates.dtype)
         shape = [-1, *ops.shape(gates)[1:]]

@@ -8,26 +8,26 @@ from keras_senet.layers.feature_gate import BottleneckGate, at_least_float32
 
 @keras.saving.register_keras_serializable(package="keras_senet")
 class GlobalContext(BottleneckGate):
-    """Rescales the channels of a feature map by gates computed from the positions that it attends to.
+    """Rescales the channels of a feature map by gates that it computes from the positions that it attends to.
 
-    A 1x1 convolution and a softmax over all positions decide how much each counts in the squeeze; the excitation is that of SE
-    with layer normalization.
+    The squeeze is an average over the positions, weighted by a 1x1 convolution and a softmax over all positions. The excitation
+    is that of SE, with layer normalization.
 
     Args:
-        reduction: integer, channels of the input for each hidden unit of the excitation.
-        **kwargs: `data_format`, by default `keras.config.image_data_format()`, and `name`, `dtype` and `trainable` of
+        reduction: integer, number of input channels for each hidden unit of the excitation.
+        **kwargs: `data_format`, by default `keras.config.image_data_format()`; `name`, `dtype` and `trainable` of
             `keras.layers.Layer`.
 
     Input shape: `(N, H, W, C)`, or `(N, C, H, W)` with `"channels_first"`. H and W may be unknown.
 
-    Output shape: that of the input.
+    Output shape: same as the input.
 
     Raises:
-        ValueError: if the input is not of rank 4, its number of channels is unknown, or `reduction` leaves less than one hidden
-            unit.
+        ValueError: if the input does not have rank 4, its number of channels is unknown, or `reduction` is larger than that.
 
     Source: Cao et al., "GCNet: Non-local Networks Meet Squeeze-Excitation Networks and Beyond", arXiv 1904.11492, section 3.3
-    and figure 4; the paper's own block adds the result to the map, and this is the one that scales it in the ablation of fusions.
+    and figure 4. The block that the paper proposes adds the result to the map; this is the one that scales the map, from its
+    ablation of fusions.
 
     Example:
 
@@ -48,7 +48,7 @@ class GlobalContext(BottleneckGate):
         self.reduce.build((None, channels))
         self.norm.build((None, hidden_units))
         self.expand.build((None, hidden_units))
-        # Not `ops.reshape`, for which two unknown sizes are one too many.
+        # `ops.reshape` cannot infer two unknown sizes.
         self.flat_logits = keras.layers.Flatten(**self.part("flat_logits"))
         self.flat_map = keras.layers.Reshape(
             (-1, channels) if self.data_format == "channels_last" else (channels, -1), **self.part("flat_map")

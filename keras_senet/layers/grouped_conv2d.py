@@ -1,4 +1,4 @@
-"""A grouped convolution that trains fast on TensorFlow's CPU device."""
+"""A grouped convolution that trains fast with TensorFlow on a CPU."""
 
 import contextlib
 import contextvars
@@ -8,27 +8,29 @@ from collections.abc import Iterator
 import keras
 from keras import ops
 
+from keras_senet.layers.data_format import channel_axis
+
 
 @keras.saving.register_keras_serializable(package="keras_senet")
 class GroupedConv2D(keras.layers.Conv2D):
-    """`keras.layers.Conv2D(groups=...)` with the same weights and results, computed in another way on TensorFlow.
+    """`keras.layers.Conv2D(groups=...)`, with the same weights and results, but faster with TensorFlow on a CPU.
 
-    Keras sends every grouped convolution on TensorFlow through a small XLA program of its own, whose gradient on a CPU is tens
-    of times slower than the arithmetic needs. TensorFlow's own grouped convolution is fast there with oneDNN, but without it,
-    and for float16, neither its gradient nor its fusion with a bias or a normalization exists. So on a CPU the groups are
-    computed by separate convolutions, narrow groups a few at a time; `benchmarks/grouped_conv.py` measures what this gains. On a
-    GPU, and inside `one_operator`, TensorFlow's own is used. On JAX and PyTorch this is `Conv2D` itself.
+    With TensorFlow, Keras compiles every grouped convolution by XLA, and on a CPU the gradient of that is tens of times slower
+    than it has to be. TensorFlow's own grouped convolution is fast with oneDNN; without oneDNN, and in float16, it has no
+    gradient and no fusion with a bias or a normalization. So on a CPU this layer runs separate convolutions, narrow groups
+    several at a time; `benchmarks/grouped_conv.py` measures the gain. On a GPU, and inside `one_operator`, it runs TensorFlow's
+    own grouped convolution. With JAX and PyTorch it is `Conv2D`.
 
     Args:
-        *args: those of `keras.layers.Conv2D`.
-        **kwargs: those of `keras.layers.Conv2D`; `groups` is the one that matters.
+        *args: arguments of `keras.layers.Conv2D`.
+        **kwargs: arguments of `keras.layers.Conv2D`, such as `groups`.
 
     Input shape: `(N, H, W, C)`, or `(N, C, H, W)` with `data_format="channels_first"`.
 
     Output shape: `(N, H', W', filters)`, or `(N, filters, H', W')`.
 
     Raises:
-        ValueError: as `keras.layers.Conv2D` does, for example if `groups` does not divide the channels.
+        ValueError: as for `keras.layers.Conv2D`, for example if `groups` does not divide the number of channels.
 
     Source: Xie et al., "Aggregated Residual Transformations for Deep Neural Networks", arXiv 1611.05431, section 3.
 
@@ -47,10 +49,10 @@ class GroupedConv2D(keras.layers.Conv2D):
         if _as_one_operator.get() or tf.config.list_logical_devices("GPU"):
             return self._convolve(inputs, kernel)
         parts = _parts(self.groups, self.filters)
-        channel_axis = -1 if self.data_format == "channels_last" else 1
-        inputs = ops.split(inputs, parts, axis=channel_axis)
+        axis = channel_axis(self.data_format)
+        inputs = ops.split(inputs, parts, axis=axis)
         kernels = ops.split(_merge_groups(kernel, self.groups, parts), parts, axis=-1)
-        return ops.concatenate([self._convolve(*pair) for pair in zip(inputs, kernels, strict=True)], channel_axis)
+        return ops.concatenate([self._convolve(*pair) for pair in zip(inputs, kernels, strict=True)], axis)
 
     def _convolve(self, inputs, kernel):
         import tensorflow as tf
@@ -70,7 +72,7 @@ _as_one_operator = contextvars.ContextVar("as_one_operator", default=False)
 
 @contextlib.contextmanager
 def one_operator() -> Iterator[None]:
-    """Within this, `GroupedConv2D` traces to a single operator: for files whose runtimes compute that well."""
+    """A context in which `GroupedConv2D` traces to one operator, for files whose runtimes run it fast."""
     token = _as_one_operator.set(True)
     try:
         yield
@@ -83,7 +85,7 @@ _EFFICIENT_CHANNELS = 16
 
 
 def _parts(groups: int, filters: int) -> int:
-    """Into how many convolutions to split: one a group, or fewer where groups are narrow."""
+    """The number of convolutions to split into: one for each group, or fewer if the groups are narrow."""
     merged = max(1, _EFFICIENT_CHANNELS * groups // filters)
     return groups // math.gcd(groups, merged)
 

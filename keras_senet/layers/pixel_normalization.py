@@ -1,21 +1,20 @@
-"""The first layer of a network that takes pixels."""
+"""Pixel normalization, the first layer of a network that takes pixels."""
 
 import keras
 
 
 @keras.saving.register_keras_serializable("keras_senet")
 class PixelNormalization(keras.layers.Normalization):
-    """Normalizes pixels, and remembers how an image is cut and resized to become them.
+    """Normalizes pixels, and stores how an image is cropped and resized before.
 
     Args:
-        crop_ratio: side of the centre square to look at as a share of the image's shorter side; None to go by the size that the
-            network takes.
-        interpolation: how that square is resized, "bilinear" or "bicubic".
-        **kwargs: those of `keras.layers.Normalization`: `axis`, `mean` and `variance` of pixels in [0, 255].
+        crop_ratio: side of the center crop as a share of the shorter side of the image; None for the default of the input size.
+        interpolation: interpolation that resizes the crop, "bilinear" or "bicubic".
+        **kwargs: arguments of `keras.layers.Normalization`: `axis`, and `mean` and `variance` of pixels in [0, 255].
 
     Input shape: `(N, H, W, C)`, or `(N, C, H, W)` with `axis=1`; pixels in [0, 255].
 
-    Output shape: that of the input.
+    Output shape: same as the input.
 
     Example:
 

@@ -8,25 +8,24 @@ from keras_senet.errors import InputError
 
 @keras.saving.register_keras_serializable(package="keras_senet")
 class ShakeShake(keras.layers.Layer):
-    """Mixes two residual branches: evenly, and in training at random.
+    """Averages two residual branches, with random weights in training.
 
-    In training each image gets a share `alpha`, drawn evenly from [0, 1], and the output is
-    `alpha * first + (1 - alpha) * second`; its gradient is passed back with another share, drawn anew. Otherwise the output is
-    the mean of the two.
+    In training, the output is `alpha * first + (1 - alpha) * second`, with an `alpha` for each image, drawn uniformly from
+    [0, 1]; the gradient is that of another `alpha`, drawn independently. At inference, the output is the mean of the two.
 
     Args:
-        seed: integer, of the shares; None for one drawn at random.
+        seed: integer, seed of the random weights; None for a random seed.
         **kwargs: `name`, `dtype` and `trainable` of `keras.layers.Layer`.
 
-    Input shape: two feature maps of one shape, `(N, ...)` each.
+    Input shape: two feature maps of the same shape, `(N, ...)` each.
 
-    Output shape: that of one of them.
+    Output shape: same as one of the inputs.
 
     Raises:
-        ValueError: if the input is not two maps of one shape.
+        ValueError: if the input is not two maps of the same shape.
 
-    Source: Gastaldi, "Shake-Shake regularization", arXiv 1705.07485, section 1.3; the variant "Shake-Shake-Image", with a share
-    for each image in both directions.
+    Source: Gastaldi, "Shake-Shake regularization", arXiv 1705.07485, section 1.3; the variant "Shake-Shake-Image", with
+    weights for each image, in both directions.
 
     Example:
 
@@ -53,7 +52,7 @@ class ShakeShake(keras.layers.Layer):
             share * first + (1 - share) * second
             for share in (keras.random.uniform(shape, dtype=first.dtype, seed=self.seed_generator) for _ in range(2))
         )
-        # The value of the one with the gradient of the other.
+        # The value of `forward` with the gradient of `backward`.
         return backward + ops.stop_gradient(forward - backward)
 
     def compute_output_shape(self, input_shape):

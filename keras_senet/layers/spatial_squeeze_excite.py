@@ -7,18 +7,18 @@ from keras_senet.layers.feature_gate import FeatureGate
 
 @keras.saving.register_keras_serializable(package="keras_senet")
 class SpatialSqueezeExcite(FeatureGate):
-    """Rescales the positions of a feature map by gates that each depend on the channels there.
+    """Rescales the positions of a feature map by gates that each depend on the channels at their position.
 
     Args:
-        **kwargs: `data_format`, by default `keras.config.image_data_format()`, and `name`, `dtype` and `trainable` of
+        **kwargs: `data_format`, by default `keras.config.image_data_format()`; `name`, `dtype` and `trainable` of
             `keras.layers.Layer`.
 
     Input shape: `(N, H, W, C)`, or `(N, C, H, W)` with `"channels_first"`. H and W may be unknown.
 
-    Output shape: that of the input.
+    Output shape: same as the input.
 
     Raises:
-        ValueError: if the input is not of rank 4, or its number of channels is unknown.
+        ValueError: if the input does not have rank 4, or its number of channels is unknown.
 
     Source: Roy et al., "Concurrent Spatial and Channel Squeeze & Excitation in Fully Convolutional Networks", arXiv 1803.02579,
     section 2.2; the 1x1 convolution has a bias as in the authors' code.

@@ -1,4 +1,4 @@
-"""The squeeze-and-excitation block as one Keras layer."""
+"""The squeeze-and-excitation block (SE) as one Keras layer."""
 
 from collections.abc import Callable
 
@@ -15,32 +15,32 @@ SQUEEZES = ("avg", "max", None)
 class SqueezeExcite(BottleneckGate):
     """Rescales the channels of a feature map by gates computed from the whole map.
 
-    Squeeze: each channel is summarized by its mean over the map. Excitation: two fully connected layers, the first narrower by
-    `reduction`, turn the summaries into one gate a channel. The output is the input times its gates.
+    The squeeze reduces each channel to its mean over the map. The excitation, a bottleneck of two fully connected layers, turns
+    the means into one gate for each channel. The output is the input times its gates.
 
-    Under a mixed precision policy the mean is accumulated in float32: a 112 x 112 map sums 12,544 values, which float16 and
-    bfloat16 cannot hold.
+    Under a mixed precision policy the mean is accumulated in float32: a 112 x 112 map has 12,544 values, and their sum needs more
+    precision or range than bfloat16 and float16 have.
 
     Args:
-        reduction: integer, channels of the input for each hidden unit of the excitation.
-        hidden_units: integer, the number of hidden units itself; it takes precedence over `reduction`.
-        squeeze: `"avg"`, `"max"`, or `None`: no pooling, so that the two layers act at each position like 1x1 convolutions
-            and every position has gates of its own.
-        activation: activation after the first layer, anything that `keras.activations.get` takes.
-        gate: activation that makes the gates, likewise.
+        reduction: integer, number of input channels for each hidden unit of the excitation.
+        hidden_units: integer, number of hidden units; it takes precedence over `reduction`.
+        squeeze: `"avg"` or `"max"` for global pooling; `None` for no pooling: then the two layers act as 1x1 convolutions, and
+            each position has its own gates.
+        activation: activation after the first layer, anything that `keras.activations.get` accepts.
+        gate: activation that makes the gates, anything that `keras.activations.get` accepts.
         use_bias: whether the two layers have biases.
-        **kwargs: `data_format`, by default `keras.config.image_data_format()`, and `name`, `dtype` and `trainable` of
+        **kwargs: `data_format`, by default `keras.config.image_data_format()`; `name`, `dtype` and `trainable` of
             `keras.layers.Layer`.
 
     Input shape: `(N, H, W, C)`, or `(N, C, H, W)` with `"channels_first"`. H and W may be unknown.
 
-    Output shape: that of the input.
+    Output shape: same as the input.
 
     Raises:
-        ValueError: if `squeeze` or an activation is unknown, the input is not of rank 4, its number of channels is unknown, or
-            `reduction` leaves less than one hidden unit.
+        ValueError: if `squeeze` or an activation is unknown, the input does not have rank 4, its number of channels is unknown,
+            or `reduction` is larger than that.
 
-    Source: Hu et al., "Squeeze-and-Excitation Networks", arXiv 1709.01507, section 3, equations 2 to 4; without squeeze,
+    Source: Hu et al., "Squeeze-and-Excitation Networks", arXiv 1709.01507, section 3, equations 2 to 4; for `squeeze=None`,
     section 7.1 ("NoSqueeze").
 
     Example:
@@ -86,7 +86,7 @@ class SqueezeExcite(BottleneckGate):
         self.expand.build((None, hidden_units))
 
     def gates(self, inputs):
-        """The gates as of `FeatureGate.gates`: `(N, C)`, but without squeeze one for each position, `(N, H, W, C)`."""
+        """The gates, see `FeatureGate.gates`: `(N, C)`, or `(N, H, W, C)` without squeeze."""
         if self.squeeze is None and self.data_format == "channels_first":
             return ops.moveaxis(self.expand(self.reduce(ops.moveaxis(inputs, 1, -1))), -1, 1)
         if self.squeeze == "avg":

@@ -6,11 +6,11 @@ Functions, not composite layers: the graph stays flat, so that every feature map
 import dataclasses
 from collections.abc import Callable
 
-import keras
 from keras import layers
 
 from keras_senet.errors import InputError
 from keras_senet.layers import GroupedConv2D, ShakeShake
+from keras_senet.layers.data_format import channel_axis
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,18 +22,14 @@ class Conv:
     strides: int = 1
     groups: int = 1
     pool: int = 1  # stride of the average pooling after its ReLU
-    relu: bool = False  # followed by ReLU also where it is the last of its branch
-
-
-def channel_axis() -> int:
-    return -1 if keras.config.image_data_format() == "channels_last" else 1
+    relu: bool = False  # followed by a ReLU even if it is the last convolution of its branch
 
 
 def convolve(x, conv: Conv, prefix: str, index: int | str = ""):
-    """A convolution without bias; with as many groups as the map has channels, a depthwise one.
+    """A convolution without bias, which is a depthwise one if there are as many groups as channels.
 
-    The map is padded by `kernel_size // 2` on each side. Where the convolution strides, this differs from Keras' `"same"`, which
-    pads an even map on the right only; the published networks pad both sides.
+    The map is padded by `kernel_size // 2` on each side, as in the published networks. With strides, Keras' `"same"` would pad a
+    map of even size on the right only.
     """
     padding = "same"
     if conv.strides > 1 and conv.kernel_size > 1:
@@ -71,22 +67,22 @@ def conv_bn_relu(x, conv: Conv, prefix: str, index: int | str = ""):
 
 
 def average_pool(x, strides: int, name: str):
-    """The means of the windows of `strides` x `strides`, of which the last may be partial; with stride 1 `x` itself."""
+    """Average pooling in windows of `strides` x `strides`, the last of which may be partial; `x` itself if `strides` is 1."""
     return x if strides == 1 else layers.AveragePooling2D(strides, padding="same", name=name)(x)
 
 
 def max_pool(x, name: str, padding: tuple[int, int] = (0, 1)):
-    """Max pooling of a map after ReLU, 3x3 with stride 2.
+    """Max pooling of 3x3 windows with stride 2, for a map that has no negative values.
 
     Args:
-        x: feature map, a Keras tensor.
-        name: of the layer.
-        padding: pixels added on the left and top, and on the right and bottom. Without any on the left the windows are Caffe's,
-            the last of which may be partial.
+        x: feature map after a ReLU, a Keras tensor.
+        name: name of the layer.
+        padding: pixels to add on the left and the top, and on the right and the bottom. (0, 1) gives the windows of Caffe, the
+            last of which may be partial.
     """
-    # A file of weights has no more than the names of layers to tell one padding from the other.
+    # In a file of weights, only the names of layers tell one padding from the other.
     pad = f"{name}_border" if padding[0] else f"{name}_pad"
-    x = layers.ZeroPadding2D((padding, padding), name=pad)(x)  # after ReLU a zero never wins
+    x = layers.ZeroPadding2D((padding, padding), name=pad)(x)  # zeros never change a maximum of values from a ReLU
     return layers.MaxPooling2D(3, strides=2, name=name)(x)
 
 
@@ -95,10 +91,10 @@ def residual(x, convs: tuple[Conv, ...], shortcut: Callable | None, attend: Call
 
     Args:
         x: feature map `(N, H, W, C)` or `(N, C, H, W)`, a Keras tensor.
-        convs: the convolutions of the residual branch, with ReLU between them.
+        convs: convolutions of the residual branch, with ReLUs between them.
         shortcut: function from `x` to the other branch; None for `x` itself.
-        attend: what `Attention.in_block` returns for this unit.
-        name: prefix of the names of all its layers.
+        attend: result of `Attention.in_block` for this unit.
+        name: prefix of the names of all layers.
 
     Returns:
         The unit's output, a Keras tensor.
@@ -123,9 +119,9 @@ def _first_3x3(convs: tuple[Conv, ...]) -> int:
 
 
 def preactivated_residual(x, convs: tuple[Conv, ...], shortcut: Callable | None, attend: Callable, name: str):
-    """A residual unit with batch normalization and ReLU before each convolution and nothing after the addition.
+    """A residual unit with batch normalization and ReLU before each convolution, and nothing after the addition.
 
-    A shortcut that changes the shape starts from the first activation, which both branches share. The arguments are those of
+    A shortcut that changes the shape starts after the first ReLU, which both branches share. The arguments are those of
     `residual`.
 
     Source: He et al., arXiv 1603.05027, figure 1 (b); Zagoruyko and Komodakis, arXiv 1605.07146, section 2.
@@ -142,9 +138,9 @@ def preactivated_residual(x, convs: tuple[Conv, ...], shortcut: Callable | None,
 
 
 def shake_shake_residual(x, convs: tuple[Conv, ...], shortcut: Callable | None, attend: Callable, name: str):
-    """A residual unit of two branches that are mixed at random in training, with ReLU before them.
+    """A residual unit of two branches after a ReLU, averaged with random weights in training.
 
-    Attention acts on the mixture, just before the addition. The arguments are those of `residual`.
+    Attention acts on the average, right before the addition. The arguments are those of `residual`.
 
     Source: Gastaldi, arXiv 1705.07485, section 2 and figure 1.
     """
@@ -157,7 +153,7 @@ def shake_shake_residual(x, convs: tuple[Conv, ...], shortcut: Callable | None, 
 
 
 def pooled_projection(x, filters: int, strides: int, name: str):
-    """The shortcut that loses no pixel: an average before a 1x1 convolution without stride.
+    """The shortcut that uses every pixel: average pooling, then a 1x1 convolution without stride.
 
     Source: He et al., arXiv 1812.01187, figure 2 (c), ResNet-D.
     """
@@ -165,9 +161,9 @@ def pooled_projection(x, filters: int, strides: int, name: str):
 
 
 def shifted_projection(x, filters: int, strides: int, name: str):
-    """The shortcut of a shake-shake unit: half of its channels come from a map shifted by one pixel right and down.
+    """The shortcut of a shake-shake unit: half of its channels come from the map shifted by one pixel to the right and down.
 
-    So the two halves see different pixels where the unit strides. Source: Gastaldi, arXiv 1705.07485, section 2.1.
+    With strides, the two halves see different pixels. Source: Gastaldi, arXiv 1705.07485, section 2.1.
     """
     shifted = layers.Cropping2D(((0, 1), (0, 1)), name=f"{name}_proj_crop")(x)
     shifted = layers.ZeroPadding2D(((1, 0), (1, 0)), name=f"{name}_proj_shift")(shifted)
@@ -178,7 +174,7 @@ def shifted_projection(x, filters: int, strides: int, name: str):
 
 
 def pad_channels(x, filters: int, strides: int, name: str):
-    """The shortcut without parameters: every `strides`-th position, with channels of zeros added on both sides.
+    """The shortcut without parameters: every `strides`-th position, padded with channels of zeros on both sides.
 
     Source: He et al., arXiv 1512.03385, section 3.3, option A.
     """
@@ -187,7 +183,7 @@ def pad_channels(x, filters: int, strides: int, name: str):
         x = layers.MaxPooling2D(1, strides, name=f"{name}_subsample")(x)
     missing = filters - x.shape[axis]
     before, after = missing // 2, missing - missing // 2
-    # Told the other data format, the layer that pads the two spatial axes pads the channels and one spatial axis.
+    # With the other data format, the layer takes the channels for a spatial axis, and pads them.
     if axis == 1:
         padding, other_format = ((before, after), (0, 0)), "channels_last"
     else:

@@ -15,8 +15,8 @@ from keras import layers
 from keras_senet.errors import InputError
 from keras_senet.layers import PixelNormalization
 from keras_senet.layers.attention import ATTENTIONS, Attention, AttentionConfig, attention_layer
+from keras_senet.layers.data_format import channel_axis
 from keras_senet.models.architecture import Architecture
-from keras_senet.models.blocks import channel_axis
 from keras_senet.models.named_weights import check_activation, find_weights
 from keras_senet.models.registry import register
 from keras_senet.pretrained import assign, checkpoints_of

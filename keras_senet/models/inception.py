@@ -5,8 +5,9 @@ import dataclasses
 from keras import layers
 
 from keras_senet.layers.attention import Attention
+from keras_senet.layers.data_format import channel_axis
 from keras_senet.models.architecture import Architecture
-from keras_senet.models.blocks import Conv, channel_axis, conv_bn_relu, max_pool
+from keras_senet.models.blocks import Conv, conv_bn_relu, max_pool
 from keras_senet.models.build import constructor
 
 

@@ -7,8 +7,9 @@ from keras import layers
 from keras_senet.errors import InputError
 from keras_senet.layers import ChannelShuffle
 from keras_senet.layers.attention import ATTENTION_POSITIONS, Attention
+from keras_senet.layers.data_format import channel_axis
 from keras_senet.models.architecture import Architecture
-from keras_senet.models.blocks import Conv, channel_axis, conv_bn, conv_bn_relu, max_pool
+from keras_senet.models.blocks import Conv, conv_bn, conv_bn_relu, max_pool
 from keras_senet.models.build import constructor
 
 # Channels of the first stage by the number of groups, chosen for equal cost; each further stage doubles them.
