@@ -1,4 +1,4 @@
-"""What a network costs, and what it does inside."""
+"""Analysis of networks: cost, gates, and pruning by gates."""
 
 from keras_senet.analysis.cost import Cost, LayerCost, Profile, profile
 from keras_senet.analysis.gate_reader import gates

@@ -1,4 +1,4 @@
-"""The cost of a network, layer by layer, read from its graph alone."""
+"""The cost of a network, layer by layer, computed from the shapes in its graph."""
 
 import dataclasses
 import math
@@ -14,14 +14,14 @@ from keras_senet.rewrite.graph import check_graph, run_through
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What a network, or a part of it, costs for one image.
+    """The cost of a network, or of a part of it, for one image.
 
     Attributes:
-        parameters: number of trainable weights; the moving statistics of batch normalization, and frozen layers, do not count.
-        multiply_adds: of convolutions and fully connected layers. As in the paper's tables nothing else counts: no normalization,
-            activation or pooling, and not the products with the gates.
-        activations: number of values that the layers output.
-        memory: bytes of all weights and activations.
+        parameters: number of trainable weights, without moving statistics of batch normalization and without frozen layers.
+        multiply_adds: number of multiply-adds of convolutions and fully connected layers. As in the paper's tables, nothing else
+            counts: no normalization, activation or pooling, nor the products with the gates.
+        activations: number of values in the outputs of the layers.
+        memory: size of all weights and activations, bytes.
     """
 
     parameters: int = 0
@@ -38,10 +38,10 @@ class LayerCost(Cost):
     """The cost of one layer.
 
     Attributes:
-        name: its name; in a nested model after that model's name and a slash.
-        kind: its class.
-        output_shape: shape of its output with the batch, or a list of shapes.
-        counted: False for a layer whose multiply-adds are not known: they are left out.
+        name: name of the layer; `<model>/<layer>` in a nested model.
+        kind: class of the layer.
+        output_shape: shape of the output with the batch, or a list of shapes.
+        counted: False if the multiply-adds of the layer are not known and not counted.
     """
 
     name: str
@@ -55,8 +55,8 @@ class Profile:
     """The cost of a network.
 
     Attributes:
-        layers: the costs of its layers, in the order in which they run. A layer that runs more than once has one entry, with
-            its parameters counted once.
+        layers: costs of the layers, in the order in which they run. A layer that runs more than once has one entry, which
+            counts its parameters once.
     """
 
     layers: tuple[LayerCost, ...]
@@ -68,22 +68,22 @@ class Profile:
 
     @property
     def attention(self) -> Cost:
-        """The part of it that the attention adds: the layers named `<block>_se`."""
+        """The cost of the attention: of the layers named `<block>_se`."""
         return _sum([layer for layer in self.layers if layer.name.endswith("_se")])
 
 
 def profile(model: keras.Model, input_shape: tuple[int, ...] | None = None) -> Profile:
     """The parameters, multiply-adds, activations and memory of a model, by layer and in total.
 
-    They are computed from the shapes in the model's graph; nothing is run.
+    They are computed from the shapes in the graph of the model, without running it.
 
     Args:
-        model: any functional or sequential Keras model. It may hold other models and use layers more than once.
+        model: functional or sequential Keras model. It may contain other models, and use layers more than once.
         input_shape: shape of one image, `(H, W, C)` or `(C, H, W)`, for a model with one input that takes images of any size.
 
     Returns:
-        The `Profile`. Where a layer has kernels whose multiply-adds are not known (a recurrent or a subclassed layer), its entry
-        says `counted=False`.
+        The `Profile`. A layer with kernels whose multiply-adds are not known, such as a recurrent or a subclassed layer, has
+        `counted=False`.
 
     Raises:
         ValueError: if the model has no graph, or takes images of any size and `input_shape` is not given.
@@ -108,35 +108,36 @@ def profile(model: keras.Model, input_shape: tuple[int, ...] | None = None) -> P
             f"Received: input_shape={input_shape}, and the model's own {model.input_shape}"
         )
     inputs = [keras.KerasTensor((None, *shape), tensor.dtype) for shape, tensor in zip(shapes, model.inputs, strict=True)]
-    found: dict[int, LayerCost] = {}
+    costs: dict[int, LayerCost] = {}
 
     def count(name, layer, *args, **kwargs):
         outputs = layer.compute_output_spec(*args, **kwargs)
-        _add(layer, name, args or kwargs, outputs, found)
+        _add(layer, name, args or kwargs, outputs, costs)
         return outputs
 
     run_through(model, inputs, count)
-    return Profile(tuple(found.values()))
+    return Profile(tuple(costs.values()))
 
 
 def _fits(shape: tuple[int, ...], pattern: tuple[int | None, ...]) -> bool:
     return len(shape) == len(pattern) and all(known in (None, side) for side, known in zip(shape, pattern, strict=True))
 
 
-def _add(layer, name: str, inputs, outputs, found: dict[int, LayerCost]) -> None:
+def _add(layer, name: str, inputs, outputs, costs: dict[int, LayerCost]) -> None:
+    """Adds one run of a layer to `costs`."""
     inputs, flat = tree.flatten(inputs), tree.flatten(outputs)
     weights = getattr(layer, "weights", [])  # an operation of keras.ops has none
     multiply_adds = _multiply_adds(layer, inputs, flat[0])
     known = multiply_adds is not None or all(len(weight.shape) < 2 for weight in weights)
-    again = found.get(id(layer))
+    earlier = costs.get(id(layer))  # runs of the same layer
     activations = sum(_elements(tensor) for tensor in flat)
-    found[id(layer)] = LayerCost(
+    costs[id(layer)] = LayerCost(
         parameters=sum(math.prod(weight.shape) for weight in getattr(layer, "trainable_weights", [])),
-        multiply_adds=(multiply_adds or 0) + (again.multiply_adds if again else 0),
-        activations=activations + (again.activations if again else 0),
+        multiply_adds=(multiply_adds or 0) + (earlier.multiply_adds if earlier else 0),
+        activations=activations + (earlier.activations if earlier else 0),
         memory=sum(_elements(tensor) * _bytes(tensor.dtype) for tensor in flat)
-        + (again.memory if again else sum(math.prod(weight.shape) * _bytes(weight.dtype) for weight in weights)),
-        name=again.name if again else name,
+        + (earlier.memory if earlier else sum(math.prod(weight.shape) * _bytes(weight.dtype) for weight in weights)),
+        name=earlier.name if earlier else name,
         kind=type(layer).__name__,
         output_shape=tree.map_structure(lambda tensor: tensor.shape, outputs),
         counted=known,
@@ -145,7 +146,7 @@ def _add(layer, name: str, inputs, outputs, found: dict[int, LayerCost]) -> None
 
 def _multiply_adds(layer, inputs, output) -> int | None:
     if isinstance(layer, FeatureGate):
-        # On a symbolic tensor, the layers that its gates are made of are a network.
+        # The gates of a symbolic tensor are a network of the layers that compute them.
         images = keras.Input(batch_shape=inputs[0].shape, dtype=inputs[0].dtype)
         return profile(keras.Model(images, layer.gates(images))).total.multiply_adds
     if isinstance(layer, (layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.Dense)):
@@ -172,7 +173,7 @@ def _size(weight) -> int:
 
 
 def _bytes(dtype) -> int:
-    return np.dtype(keras.backend.standardize_dtype(dtype)).itemsize  # Keras has taught NumPy bfloat16
+    return np.dtype(keras.backend.standardize_dtype(dtype)).itemsize  # NumPy knows bfloat16, since Keras imports ml_dtypes
 
 
 def _sum(costs) -> Cost:

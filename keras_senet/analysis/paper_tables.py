@@ -1,4 +1,4 @@
-"""The tables of the paper, and our networks beside them."""
+"""The tables of the paper, compared with our networks."""
 
 import dataclasses
 import functools
@@ -12,29 +12,29 @@ from keras_senet.models.registry import find_model
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One row of a table: a network and what was published of it."""
+    """One row of a table: a network, and the numbers in the paper."""
 
     table: str
-    network: str  # or what it varies
-    published: str  # error or precision, as the table gives it
-    model: str  # our constructor
-    options: dict = dataclasses.field(default_factory=dict)  # its arguments
-    image_size: int | None = None  # pixels; by default the network's
-    parameters: str = ""  # the paper's figure, as it stands there: a number and G or M, or exact; "" where it gives none
-    multiply_adds: str = ""  # likewise
+    network: str  # or what the row varies
+    published: str  # error or precision, as in the table
+    model: str  # name of our constructor
+    options: dict = dataclasses.field(default_factory=dict)  # arguments of the constructor
+    image_size: int | None = None  # pixels; None for the default of the network
+    parameters: str = ""  # as in the paper: a number with M or G, or exact; "" if the paper does not say
+    multiply_adds: str = ""  # as in the paper
     remark: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """A row, and how our network compares.
+    """A row of the paper beside our network.
 
     Attributes:
-        row: the row.
-        parameters: trainable parameters of our network.
-        multiply_adds: its multiply-adds of convolutions and fully connected layers.
-        equal: whether the paper's figures are ours by some reading of what they count; None where it gives none.
-        reading: what was counted besides, in words; "" where both are equal as they are.
+        row: row of the paper.
+        parameters: number of trainable parameters of our network.
+        multiply_adds: number of multiply-adds of its convolutions and fully connected layers.
+        equal: whether the paper's numbers equal ours, by some reading of what they count; None if the paper has no numbers.
+        reading: what else the paper counts by that reading, in words; "" if the numbers are equal as they are.
     """
 
     row: Row
@@ -57,7 +57,7 @@ _298_PIXELS = "at 298 pixels, where maps of 17 x 17 become 16 x 16; see keras-se
 
 
 def _pair(table, network, model, published, multiply_adds=("", ""), parameters=("", ""), size=None, remark=""):
-    """The rows of a backbone and of the same with SE."""
+    """The rows of a backbone without and with SE."""
     for index, (name, options) in enumerate(((network, _PLAIN), (f"SE-{network}", {}))):
         yield Row(table, name, published[index], model, options, size, parameters[index], multiply_adds[index], remark)
 

@@ -1,4 +1,4 @@
-"""What networks cost where they run: time, memory, file size, and the operators that XNNPACK leaves to others."""
+"""The benchmark of networks on this machine: latency, memory, file size, and operators that XNNPACK does not run."""
 
 import contextlib
 import dataclasses
@@ -18,21 +18,20 @@ _WORKER = pathlib.Path(__file__).with_name("latency_worker.py")
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
-    """What `benchmark` found of one network with one setting.
+    """The result of `benchmark` for one network with one setting.
 
     Attributes:
-        network: the path of the network.
-        threads: number of threads that it ran on.
-        xnnpack: whether TFLite could use its delegate XNNPACK; None for TensorFlow, which does not.
-        latency_ms: median time from pixels to results, for one image, or for as many as a TFLite file takes at once.
-        latency_ms_p90: the 90th percentile of it.
-        ratio: how many times as long as the first one it took, the median over the rounds.
-        memory: the most that loading and running it added to the memory of a process that had imported TFLite or TensorFlow,
-            bytes; that of the smallest network is not zero.
+        network: path of the network.
+        threads: number of threads.
+        xnnpack: whether TFLite could use its delegate XNNPACK; None for TensorFlow, which has no such delegate.
+        latency_ms: median time from pixels to results for one image, or for a batch of a TFLite file, milliseconds.
+        latency_ms_p90: 90th percentile of the time, milliseconds.
+        ratio: time relative to that of the first measurement, median over the rounds.
+        memory: peak memory that loading and running the network added to a process with TFLite or TensorFlow imported, bytes;
+            it is not zero even for the smallest network.
         size: size of the file, or of all files in the folder, bytes.
         operators: number of operators of each kind in a TFLite file; None for TensorFlow.
-        not_delegated: kind of each operator that XNNPACK did not take, and the name of the tensor that it makes; None for
-            TensorFlow.
+        not_delegated: kind of each operator that XNNPACK does not run, and the name of its output tensor; None for TensorFlow.
     """
 
     network: str
@@ -55,24 +54,24 @@ def benchmark(
 ) -> list[Measurement]:
     """Measures networks side by side on the CPU of this machine, each with each setting.
 
-    Each has a process of its own, and all take turns: in each round each runs once untimed and once timed, in every second
-    round in reverse order. Whatever else slows the machine down slows all of them alike, so trust the ratios most.
+    Each network has its own process, and the processes take turns. In each round, each network runs once untimed and once timed;
+    every second round is in reverse order. Other load on the machine slows all networks equally, so the ratios are the most
+    reliable numbers.
 
     Args:
-        networks: `.tflite` files with float32, uint8 or int8 input, which TFLite runs; `.keras` files, and folders of
-            SavedModels that `saved_model` wrote, which TensorFlow runs. They must take images of one fixed size, and are shown
-            random pixels.
+        networks: `.tflite` files with float32, uint8 or int8 input, which TFLite runs; `.keras` files and folders of SavedModels
+            from `saved_model`, which TensorFlow runs. They must take images of one fixed size; the images are random pixels.
         threads: numbers of threads, each at least 1.
-        xnnpack: whether TFLite uses its delegate XNNPACK, as it does by itself: True, False or both.
-        rounds: how often each is timed, at least 1.
+        xnnpack: whether TFLite uses its delegate XNNPACK, which is its default: True, False or both.
+        rounds: number of timed runs of each network, at least 1.
 
     Returns:
-        A `Measurement` for each network, number of threads, and for TFLite each of `xnnpack`, in this order.
+        A `Measurement` for each network, number of threads and, for TFLite, value of `xnnpack`, in this order.
 
     Raises:
         FileNotFoundError: if there is nothing at one of the paths.
-        ValueError: if a network is damaged, of another kind, or takes anything else than images of one fixed size; or if a
-            number is out of its range.
+        ValueError: if a network is damaged, has another format, or does not take images of one fixed size; or if a number is out
+            of its range.
         ChildProcessError: if the process of a network dies.
         ImportError: if there is a `.tflite` file and ai-edge-litert is not installed.
 
@@ -119,7 +118,7 @@ def benchmark(
 
 
 class _Worker(subprocess.Popen):
-    """A process of latency_worker.py, which ends with the `with` block that it is opened in."""
+    """A process of latency_worker.py, which ends at the end of its `with` block."""
 
     def __init__(self, path: str, threads: int, xnnpack: bool | None):
         command = [sys.executable, "-P", str(_WORKER), path, str(threads), str(xnnpack)]
@@ -128,12 +127,12 @@ class _Worker(subprocess.Popen):
 
     def __exit__(self, *exception):
         self.kill()
-        with contextlib.suppress(BrokenPipeError):  # it may have died before it read all
+        with contextlib.suppress(BrokenPipeError):  # it may have died before it read everything
             super().__exit__(*exception)
 
     def run(self) -> float:
-        """Milliseconds of one run."""
-        with contextlib.suppress(BrokenPipeError):  # if it is dead, it does not answer either
+        """Times one run, milliseconds."""
+        with contextlib.suppress(BrokenPipeError):  # if it is dead, `answer` says so
             print(file=self.stdin, flush=True)
         return self.answer()
 

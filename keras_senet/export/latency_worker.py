@@ -1,7 +1,7 @@
-"""The process in which `benchmark` runs one network: says what that is, then runs it each time that a line comes on stdin.
+"""The process in which `benchmark` runs one network: it describes the network, then times one run for each line on stdin.
 
-It is started as a script and never imported: to import anything of keras_senet is to import TensorFlow, which takes far more time
-and memory than the TFLite files that are measured here.
+It is a script and is never imported: importing anything from keras_senet imports TensorFlow, which takes far more time and memory
+than the TFLite files that are measured here.
 """
 
 import collections
@@ -18,19 +18,19 @@ import numpy as np
 
 def main(path: str, threads: int, xnnpack: bool) -> None:
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # so that nothing that a library prints is taken for an answer
+    os.dup2(2, 1)  # so that nothing that a library prints looks like an answer
 
     def answer(value) -> None:
         print(json.dumps(value), file=answers, flush=True)
 
     try:
         run, description = (_tflite if path.endswith(".tflite") else _tensorflow)(path, threads, xnnpack)
-    except Exception as error:  # of whatever class: it is about this network
+    except Exception as error:  # whatever it is, it concerns this network only
         answer({"error": f"{path} cannot be measured: {' '.join(str(error).split())}"})
         return
     answer(description)
     for _ in sys.stdin:
-        run()  # fills the caches again with what other networks have put out of them
+        run()  # refills the caches that other networks have used
         start = time.perf_counter()
         run()
         answer(1000 * (time.perf_counter() - start))
@@ -66,7 +66,7 @@ def _tflite(path: str, threads: int, xnnpack: bool) -> tuple[Callable, dict]:
 
 
 def _not_delegated(operators: list[dict], delegates: list[dict]) -> list[dict]:
-    """The interpreter keeps the operators that it delegated: they are those between the outputs and the inputs of a delegate."""
+    """The operators that no delegate runs. The interpreter still lists those between the inputs and outputs of a delegate."""
     makers = {output: node for node in operators for output in node["outputs"]}
     delegated = set()
     for delegate in delegates:
@@ -80,7 +80,7 @@ def _not_delegated(operators: list[dict], delegates: list[dict]) -> list[dict]:
 
 
 def _tensorflow(path: str, threads: int, xnnpack: bool) -> tuple[Callable, dict]:
-    """A .keras file or a SavedModel on the CPU; XNNPACK has no part in it."""
+    """A .keras file or a SavedModel on the CPU, which does not use XNNPACK."""
     os.environ["KERAS_BACKEND"] = "tensorflow"
     sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
     import tensorflow as tf
@@ -89,11 +89,11 @@ def _tensorflow(path: str, threads: int, xnnpack: bool) -> tuple[Callable, dict]
 
     tf.config.set_visible_devices([], "GPU")
     tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)  # these would come on top of those
+    tf.config.threading.set_inter_op_parallelism_threads(1)  # these threads would add to the others
     before = _peak_memory()
     if path.endswith(".keras"):
         model = load_keras_model(path)
-        forward, shapes = run_keras(model), [one.shape for one in model.inputs]
+        forward, shapes = run_keras(model), [tensor.shape for tensor in model.inputs]
     else:
         runtime = open_saved_model(path)
         forward, shapes = runtime.run, [runtime.input_shape]
@@ -107,7 +107,7 @@ def _tensorflow(path: str, threads: int, xnnpack: bool) -> tuple[Callable, dict]
 
 
 def _random_images(inputs: list[tuple]) -> np.ndarray:
-    """Pixels for the only one of the `inputs`, each a shape and a dtype; one image where the network takes any number."""
+    """Pixels for the only input, given as a shape and a dtype; one image if the network takes any number."""
     if len(inputs) != 1:
         raise ValueError(f"it must take one array, a batch of images, and takes {len(inputs)}.")
     ((batch, *shape), dtype) = inputs[0]
@@ -119,9 +119,9 @@ def _random_images(inputs: list[tuple]) -> np.ndarray:
 
 
 def _peak_memory() -> int:
-    """The most memory that this process has used so far, bytes."""
+    """The peak memory of this process, bytes."""
     if sys.platform == "linux":
-        # There `ru_maxrss` is not below that of the process that started this one.
+        # On Linux, `ru_maxrss` starts at the value of the parent process.
         return 1024 * int(re.search(r"VmHWM:\s*(\d+)", pathlib.Path("/proc/self/status").read_text())[1])
     import resource
 

@@ -1,7 +1,7 @@
-"""What a TFLite file says of itself: to MediaPipe Tasks on a phone, and to this package.
+"""The metadata of a TFLite file, for MediaPipe Tasks on a phone and for this package.
 
-Class names and the way from a photograph to the network's input are files in an archive at its end, as MediaPipe has it, which
-`zipfile` reads.
+Class names and preprocessing are files in a zip archive at the end of the TFLite file, where MediaPipe expects them. We build the
+metadata here, since the writers in MediaPipe's package cannot be imported: they need a compiled module that it does not contain.
 """
 
 import dataclasses
@@ -33,14 +33,14 @@ def write_with_metadata(
     """Writes a TFLite file with metadata.
 
     Args:
-        content: the file without.
-        path: where it goes.
-        name: what it will be called.
-        network: what it was made from.
-        numbers: its kind of numbers.
+        content: content of the file without metadata.
+        path: path to write to.
+        name: name of the file in the metadata.
+        network: name of the network.
+        numbers: quantization.
         class_names: names of the classes, if they are known.
-        preprocessing: how its images are cut and resized.
-        gates: whether it has gates as a second output.
+        preprocessing: how images are cropped and resized.
+        gates: whether the second output is gates.
 
     Raises:
         ImportError: if mediapipe is not installed.
@@ -50,7 +50,7 @@ def write_with_metadata(
     litert = require("ai_edge_litert.tools.flatbuffer_utils", "mobile")
     file = litert.read_model_from_bytearray(bytearray(content))
     kind = {"tensor_type": file.subgraphs[0].tensors[file.subgraphs[0].inputs[0]].type}
-    # MediaPipe would normalize the pixels of a float network, which ours does itself.
+    # Mean 0 and std 1, since our networks normalize the pixels themselves.
     pixels = info.InputImageTensorMd("images", "RGB pixels in [0, 255]", [0.0], [1.0], schema.ColorSpaceType.RGB, **kind)
     labels = [info.LabelFileMd(LABELS)] if class_names else None
     outputs = [info.ClassificationTensorMd("probabilities", "one for each class", labels, **kind)]
@@ -73,23 +73,23 @@ def write_with_metadata(
 
 
 def describe(path: str | os.PathLike) -> dict:
-    """What the metadata of a TFLite file say, for people: empty if there are none.
+    """The metadata of a TFLite file for people to read; empty if there are none.
 
     Raises:
         ImportError: if mediapipe or ai-edge-litert is not installed.
-        ValueError: if the file is damaged, or of another kind.
+        ValueError: if the file is damaged, or not an image classifier of this package.
     """
     schema = require("mediapipe.tasks.metadata.metadata_schema_py_generated", "mobile")
     litert = require("ai_edge_litert.tools.flatbuffer_utils", "mobile")
     try:
         file = litert.read_model(os.fspath(path))
-        found = [file.buffers[one.buffer].data for one in file.metadata or [] if one.name == b"TFLITE_METADATA"]
-        if not found:
+        packed = [file.buffers[entry.buffer].data for entry in file.metadata or [] if entry.name == b"TFLITE_METADATA"]
+        if not packed:
             return {}
-        metadata = schema.ModelMetadataT.InitFromPackedBuf(bytearray(found[0]))
+        metadata = schema.ModelMetadataT.InitFromPackedBuf(bytearray(packed[0]))
         (subgraph,) = metadata.subgraphMetadata
         (pixels,), (normalization,) = subgraph.inputTensorMetadata, subgraph.inputTensorMetadata[0].processUnits
-    except Exception as error:  # as many kinds as a file can be misread
+    except Exception as error:  # a damaged file can raise anything
         raise InputError(f"{path} is damaged, or has other metadata than an image classifier of this package.") from error
     labels, preprocessing = read_metadata(path)
     return {

@@ -1,4 +1,4 @@
-"""Whether an exported file computes what its network computes: on images, and if not, from which layer on."""
+"""The proof that an exported file computes what its network computes; if it does not, the layer where the difference starts."""
 
 import bisect
 import dataclasses
@@ -10,13 +10,13 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What an export may lose.
+    """Accepted differences between an exported file and its network.
 
     Attributes:
-        largest: the largest difference in the probability of any class of any image, in [0, 1].
-        mean: the mean over the images of the largest difference of each.
-        agreement: the least share of images that get the same most probable class, in [0, 1].
-        accuracy: the largest loss of top-1 accuracy, where the images have labels; a share of the images.
+        largest: largest difference in the probability of any class of any image, in [0, 1].
+        mean: mean over the images of the largest difference of each image, in [0, 1].
+        agreement: smallest share of images with the same most probable class, in [0, 1].
+        accuracy: largest loss of top-1 accuracy, as a share of the images, if they have labels.
     """
 
     largest: float
@@ -27,15 +27,15 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True)
 class Proof:
-    """What was found when a network and its export saw the same images.
+    """Differences between an exported file and its network on the same images.
 
     Attributes:
         images: number of images.
-        largest: the largest difference in the probability of any class of any image, in [0, 1].
-        mean: the mean over the images of the largest difference of each.
-        agreement: share of the images that got the same most probable class, in [0, 1].
-        accuracy: top-1 accuracy of the export, where the images have labels.
-        model_accuracy: that of the network.
+        largest: largest difference in the probability of any class of any image, in [0, 1].
+        mean: mean over the images of the largest difference of each image, in [0, 1].
+        agreement: share of images with the same most probable class, in [0, 1].
+        accuracy: top-1 accuracy of the file; None if the images have no labels.
+        model_accuracy: top-1 accuracy of the network; None if the images have no labels.
     """
 
     images: int
@@ -46,7 +46,7 @@ class Proof:
     model_accuracy: float | None = None
 
     def misses(self, limits: Limits) -> list[str]:
-        """What is beyond the limits, in words."""
+        """A sentence for each limit that is exceeded."""
         misses = []
         if not self.largest <= limits.largest:
             misses.append(f"the largest difference in probability is {self.largest:.2g}, and {limits.largest:g} is accepted")
@@ -74,12 +74,12 @@ def compare(
     export: Callable[[np.ndarray], np.ndarray],
     batches: Iterable[tuple[np.ndarray, np.ndarray | None]],
 ) -> Proof:
-    """Runs a network and its export side by side.
+    """Runs a network and its exported file on the same images.
 
     Args:
-        model: the network, a function from float32 RGB pixels `(N, H, W, 3)` in [0, 255] to probabilities `(N, classes)`.
-        export: the same of its export.
-        batches: pairs of such pixels and of one-hot labels `(N, classes)`, or None.
+        model: function of the network, from float32 RGB pixels `(N, H, W, 3)` in [0, 255] to probabilities `(N, classes)`.
+        export: the same function of the file.
+        batches: pairs of such pixels and of one-hot labels `(N, classes)`, or None instead of labels.
 
     Returns:
         A `Proof`.
@@ -106,15 +106,15 @@ def compare(
 
 
 def first_layer(model: keras.Model, is_wrong: Callable[[keras.Model], bool]) -> str | None:
-    """The layer at which something goes wrong, by bisection.
+    """The first layer at which something goes wrong, found by bisection.
 
     Args:
-        model: a functional model.
-        is_wrong: whether it does in a part of the model, from its input to the output of one layer. What is wrong is expected to
-            stay so to the end.
+        model: functional model.
+        is_wrong: function that says whether a part of the model is wrong, from the input to the output of one layer. After a
+            wrong layer, all later layers are expected to be wrong, too.
 
     Returns:
-        The name of the first such layer; None if there is none.
+        Name of the layer; None if there is none.
     """
     names = [layer.name for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
     wrong = bisect.bisect_left(names, True, key=lambda name: is_wrong(keras.Model(model.inputs, model.get_layer(name).output)))

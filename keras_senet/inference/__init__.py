@@ -1,1 +1,1 @@
-"""A trained network in any of its forms, opened to be run: how an image becomes its input, and its output probabilities."""
+"""Inference: preprocessing of images, the libraries that run networks, and a classifier in front of them."""

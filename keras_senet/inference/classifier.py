@@ -19,16 +19,16 @@ from keras_senet.pretrained import find_checkpoint
 
 @dataclasses.dataclass(frozen=True)
 class Classifier:
-    """A network that is ready to run.
+    """A network that is ready to classify images.
 
     Attributes:
-        probabilities: function from images, float32 RGB pixels in [0, 255] of shape `(N, H, W, 3)`, to an array of float32
-            probabilities `(N, classes)`.
-        preprocessing: the size of those images, and which part of a picture they show.
-        classes: number of its classes.
-        class_names: their names; "class 0" and so on where they are not known.
-        labels_file: the file that holds these names; None if there is none.
-        model: the Keras model, of a `.keras` file or of published weights; None of an exported file, which has no layers.
+        probabilities: function from images, float32 RGB pixels in [0, 255] of shape `(N, H, W, 3)`, to float32 probabilities
+            `(N, classes)`.
+        preprocessing: how to crop and resize an image for the network.
+        classes: number of classes.
+        class_names: names of the classes; "class 0" and so on if they are not known.
+        labels_file: file that contains the names; None if there is none.
+        model: Keras model of a `.keras` file or of published weights; None for an exported file, which has no layers to read.
     """
 
     probabilities: Callable[[np.ndarray], np.ndarray]
@@ -40,25 +40,25 @@ class Classifier:
 
 
 def open_classifier(path: str | os.PathLike, image_size: int | None = None) -> Classifier:
-    """Opens a network that was trained, exported or published.
+    """Opens a trained, exported or published network.
 
     Args:
-        path: a `.keras` file, or what the functions of `keras_senet.export` write: a `.tflite`, `.onnx` or `.xml` (OpenVINO)
-            file, or the folder of a SavedModel. Or, where there is no such file, the name of one of
-            `keras_senet.list_checkpoints()`, or of a network, for its published weights.
-        image_size: height and width of the images that it shall take, pixels; by default those that it was made for. Exported
-            networks take no others, nor do those with fully connected layers between feature map and classifier.
+        path: `.keras` file; or a file that `keras_senet.export` wrote: a `.tflite`, `.onnx` or `.xml` (OpenVINO) file, or the
+            folder of a SavedModel. If there is no such file: the name of one of `keras_senet.list_checkpoints()`, or of a
+            network for its published weights.
+        image_size: height and width of the images to classify, pixels; by default those that the network was made for. Exported
+            networks, and networks with fully connected layers before the classifier, take no other size.
 
     Returns:
-        A `Classifier`. Its class names are the lines of the file labels.txt in the same folder, if there is one, and those of
-        ImageNet for published weights of 1000 classes; a `.tflite` file may bring them itself. `.keras` and `.tflite` files say
-        how their images were cut and resized, if they are of this package; others look at what is usual for their size.
+        A `Classifier`. The class names are the lines of labels.txt in the same folder; without this file, those inside a
+        `.tflite` file, or those of ImageNet for published weights with 1000 classes. `.keras` and `.tflite` files of this package
+        say how their images are cropped and resized; others get the default of their size.
 
     Raises:
         FileNotFoundError: if there is nothing at `path`.
-        ValueError: if it is damaged, of another kind, or not an image classifier with a fixed square input; or if it cannot take
-            images of `image_size`.
-        ImportError: if the package that runs such a file is not installed; the message names the extra that brings it.
+        ValueError: if the file is damaged, is not an image classifier with a fixed square input, or cannot take images of
+            `image_size`.
+        ImportError: if the package that runs such a file is not installed; the message names the extra to install.
 
     Example:
 
@@ -110,11 +110,10 @@ def _at_size(model: keras.Model, image_size: int, owner: object) -> keras.Model:
 
 
 def classifier_sizes(input_shape: Sequence, output_shape: Sequence, owner: object) -> tuple[int, int]:
-    """The H and W of the images that `owner` takes, and the number of its classes.
+    """The height and width of the images that `owner` takes, and the number of its classes.
 
     Raises:
-        ValueError: if it takes anything else than RGB images of one fixed square size, or gives anything else than one number
-            a class.
+        ValueError: if its input is not RGB images of one fixed square size, or its output is not one number for each class.
     """
     if len(input_shape) != 4 or not isinstance(input_shape[1], int) or tuple(input_shape[2:]) != (input_shape[1], 3):
         raise InputError(

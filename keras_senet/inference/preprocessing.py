@@ -1,4 +1,4 @@
-"""How an image of any size becomes the input of a network."""
+"""Preprocessing: how an image of any size becomes the input of a network."""
 
 import dataclasses
 
@@ -15,16 +15,16 @@ INTERPOLATIONS = ("bilinear", "bicubic")
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """Which part of an image a network looks at, and how that is resized.
+    """How an image is cropped and resized for a network.
 
     Attributes:
-        image_size: height and width of the network's input, pixels; None if it takes any.
-        crop_ratio: side of the centre square that it looks at as a share of the image's shorter side, over 0 and at most 1. By
-            default 224 of 256, as for ImageNet; all of it for an input of at most 64 pixels.
-        interpolation: how that square is resized, antialiased: "bilinear" or "bicubic".
+        image_size: height and width of the network's input, pixels; None if it takes any size.
+        crop_ratio: side of the center crop as a share of the image's shorter side, in (0, 1]. The default is 0.875, 224 of 256
+            pixels as for ImageNet, or 1 for an input of at most 64 pixels.
+        interpolation: interpolation that resizes the crop, with antialiasing: "bilinear" or "bicubic".
 
     Raises:
-        ValueError: for a value out of its range.
+        ValueError: if a value is out of its range.
     """
 
     image_size: int | None
@@ -41,16 +41,17 @@ class Preprocessing:
 
 
 def preprocessing_for(model: keras.Model) -> Preprocessing:
-    """What must happen to an image before `model` sees it; the rest, normalization, is in the model.
+    """How to crop and resize an image for `model`, which normalizes the pixels itself.
 
     Args:
-        model: a network of this package with its preprocessing inside, also one that was saved and loaded.
+        model: network of this package with its preprocessing inside; it may have been saved and loaded.
 
     Returns:
-        Crop ratio, size and interpolation: for published weights those with which their accuracy was measured.
+        Size, crop ratio and interpolation; for published weights, those of the published accuracy.
 
     Raises:
-        ValueError: if the model has no layer that says so: it was built with `include_preprocessing=False`, or elsewhere.
+        ValueError: if the model has no layer PixelNormalization, because it was built with `include_preprocessing=False` or by
+            another package.
 
     Example:
 

@@ -1,6 +1,6 @@
-"""Networks: one file for each family, and the contract that all their constructors keep."""
+"""Networks: one file for each family, and the contract that all constructors share."""
 
-# In the order in which they are listed.
+# In the order of `list_models`.
 # isort: off
 from keras_senet.models.registry import list_checkpoints, list_models
 from keras_senet.models.resnet import (

@@ -1,4 +1,4 @@
-"""SE in networks that keras.applications holds already: Inception-v3, Inception-ResNet-v2 and MobileNet."""
+"""SE in networks of keras.applications: Inception-v3, Inception-ResNet-v2 and MobileNet."""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,28 +14,28 @@ from keras_senet.rewrite.surgery import attend_after
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Application(Architecture):
-    """A network of keras.applications, and after which of its layers attention stands."""
+    """A network of keras.applications, and its layers that attention follows."""
 
-    build: Callable[..., keras.Model]  # its constructor
-    arguments: dict = dataclasses.field(default_factory=dict)  # of that constructor
-    places: dict[str, tuple[int, str]]  # by the layer's name: the stage, and the block that the attention is named after
+    build: Callable[..., keras.Model]  # constructor of keras.applications
+    arguments: dict = dataclasses.field(default_factory=dict)  # arguments of the constructor
+    places: dict[str, tuple[int, str]]  # by layer name: the stage, and the block that gives the attention its name
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[float, ...] = (0.5, 0.5, 0.5)
 
 
 def features(x, net: Application, attention: Attention):
-    """The layers of `net` from the normalized image to the last feature map."""
+    """The layers from the normalized image to the last feature map."""
     backbone = net.build(include_top=False, weights=None, input_shape=x.shape[1:], **net.arguments)
     return attend_after(backbone, x, net.places, attention)
 
 
 def _places(layer: str, blocks: dict[int, range]) -> dict[str, tuple[int, str]]:
-    """The layers called `layer` with the number of a block in it, by stage."""
+    """The places of attention after the layers named by the pattern `layer`, for the block numbers of each stage."""
     names = {layer.format(number): stage for stage, numbers in blocks.items() for number in numbers}
     return {name: (stage, name.removesuffix("_conv").removesuffix("_relu")) for name, stage in names.items()}
 
 
-# Stages as in BN-Inception, by resolution: maps of 35 x 35, 17 x 17 and 8 x 8.
+# Stages by resolution, as in BN-Inception: maps of 35 x 35, 17 x 17 and 8 x 8.
 _INCEPTION = {"stages": (3, 4, 5), "input_size": 299, "min_size": 75}
 
 SEInceptionV3 = constructor(
@@ -63,16 +63,16 @@ SEInceptionResNetV2 = constructor(
 
 
 def mobilenet(width_multiplier: float = 1.0) -> Application:
-    """The description of a MobileNet, with attention after each pointwise convolution.
+    """The architecture of a MobileNet, with attention after each pointwise convolution.
 
     Raises:
-        ValueError: if too little width is left.
+        ValueError: if a layer would have no channels.
 
     Source: Howard et al., arXiv 1704.04861, table 1 and section 3.3.
     """
     if int(32 * width_multiplier) < 1:
         raise InputError(f"`width_multiplier` must leave the 32 channels of the stem at least one. Received: {width_multiplier}")
-    # Stages by resolution as in a ResNet: the first has half the image's.
+    # Stages by resolution, as in a ResNet: stage 1 has half the resolution of the image.
     blocks = {1: range(1, 2), 2: range(2, 4), 3: range(4, 6), 4: range(6, 12), 5: range(12, 14)}
     return Application(
         build=keras.applications.MobileNet,

@@ -1,4 +1,4 @@
-"""SE networks for 32 x 32 images: a stem of one 3x3 convolution and three stages, with the units of four papers."""
+"""SE networks for 32 x 32 images: a stem of one 3x3 convolution, and three stages with the units of four papers."""
 
 from keras_senet.errors import InputError
 from keras_senet.layers.attention import ATTENTION_POSITIONS
@@ -45,10 +45,10 @@ SEResNet164 = _network(
 
 
 def wide_resnet(depth: int = 16, width: int = 8) -> ResNet:
-    """The description of a wide residual network.
+    """The architecture of a wide residual network.
 
     Raises:
-        ValueError: if there is none of this depth or width.
+        ValueError: if there is no such network of this depth or width.
 
     Source: Zagoruyko and Komodakis, arXiv 1605.07146, section 3 and table 1.
     """
@@ -66,7 +66,7 @@ SEWideResNet = _network(
     wide_resnet,
     "SE-WRN, a wide residual network with SE of any depth and width,",
     depth="number of convolutions in its longest path: 10, 16, 22, 28, ...",
-    width="how many times wider than a ResNet its stages are.",
+    width="width of the stages, as a multiple of those of a ResNet.",
 )
 
 # Gastaldi, arXiv 1705.07485, section 2.1.
@@ -75,7 +75,7 @@ SHAKE_SHAKE = _architecture(
     unit=shake_shake_residual,
     widths=(96, 192, 384),
     projection="shifted",
-    # The first 3x3 convolution is two, one in each branch.
+    # There is no single first 3x3 convolution: each branch has one.
     positions=tuple(position for position in ATTENTION_POSITIONS if position != "3x3"),
 )
 SEShakeShake26_2x96d = _network("SEShakeShake26_2x96d", SHAKE_SHAKE, "SE-Shake-Shake-26 2x96d")

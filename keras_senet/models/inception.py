@@ -13,13 +13,13 @@ from keras_senet.models.build import constructor
 
 @dataclasses.dataclass(frozen=True)
 class Module:
-    """The widths of one Inception module, whose four branches are concatenated."""
+    """The widths of one Inception module, which concatenates four branches."""
 
-    conv1x1: int  # 0 for a module that halves the resolution: it has no 1x1 branch, and passes on its pooled input
-    conv3x3: tuple[int, int]  # of the 1x1 convolution before the 3x3, and of the 3x3
-    double3x3: tuple[int, int]  # of the 1x1 convolution before two 3x3, and of those
+    conv1x1: int  # 0 for a module that halves the resolution: it has no 1x1 branch, and no convolution after the pooling
+    conv3x3: tuple[int, int]  # of the 1x1 convolution before the 3x3 convolution, and of the latter
+    double3x3: tuple[int, int]  # of the 1x1 convolution before two 3x3 convolutions, and of the latter
     pool_projection: int = 0  # of the 1x1 convolution after the pooling
-    pool: str = "avg"  # "avg", whose windows count the padding, or "max"
+    pool: str = "avg"  # "avg", whose windows include the padding, or "max"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ def _inception(x, module: Module, name: str):
     y = conv_bn_relu(y, Conv(module.double3x3[1], 3), f"{name}_double3x3a")
     branches.append(conv_bn_relu(y, Conv(module.double3x3[1], 3, strides), f"{name}_double3x3b"))
     if strides == 2:
-        # An odd map gets one window more, as many as the convolutions have; on an even one Caffe's rule gives the same.
+        # A map of odd size needs one more window, to match the convolutions; for an even size this is Caffe's rule.
         branches.append(max_pool(x, f"{name}_pool", padding=(0, 2)))
     else:
         y = layers.ZeroPadding2D(1, name=f"{name}_pool_pad")(x)
@@ -84,8 +84,8 @@ SEBNInception = constructor(
     BNInception(
         modules=_BN_INCEPTION,
         stages=tuple(_BN_INCEPTION),
-        # As its definition has it: the mean pixel is subtracted and nothing divided. (The definitions of the others say the same;
-        # their weights are published for PyTorch, with ImageNet's mean and deviation.)
+        # Its definition subtracts the mean pixel and does not divide. (So do the definitions of the other networks, but their
+        # weights are published for PyTorch, with the mean and the standard deviation of ImageNet.)
         mean=(123 / 255, 117 / 255, 104 / 255),
         std=(1 / 255, 1 / 255, 1 / 255),
     ),

@@ -1,7 +1,7 @@
-"""The ResNet family with SE for ImageNet: SE-ResNet, SE-ResNeXt and SENet-154 as the authors released them, and later variants.
+"""The ResNet family with SE for ImageNet: SE-ResNet, SE-ResNeXt and SENet-154 as the authors released them, and timm's variants.
 
-The later ones are those of timm: D has a deep stem and average-pooled shortcuts (arXiv 1812.01187), T a tiered stem, and AA
-strides by an average (arXiv 1904.11486).
+Variant D has a deep stem and shortcuts with average pooling (arXiv 1812.01187), T has a tiered stem, and AA replaces strides by
+average pooling against aliasing (arXiv 1904.11486).
 """
 
 import dataclasses
@@ -30,31 +30,32 @@ from keras_senet.models.build import constructor
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ResNet(Architecture):
-    """What distinguishes the members of the family."""
+    """The fields in which the members of the family differ."""
 
     depths: tuple[int, ...]  # blocks in each stage
-    unit: Callable = residual  # how a block joins its convolutions and its shortcut, a function of blocks.py
-    bottleneck: bool = True  # blocks of 1x1, 3x3 and 1x1 convolutions, or of two 3x3
-    widths: tuple[int, ...] = (64, 128, 256, 512)  # channels of each stage's 3x3 convolutions, were it without groups
+    unit: Callable = residual  # function of blocks.py that joins the convolutions and the shortcut of a block
+    bottleneck: bool = True  # blocks of 1x1, 3x3 and 1x1 convolutions instead of two 3x3 convolutions
+    widths: tuple[int, ...] = (64, 128, 256, 512)  # channels of the 3x3 convolutions of each stage, before groups widen them
     groups: int = 1  # groups of a bottleneck's 3x3 convolution
-    width_per_group: int = 64  # channels of a group for each 64 of the stage's width
-    conv1_share: float = 1.0  # channels of a bottleneck's first 1x1 convolution, as a share of its 3x3's
-    stride_in_3x3: bool = False  # a bottleneck strides in its 3x3 convolution, not in its first 1x1
-    antialiased: bool = False  # an average after the 3x3 convolution strides in its place, and one replaces the max pooling
-    relu_before_attention: bool = False  # a basic block ends in a ReLU before its attention
-    # The shortcut where the shape changes: "1x1"; "3x3", in the first stage 1x1; "pooled", an average and 1x1; "linear", 1x1
-    # without normalization; "shifted", two 1x1, one of them of the shifted map; "padded" with zeros.
+    width_per_group: int = 64  # channels of a group for each 64 channels of the stage's width
+    conv1_share: float = 1.0  # channels of a bottleneck's first 1x1 convolution, as a share of those of its 3x3 convolution
+    stride_in_3x3: bool = False  # the stride of a bottleneck is in its 3x3 convolution, not in its first 1x1 convolution
+    antialiased: bool = False  # average pooling replaces the stride of the 3x3 convolution, and the max pooling of the stem
+    relu_before_attention: bool = False  # a basic block has a ReLU before its attention
+    # The shortcut of a block that changes the shape: "1x1" convolution; "3x3" convolution, but 1x1 in the first stage; "pooled",
+    # average pooling and a 1x1 convolution; "linear", a 1x1 convolution without normalization; "shifted", two 1x1 convolutions,
+    # one of the shifted map; "padded" with zeros.
     projection: str = "1x1"
-    stem_kernel_size: int = 7  # of each convolution in the stem
+    stem_kernel_size: int = 7  # of each convolution of the stem
     stem_widths: tuple[int, ...] = (64,)  # channels of the stem's convolutions: one, three (deep), or three that grow (tiered)
-    stem_downsamples: bool = True  # the stem halves the resolution twice: a stride in its first convolution, and pooling
-    caffe_pooling: bool = True  # the stem's max pooling is Caffe's, whose last window may be partial
-    stages: tuple[int, ...] = (2, 3, 4, 5)  # as in the papers: the stem is 1
+    stem_downsamples: bool = True  # the stem halves the resolution twice, by the stride of its first convolution and by pooling
+    caffe_pooling: bool = True  # the max pooling of the stem has Caffe's windows, the last of which may be partial
+    stages: tuple[int, ...] = (2, 3, 4, 5)  # as in the papers, where the stem is stage 1
     positions: tuple[str, ...] = ATTENTION_POSITIONS
 
 
 def features(x, net: ResNet, attention: Attention):
-    """The layers of `net` from the normalized image to the last feature map."""
+    """The layers from the normalized image to the last feature map."""
     x = _stem(x, net)
     for stage, depth, width in zip(net.stages, net.depths, net.widths, strict=True):
         for block in range(1, depth + 1):
@@ -66,12 +67,12 @@ def features(x, net: ResNet, attention: Attention):
             x = net.unit(x, convs, shortcut, attention.in_block(stage, name), name)
     if net.unit is residual:
         return x
-    # The other units leave their sum as it is, for the next one to activate.
+    # The other units end in the addition, and the next unit starts with the activation.
     return layers.ReLU(name="out_relu")(normalize(x, "out") if net.unit is preactivated_residual else x)
 
 
 def _stem(x, net: ResNet):
-    if net.unit is preactivated_residual:  # the first unit normalizes and activates
+    if net.unit is preactivated_residual:  # the first unit starts with normalization and activation
         return convolve(x, Conv(net.stem_widths[0], net.stem_kernel_size), "stem")
     for index, width in enumerate(net.stem_widths, start=1):
         strides = 2 if net.stem_downsamples and index == 1 else 1
@@ -84,7 +85,7 @@ def _stem(x, net: ResNet):
 
 
 def _basic(net: ResNet, width: int, strides: int) -> tuple[Conv, ...]:
-    # The authors released no network of basic blocks; SE stands as in their bottlenecks, right after the last normalization.
+    # The authors released no network of basic blocks. SE is where it is in their bottlenecks, right after the last normalization.
     return Conv(width, 3, strides), Conv(width, 3, relu=net.relu_before_attention)
 
 
@@ -110,7 +111,7 @@ def _network(name: str, description: str, **architecture):
 
 _RESNEXT = {"groups": 32, "width_per_group": 4, "stride_in_3x3": True}
 _32X8D = {"groups": 32, "width_per_group": 8, "depths": (3, 4, 23, 3)}
-# How timm's later networks differ from the authors'.
+# The differences between timm's later networks and those of the authors.
 _LATER = {"stride_in_3x3": True, "caffe_pooling": False}
 _D = {**_LATER, "stem_kernel_size": 3, "stem_widths": (32, 32, 64), "projection": "pooled"}
 _AA = {**_D, "antialiased": True}

@@ -12,13 +12,13 @@ from keras_senet.models.architecture import Architecture
 from keras_senet.models.blocks import Conv, conv_bn, conv_bn_relu, max_pool
 from keras_senet.models.build import constructor
 
-# Channels of the first stage by the number of groups, chosen for equal cost; each further stage doubles them.
+# Channels of the first stage by number of groups, which give networks of equal cost; each later stage doubles them.
 _WIDTHS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ShuffleNet(Architecture):
-    """What distinguishes the members of the family.
+    """The fields in which the members of the family differ.
 
     Source: Zhang et al., arXiv 1707.01083, table 1.
     """
@@ -37,7 +37,7 @@ class ShuffleNet(Architecture):
 
 
 def features(x, net: ShuffleNet, attention: Attention):
-    """The layers of `net` from the normalized image to the last feature map."""
+    """The layers from the normalized image to the last feature map."""
     x = max_pool(conv_bn_relu(x, Conv(int(24 * net.scale), 3, 2), "stem"), "stem_pool")
     for stage, depth in zip(net.stages, net.depths, strict=True):
         width = int(_WIDTHS[net.groups] * net.scale) * 2 ** (stage - 2)
@@ -48,7 +48,7 @@ def features(x, net: ShuffleNet, attention: Attention):
 
 
 def _unit(x, groups: int, width: int, strided: bool, first: bool, attend, name: str):
-    """A strided unit concatenates its branch to the pooled input, others add it. The first has too few channels to group."""
+    """Concatenates the branch and the pooled input, or adds them without stride. The first has too few channels for groups."""
     strides = 2 if strided else 1
     inner = width // 4
     y = conv_bn_relu(attend(x, "pre"), Conv(inner, 1, groups=1 if first else groups), name, 1)
@@ -70,5 +70,5 @@ SEShuffleNet = constructor(
     features,
     "SE-ShuffleNet for ImageNet.",
     groups="groups of the 1x1 convolutions: 1, 2, 3, 4 or 8.",
-    scale="factor on the channels of every layer, such as 1 or 2; `groups` must divide what it leaves.",
+    scale="factor on the channels of every layer, such as 1 or 2; `groups` must divide the resulting channels.",
 )

@@ -12,7 +12,7 @@ from keras_senet.models.build import constructor
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VGG(Architecture):
-    """What distinguishes the members of the family.
+    """The fields in which the members of the family differ.
 
     Source: Simonyan and Zisserman, arXiv 1409.1556, table 1; Hu et al., arXiv 1709.01507, section 3.2, for the place of SE.
     """
@@ -25,7 +25,7 @@ class VGG(Architecture):
 
 
 def features(x, net: VGG, attention: Attention):
-    """The layers of `net` from the normalized image to the last feature map."""
+    """The layers from the normalized image to the last feature map."""
     for stage, depth, width in zip(net.stages, net.depths, net.widths, strict=True):
         for block in range(1, depth + 1):
             name = f"stage{stage}_block{block}"

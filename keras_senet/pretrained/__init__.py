@@ -1,4 +1,4 @@
-"""Published weights: the table of them, download and cache, and the conversion of every layout into ours."""
+"""Published weights: their catalogue, their download, and the conversion of every format and layout."""
 
 from keras_senet.pretrained.assignment import assign
 from keras_senet.pretrained.catalogue import CHECKPOINTS, Checkpoint, checkpoints_of, find_checkpoint

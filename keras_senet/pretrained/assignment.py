@@ -1,4 +1,4 @@
-"""How the parameters of a weights file get into a network: every one of them, or none."""
+"""Assignment of weights to a network: all of them, or none."""
 
 import re
 
@@ -15,29 +15,30 @@ _IN_BACKBONE = re.compile(r"stem_|stage\d")
 
 
 def assign(model: keras.Model, weights: Weights, head: bool = True) -> None:
-    """Puts all parameters of `weights` into `model`, or none.
+    """Assigns all parameters of `weights` to `model`.
 
-    Where the model takes one channel and the file three, the kernels of the three are summed.
+    If the model has one input channel and the file has three, the kernels of the three are summed.
 
     Args:
-        model: a network of the architecture that the weights are for.
-        weights: from `read_weights`.
-        head: False to leave the classifier out, of both.
+        model: network of the architecture that the weights are for.
+        weights: result of `read_weights`.
+        head: False to ignore the classifiers of both.
 
     Raises:
-        ValueError: if a parameter is missing, unexpected or of another shape; the message lists them.
+        ValueError: if a parameter is missing, unexpected or has another shape; the message lists them, and nothing is assigned.
     """
     variables = {weight.path: weight for weight in model.weights}
     needed, given = parameter_names(model, weights.layout), weights.parameters
     if not head:
         needed = {name: path for name, path in needed.items() if not weights.in_classifier(name)}
-        # Without the top, a network has none of the layers before its classifier either.
-        of_top = {name for name in given if weights.in_classifier(name) or _BEFORE_CLASSIFIER.match(name)}
-        given = {name: value for name, value in given.items() if name in needed or name not in of_top}
-    if other := [name for name in sorted(weights.layers - {layer.name for layer in model.layers}) if _IN_BACKBONE.match(name)]:
+        # The layers before the classifier belong to the top, too.
+        in_top = {name for name in given if weights.in_classifier(name) or _BEFORE_CLASSIFIER.match(name)}
+        given = {name: value for name, value in given.items() if name in needed or name not in in_top}
+    foreign_layers = sorted(weights.layers - {layer.name for layer in model.layers})
+    if foreign_layers := [name for name in foreign_layers if _IN_BACKBONE.match(name)]:
         raise InputError(
-            f"The weights in {weights.path} are not those of {model.name}, which does not have the layers {_some(other)}. They "
-            "must come from the same network, with the same attention and other options."
+            f"The weights in {weights.path} are not those of {model.name}, which does not have the layers "
+            f"{_some(foreign_layers)}. They must come from the same network, with the same attention and other options."
         )
     problems = {
         "missing": sorted(needed.keys() - given.keys()),
@@ -49,7 +50,7 @@ def assign(model: keras.Model, weights: Weights, head: bool = True) -> None:
         variable = variables[needed[name]]
         value = given[name] if weights.layout == "keras" else _to_keras(given[name], len(variable.shape))
         if value.ndim == 4 and value.shape[2] == 3 and variable.shape == (*value.shape[:2], 1, value.shape[3]):
-            value = value.sum(axis=2, keepdims=True)  # a normalized gray image gives what it gave in three channels
+            value = value.sum(axis=2, keepdims=True)  # the same result as for the gray image in three channels
         if value.shape != variable.shape:
             problems["misshapen"].append(f"{name}, {value.shape} in place of {tuple(variable.shape)}")
         values[variable.path] = value
@@ -64,7 +65,7 @@ def assign(model: keras.Model, weights: Weights, head: bool = True) -> None:
 
 
 def _to_keras(value: np.ndarray, rank: int) -> np.ndarray:
-    """From (output, input, height, width) to Keras' order of axes; a 1x1 convolution may stand for a dense layer."""
+    """Transposes (output, input, height, width) to Keras' order of axes; a 1x1 kernel may be that of a dense layer."""
     if value.ndim == 4 and rank == 2 and value.shape[2:] == (1, 1):
         value = value[:, :, 0, 0]
     return value.transpose(2, 3, 1, 0) if value.ndim == 4 else value.T

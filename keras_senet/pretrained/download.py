@@ -1,4 +1,4 @@
-"""Downloads of published weights, kept in Keras' cache folder as weights files of Keras."""
+"""Download of published weights to the cache folder of Keras, where they are stored as `.weights.h5` files."""
 
 import contextlib
 import hashlib
@@ -16,26 +16,25 @@ from keras_senet.pretrained.catalogue import Checkpoint
 from keras_senet.pretrained.readers.keras_files import DIGEST, digest, read_keras_file
 
 _A_WEEK = 7 * 24 * 60 * 60  # seconds
-_PARTIAL = ".partial-"  # how the names of unfinished files begin, here and in `replacing`
+_PARTIAL = ".partial-"  # prefix of the names of unfinished files, here and in `replacing`
 
 
 def keras_file(checkpoint: Checkpoint, convert: Callable[[pathlib.Path], keras.Model]) -> pathlib.Path:
-    """The weights of `checkpoint` as a `.weights.h5` file; downloaded and converted if they are not in the cache yet.
+    """The weights of `checkpoint` as a `.weights.h5` file, downloaded and converted unless it is in the cache.
 
-    The file has the attributes `source`, `revision` and `source_sha256`, of what it was made from. A download that was
-    interrupted, even by a kill, goes on where it stopped. What huggingface_hub has in its own cache is not downloaded again.
+    The attributes `source`, `revision` and `source_sha256` of the file say what it was made from. An interrupted download
+    continues where it stopped, even after a kill. A file in the cache of huggingface_hub is not downloaded again.
 
     Args:
-        checkpoint: which.
+        checkpoint: checkpoint to get.
         convert: function from the published file to the network with its weights.
 
     Returns:
-        A file in the folder `models/keras_senet` of Keras' cache, `~/.keras` or `$KERAS_HOME`.
+        Path of the file, in the folder `models/keras_senet` of the cache of Keras, `~/.keras` or `$KERAS_HOME`.
 
     Raises:
-        OSError: if the download fails or the folder cannot be written; the message says what to download by hand, and where to
-            put it.
-        ValueError: if what was downloaded is not what was published; nothing of it is kept then.
+        OSError: if the download fails or the folder cannot be written; the message says how to download it by hand.
+        ValueError: if the downloaded file is not the published one; it is deleted.
         ImportError: if the package that downloads it is not installed.
     """
     folder = pathlib.Path(os.environ.get("KERAS_HOME", pathlib.Path.home() / ".keras"), "models", "keras_senet")
@@ -50,12 +49,12 @@ def keras_file(checkpoint: Checkpoint, convert: Callable[[pathlib.Path], keras.M
     with contextlib.ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            # A second process waits here, and finds the file of the first.
+            # A second process waits here, and then finds the file of the first.
             stack.enter_context(lock(folder / f".{checkpoint.name}.lock"))
-            for left in folder.glob(f"{_PARTIAL}*"):  # by a process that was killed
-                with contextlib.suppress(OSError):  # another process may be faster
-                    if time.time() - left.stat().st_mtime > _A_WEEK:
-                        left.unlink()
+            for partial in folder.glob(f"{_PARTIAL}*"):  # of a process that was killed
+                with contextlib.suppress(OSError):  # another process may delete it first
+                    if time.time() - partial.stat().st_mtime > _A_WEEK:
+                        partial.unlink()
         except OSError as error:
             raise FileError(
                 f"{checkpoint.name} cannot be kept in {folder}: {error.strerror}. Set the environment variable KERAS_HOME to a "
@@ -64,7 +63,7 @@ def keras_file(checkpoint: Checkpoint, convert: Callable[[pathlib.Path], keras.M
         if not cached.is_file():
             try:
                 published = (_from_hub if checkpoint.on_hub else _from_release)(checkpoint, folder)
-            except Exception as error:  # huggingface_hub lets errors of its own through, and of the libraries that it uses
+            except Exception as error:  # huggingface_hub raises its own errors, and those of the libraries that it uses
                 raise FileError(
                     f"{checkpoint.name} could not be downloaded: {one_line(error).rstrip('.')}. To go on without, "
                     f"download {checkpoint.url} elsewhere and put it at {by_hand}"
@@ -81,7 +80,7 @@ def _convert(
     revision: str,
     digits: str,
 ) -> None:
-    """Makes `cached` from the published file `source`, whose SHA-256 begins with `digits`; removes it if we downloaded it."""
+    """Converts the published file `source`, whose SHA-256 starts with `digits`, to `cached`; deletes it if we downloaded it."""
     downloaded = source.name.startswith(_PARTIAL)
     with open(source, "rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -103,11 +102,11 @@ def _convert(
 
 
 def _from_hub(checkpoint: Checkpoint, folder: pathlib.Path) -> tuple[pathlib.Path, str, str]:
-    """The published file, its revision, and its SHA-256."""
+    """Path of the published file, its revision, and its SHA-256."""
     hub = require("huggingface_hub", "checkpoints")
-    # Other programs, such as timm, may have downloaded it. There a file is a link to one that is called by its tag.
-    if isinstance(found := hub.try_to_load_from_cache(checkpoint.repository, checkpoint.file), str):
-        source = pathlib.Path(found)
+    # Another program, such as timm, may have downloaded it. In the hub's cache, a file is a link to one named by its tag.
+    if isinstance(in_hub_cache := hub.try_to_load_from_cache(checkpoint.repository, checkpoint.file), str):
+        source = pathlib.Path(in_hub_cache)
         return source, source.parent.name, _sha256_of(source.resolve().name)
     facts = hub.get_hf_file_metadata(hub.hf_hub_url(checkpoint.repository, checkpoint.file))
     url = hub.hf_hub_url(checkpoint.repository, checkpoint.file, revision=facts.commit_hash)
@@ -115,26 +114,26 @@ def _from_hub(checkpoint: Checkpoint, folder: pathlib.Path) -> tuple[pathlib.Pat
 
 
 def _sha256_of(tag: str) -> str:
-    """The hub's tag of a large file is its SHA-256."""
+    """The SHA-256 in a tag of the hub, which it is for large files; "" otherwise."""
     return tag if len(tag) == 64 else ""
 
 
 def _from_release(checkpoint: Checkpoint, folder: pathlib.Path) -> tuple[pathlib.Path, str, str]:
-    """The published file, the name of its release, and how its SHA-256 begins."""
+    """Path of the published file, the name of its release, and the first digits of its SHA-256."""
     digits = _release_digits(checkpoint)
     return _download(checkpoint, checkpoint.url, folder, digits), checkpoint.repository.rpartition("/")[2], digits
 
 
 def _release_digits(checkpoint: Checkpoint) -> str:
-    """Releases on GitHub never change; the first digits of the SHA-256 end the names of their files."""
+    """The first digits of the SHA-256 of a file in a release on GitHub, from the end of its name; "" for the hub."""
     return "" if checkpoint.on_hub else checkpoint.file.rpartition("-")[2].removesuffix(".pth")
 
 
 def _download(checkpoint: Checkpoint, url: str, folder: pathlib.Path, tag: str) -> pathlib.Path:
-    """A file that later calls with the same tag go on with.
+    """Downloads to a partial file; a later call with the same tag continues it.
 
-    `hf_hub_download` begins again after the end of a process (https://github.com/huggingface/huggingface_hub/issues/4196), as
-    `keras.utils.get_file` does after any error.
+    `hf_hub_download` starts over in a new process (https://github.com/huggingface/huggingface_hub/issues/4196), and
+    `keras.utils.get_file` after any error.
     """
     from huggingface_hub.errors import HfHubHTTPError
     from huggingface_hub.file_download import http_get
@@ -142,9 +141,9 @@ def _download(checkpoint: Checkpoint, url: str, folder: pathlib.Path, tag: str) 
     partial = folder / f"{_PARTIAL}{checkpoint.name}-{tag}{pathlib.Path(checkpoint.file).suffix}"
     with open(partial, "ab") as file:
         try:
-            # Compressed, it could not be gone on with.
+            # A compressed transfer cannot be resumed.
             http_get(url, file, resume_size=file.tell(), headers={"Accept-Encoding": "identity"})
         except HfHubHTTPError as error:
-            if error.response.status_code != 416:  # there is nothing behind what we have
+            if error.response.status_code != 416:  # 416: the partial file is complete
                 raise
     return partial

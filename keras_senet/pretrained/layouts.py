@@ -1,4 +1,4 @@
-"""How each publisher calls the parameters of a network, and what its files say of the network itself."""
+"""The layouts of published weights: the publisher's name of each parameter, and the architecture that the files imply."""
 
 import dataclasses
 import re
@@ -12,27 +12,26 @@ from keras_senet.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """One publisher's way to store a network."""
+    """How one publisher stores a network."""
 
-    names: Callable[[keras.Model], dict[str, str]]  # from their parameters to the paths of our weights
-    classifier: str  # how the names of the classifier's parameters begin
-    architecture: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # fields of its networks that are not our defaults
-    mark: str | None = None  # a layer that only networks of that architecture have
+    names: Callable[[keras.Model], dict[str, str]]  # names of their parameters to paths of our weights
+    classifier: str  # prefix of the names of the classifier's parameters
+    architecture: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # fields that differ from our defaults
+    mark: str | None = None  # name of a layer that only networks of that architecture have
 
 
 def parameter_names(model: keras.Model, layout: str) -> dict[str, str]:
-    """A table from the names of a publisher's parameters to the paths of our weights.
+    """The publisher's name of each weight of a network.
 
     Args:
-        model: a network of this package.
-        layout: "timm legacy" for the networks that timm calls legacy and for the authors' in PyTorch; "timm" for timm's later
-            ones; "caffe" for the authors' definitions, where a parameter's name is that of its Caffe layer, then `/weight`,
-            `/bias`, or for layers of type BatchNorm `/running_mean` and `/running_var`; "keras" for the name of our layer, with
-            the attributes that lead to a layer within it, and a number.
+        model: network of this package.
+        layout: "timm legacy" for timm's legacy networks, which are also the authors' in PyTorch; "timm" for timm's later ones;
+            "caffe" for the authors' definitions, where a parameter has the name of its Caffe layer, followed by `/weight` or
+            `/bias`, or by `/running_mean` or `/running_var` for layers of type BatchNorm; "keras" for files of Keras, where a
+            parameter has the name of its layer, the attributes that lead to a layer inside it, and a number.
 
     Returns:
-        Their name to our `weight.path`, for each weight of the model. A weight that has no counterpart among theirs keeps a name
-        of ours.
+        Dictionary from the publisher's name to our `weight.path`. Weights that the publisher does not have keep our names.
 
     Raises:
         ValueError: if `layout` is none of these.
@@ -68,7 +67,7 @@ _LEGACY_PARTS = {
 _LATER_LAYERS = {
     "stem_conv": "conv1",
     "stem_bn": "bn1",
-    "stem_conv1": "conv1.0",  # numbered with the ReLUs between
+    "stem_conv1": "conv1.0",  # the numbers count the ReLUs between them, too
     "stem_bn1": "conv1.1",
     "stem_conv2": "conv1.3",
     "stem_bn2": "conv1.4",
@@ -104,7 +103,7 @@ _BLOCK = re.compile(r"stage(\d)_block(\d+)_(\w+)")
 
 
 def _weights(model: keras.Model) -> Iterator[tuple[str, str, str]]:
-    """The layer, the kind and the path of each weight."""
+    """The layer, the kind (such as "kernel"), and the path of each weight."""
     for weight in model.weights:
         *_, layer, kind = weight.path.split("/")
         yield layer, kind, weight.path
@@ -143,7 +142,7 @@ def _caffe_names(model: keras.Model) -> dict[str, str]:
     def name(layer: str) -> str:
         block = _BLOCK.fullmatch(layer)
         part = layer if block is None else block[3]
-        part = re.sub(r"_?(?:conv|bn)(\d?)$", r"\1", part)  # a convolution and its normalization have one name
+        part = re.sub(r"_?(?:conv|bn)(\d?)$", r"\1", part)  # a convolution and its normalization share one name
         if block is None:
             return _CAFFE_LAYERS.get(part, part)
         stage, number = block[1], block[2]
@@ -156,7 +155,7 @@ def _caffe_names(model: keras.Model) -> dict[str, str]:
 
 
 def _keras_names(model: keras.Model) -> dict[str, str]:
-    """As Keras orders its files: a layer, the attributes that lead to a layer within it, and a number."""
+    """The names in a file of Keras: a layer, the attributes that lead to a layer inside it, and a number."""
     names = {}
 
     def visit(layer: keras.Layer, prefix: str) -> None:
@@ -176,7 +175,7 @@ LAYOUTS = {
     "timm legacy": Layout(_legacy_names, "last_linear.", {"relu_before_attention": True}, "stage2_block1_relu2"),
     # timm's resnet.py
     "timm": Layout(_later_names, "fc.", {"stride_in_3x3": True, "caffe_pooling": False}, "stem_pool_border"),
-    # github.com/hujie-frank/SENet, folder models; those networks take pixels less a mean, not divided
+    # github.com/hujie-frank/SENet, folder models; those networks subtract a mean from pixels, and do not divide
     "caffe": Layout(_caffe_names, "classifier/", {"mean": (123 / 255, 117 / 255, 104 / 255), "std": (1 / 255,) * 3}),
     "keras": Layout(_keras_names, "predictions/"),
 }

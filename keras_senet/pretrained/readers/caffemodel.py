@@ -1,4 +1,4 @@
-"""The authors' .caffemodel files: of Caffe's schema, the few fields that hold the names of layers and their numbers."""
+"""The authors' .caffemodel files, read with the few fields of Caffe's schema that hold names and parameters of layers."""
 
 import functools
 
@@ -27,14 +27,14 @@ def read_caffemodel(path: str) -> dict[str, np.ndarray]:
     """The parameters of a network that Caffe saved.
 
     Args:
-        path: a `.caffemodel` file.
+        path: `.caffemodel` file.
 
     Returns:
-        Arrays by the name of their Caffe layer, then `/weight` or `/bias`, or for layers of type BatchNorm `/running_mean` or
-        `/running_var`. The first convolution takes RGB, as our networks do, in place of Caffe's BGR.
+        Arrays, named after their Caffe layer with `/weight` or `/bias`, or `/running_mean` or `/running_var` for layers of type
+        BatchNorm. The kernel of the first convolution is for RGB images, as in our networks, instead of Caffe's BGR.
 
     Raises:
-        ValueError: if the file is damaged or holds no layers.
+        ValueError: if the file is damaged or has no parameters.
     """
     from google.protobuf.message import DecodeError
 
@@ -57,11 +57,11 @@ def read_caffemodel(path: str) -> dict[str, np.ndarray]:
 
 def _of_layer(layer) -> dict[str, np.ndarray]:
     blobs = [_array(blob) for blob in layer.blobs]
-    if layer.type == "BatchNorm":  # sums of means and of variances, and by what to divide them
+    if layer.type == "BatchNorm":  # sums of means and of variances, and the divisor of both
         mean, variance, divisor = blobs
         divisor = divisor.item() or 1.0
         return {f"{layer.name}/running_mean": mean / divisor, f"{layer.name}/running_var": variance / divisor}
-    if layer.type == "InnerProduct":  # older files have its matrix with two more axes, of length 1
+    if layer.type == "InnerProduct":  # in older files the matrix has two more axes of length 1
         blobs[0] = blobs[0].reshape(blobs[0].shape[-2:])
     blobs[1:] = [blob.ravel() for blob in blobs[1:]]
     return dict(zip((f"{layer.name}/weight", f"{layer.name}/bias"), blobs, strict=False))
@@ -82,13 +82,13 @@ def _network_class() -> type:
     for message, fields in _SCHEMA.items():
         described = file.message_type.add(name=message)
         for field, (number, kind) in fields.items():
-            one = described.field.add(name=field, number=number)
-            one.label = field_types.LABEL_REPEATED if field in _REPEATED else field_types.LABEL_OPTIONAL
+            descriptor = described.field.add(name=field, number=number)
+            descriptor.label = field_types.LABEL_REPEATED if field in _REPEATED else field_types.LABEL_OPTIONAL
             if kind in _SCHEMA:
-                one.type, one.type_name = field_types.TYPE_MESSAGE, f".{file.package}.{kind}"
+                descriptor.type, descriptor.type_name = field_types.TYPE_MESSAGE, f".{file.package}.{kind}"
             else:
-                one.type = getattr(field_types, f"TYPE_{kind.upper()}")
-            one.options.packed = field == "data"
+                descriptor.type = getattr(field_types, f"TYPE_{kind.upper()}")
+            descriptor.options.packed = field == "data"
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{file.package}.NetParameter"))

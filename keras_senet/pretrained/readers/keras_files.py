@@ -27,7 +27,7 @@ def read_keras_file(path: str) -> Weights:
     arrays, layers = {}, {}
 
     def visit(name, item):
-        """Takes in what Keras keeps in <class>_<n>/<attribute>/.../vars/<number>; `vars` has the name of its layer."""
+        """Keras stores weights as <class>_<n>/<attribute>/.../vars/<number>; the attributes of `vars` have the layer's name."""
         group, _, inner = name.partition("/")
         if inner == "vars":
             layers[group] = item.attrs.get("name")
@@ -63,7 +63,7 @@ def read_keras_file(path: str) -> Weights:
 
 
 def digest(parameters: dict[str, np.ndarray]) -> str:
-    """The SHA-256 of all numbers, in the order of their names."""
+    """The SHA-256 of all parameters, sorted by name."""
     total = hashlib.sha256()
     for name in sorted(parameters):
         total.update(np.ascontiguousarray(parameters[name]).reshape(-1).view(np.uint8))
@@ -71,7 +71,7 @@ def digest(parameters: dict[str, np.ndarray]) -> str:
 
 
 def _preprocessing(model_config: dict) -> dict[str, Any]:
-    """What a saved model says of the images that it takes."""
+    """The fields of the architecture that describe the images, from the configuration of a saved model."""
     for layer in model_config["config"].get("layers", ()):
         config = layer["config"]
         if config.get("name") == "preprocessing":

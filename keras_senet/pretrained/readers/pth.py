@@ -1,7 +1,7 @@
-"""PyTorch's .pth files, read without PyTorch and without running anything that they hold.
+"""PyTorch's .pth files, read without PyTorch and without running code from them.
 
-Such a file is a pickle, a little program that may call any function it names. This unpickler knows those that put a tensor
-together and an ordered dict, and no other. The file is not trusted to keep to its own storages either.
+Such a file is a pickle, a program that can call any function by name. This unpickler knows only the functions that build tensors
+and ordered dicts. It also checks that tensors stay within their storages.
 """
 
 import collections
@@ -18,7 +18,7 @@ import numpy as np
 
 from keras_senet.errors import InputError
 
-# The first number in files of PyTorch before 1.6, which are not zip archives but a stream of pickles with raw bytes behind.
+# The first number in files of PyTorch before 1.6, which are a stream of pickles and raw bytes instead of a zip archive.
 _STREAM_MAGIC = 0x1950A86A20F9469CFC6C
 
 _STORAGES = {
@@ -44,19 +44,19 @@ def read_pth(path: str) -> dict[str, np.ndarray]:
     """The tensors of a state dict that `torch.save` wrote, in either of its formats.
 
     Args:
-        path: a file that holds a dict from names to tensors and nothing else.
+        path: file that contains a dict from names to tensors, and nothing else.
 
     Returns:
-        Their values, in the file's order.
+        Arrays by name, in the order of the file.
 
     Raises:
-        ValueError: if the file is damaged, or holds anything else; nothing of it has run then.
+        ValueError: if the file is damaged or contains anything else; no code from it has run.
     """
     try:
         state = _read_zip(path) if zipfile.is_zipfile(path) else _read_stream(path)
     except _RefusedError as error:
         raise InputError(f"{path} is refused: {error}") from None
-    except Exception as error:  # a damaged pickle or archive can fail in any way
+    except Exception as error:  # a damaged pickle or archive can raise anything
         raise InputError(f"{path} is damaged, or not a .pth file of PyTorch: {error}") from error
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(value, np.ndarray) for name, value in dict.items(state)
@@ -66,10 +66,10 @@ def read_pth(path: str) -> dict[str, np.ndarray]:
 
 
 class _RefusedError(Exception):
-    """A file asks for more than tensors."""
+    """A file contains more than tensors."""
 
 
-# The one in Python: the one in C makes room for as many objects as a damaged file claims to have, until memory ends.
+# The Python implementation: the one in C allocates as many objects as a damaged file claims to have, until memory is full.
 class _Unpickler(pickle._Unpickler):
     def __init__(self, file, storage: Callable[[str, np.dtype, int], np.ndarray]):
         super().__init__(file, encoding="utf-8")
@@ -98,7 +98,7 @@ class _Unpickler(pickle._Unpickler):
 def _tensor(storage: np.ndarray, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_) -> np.ndarray:
     if not isinstance(storage, np.ndarray) or len(shape) != len(strides) or min((offset, *shape, *strides)) < 0:
         raise InputError("a tensor is not described as PyTorch does it")
-    # NumPy would not notice: its own check overflows, and leaves empty storages out.
+    # NumPy's own check overflows, and skips empty storages.
     last = offset + sum((length - 1) * stride for length, stride in zip(shape, strides, strict=True))
     if 0 not in shape and last >= len(storage):
         raise InputError("a tensor reaches beyond its storage")
@@ -113,7 +113,7 @@ _REBUILDERS = {"_rebuild_tensor": _tensor, "_rebuild_tensor_v2": _tensor, "_rebu
 
 
 def _read_zip(path: str):
-    """PyTorch 1.6 and later: a zip archive of one pickle and a file for each storage."""
+    """PyTorch 1.6 and later: a zip archive of one pickle, and one file for each storage."""
     with zipfile.ZipFile(path) as archive:
         pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
         if len(pickles) != 1:
@@ -122,7 +122,7 @@ def _read_zip(path: str):
         if f"{folder}byteorder" in archive.namelist() and archive.read(f"{folder}byteorder") != b"little":
             raise InputError("its numbers are big-endian")
 
-        # Else a small file could fill the memory.
+        # Otherwise a small file could fill the memory.
         entries = archive.infolist()
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise InputError("it is compressed, which PyTorch does not do")
@@ -140,14 +140,14 @@ def _read_zip(path: str):
 
 
 def _read_stream(path: str):
-    """PyTorch before 1.6: pickles of a magic number, a version, the machine, the object and the keys of storages; then these."""
+    """PyTorch before 1.6: pickles of a magic number, version, machine, object and keys of storages; then the storages."""
     with open(path, "rb") as file:
         length = file.seek(0, io.SEEK_END)
         file.seek(0)
         storages: dict[str, np.ndarray] = {}
 
         def storage(key: str, dtype: np.dtype, elements: int) -> np.ndarray:
-            """An array that the bytes are read into later, when all tensors are views of it."""
+            """An array for the bytes that are read later; tensors are views of it."""
             if key not in storages:
                 if elements * dtype.itemsize > length - sum(other.nbytes for other in storages.values()):
                     raise EOFError("its storages are longer than the file")
