@@ -45,7 +45,7 @@ def test_channels_with_closed_gates_go_and_the_outputs_stay(name, whole, argumen
     model = (getattr(keras_senet, name) if whole else shallow(name))(weights=None, **arguments)
     opened = closed(model, 0.25)
     weights = model.get_weights()
-    smaller, report = prune(model, IMAGES, keep=0.75)
+    smaller, report = prune(model, IMAGES, keep_ratio=0.75)
     assert {layer: after for layer, (_, after) in report.channels.items()} == {layer: len(left) for layer, left in opened.items()}
     np.testing.assert_allclose(smaller(IMAGES), model(IMAGES), atol=1e-5)
     assert report.largest_difference < 1e-5
@@ -63,7 +63,7 @@ def test_convolutions_and_the_classifier_behind_get_narrower():
         x = layers.MaxPooling2D()(SqueezeExcite(4, name=f"se{index}")(x))
     model = keras.Model(images, layers.Dense(5, name="classes")(layers.GlobalAveragePooling2D()(x)))
     opened = closed(model, 0.5)
-    smaller, report = prune(model, IMAGES, keep=0.5)
+    smaller, report = prune(model, IMAGES, keep_ratio=0.5)
     assert report.channels == {"se1": (8, 4), "se2": (16, 8)}
     assert smaller.get_layer("conv2").kernel.shape == (3, 3, 4, 8)
     assert smaller.get_layer("classes").kernel.shape == (8, 5)
@@ -80,7 +80,7 @@ def test_models_within_the_model_keep_all_they_have():
     x = keras.Sequential([layers.GlobalAveragePooling2D(), layers.Dense(5)])(x)
     model = keras.Model(images, x)
     closed(model, 0.5)
-    smaller, report = prune(model, IMAGES, keep=0.5)
+    smaller, report = prune(model, IMAGES, keep_ratio=0.5)
     assert (report.channels, report.left) == ({"se": (8, 4)}, ())
     assert smaller.get_layer("inner") is not inner
     for weight, same in zip(smaller.get_layer("inner").weights, inner.weights, strict=True):
@@ -93,7 +93,7 @@ def test_of_several_outputs_the_one_that_differs_most_counts():
     images = keras.Input((32, 32, 3))
     x = SqueezeExcite(4, name="se")(layers.Conv2D(8, 3)(images))
     model = keras.Model(images, [layers.GlobalAveragePooling2D()(x), layers.GlobalMaxPooling2D()(x)])
-    smaller, report = prune(model, IMAGES, keep=0.5)
+    smaller, report = prune(model, IMAGES, keep_ratio=0.5)
     outputs = model(IMAGES)
     differences = [np.abs(one - other).max() for one, other in zip(smaller(IMAGES), outputs, strict=True)]
     rounding = float(max(np.abs(output).max() for output in outputs) * np.finfo("float32").eps)
@@ -105,12 +105,12 @@ def test_what_channels_were_on_average_stays_in_the_excitation_and_in_sums():
     images = keras.Input((32, 32, 3))
     model = keras.Model(images, SqueezeExcite(2, name="se")(layers.Conv2D(8, 3)(images)))
     image = IMAGES[:1] / 255
-    smaller, report = prune(model, image, keep=0.5, importance={"se": np.array([0, 1, 0, 1, 0, 1, 0, 1])})
+    smaller, report = prune(model, image, keep_ratio=0.5, importance={"se": np.array([0, 1, 0, 1, 0, 1, 0, 1])})
     assert report.channels == {"se": (8, 4)}
     np.testing.assert_allclose(smaller(image)[..., 1::2], model(image)[..., 1::2], atol=1e-6)
     means = np.mean(model(image), axis=(1, 2), keepdims=True)
     np.testing.assert_allclose(smaller(image)[..., ::2], np.broadcast_to(means, (1, 30, 30, 8))[..., ::2], atol=1e-6)
-    smallest, report = prune(smaller, image, keep=0.5, importance={"se": np.array([1, 1, 0, 0])})
+    smallest, report = prune(smaller, image, keep_ratio=0.5, importance={"se": np.array([1, 1, 0, 0])})
     assert report.channels == {"se": (4, 2)}
     np.testing.assert_allclose(smallest(image)[..., 1:4:2], model(image)[..., 1:4:2], atol=1e-6)
     np.testing.assert_allclose(smallest(image)[..., 5::2], np.broadcast_to(means, (1, 30, 30, 8))[..., 5::2], atol=1e-6)
@@ -120,7 +120,7 @@ def test_the_least_important_channels_of_all_layers_go_but_never_all_of_one(mode
     network = model("SEResNet20")
     names = [layer.name for layer in network.layers if isinstance(layer, SqueezeExcite)]
     importance = {name: np.arange(network.get_layer(name).expand.units) + 1000 * index for index, name in enumerate(names)}
-    _, report = prune(network, IMAGES, keep=0.5, importance=importance)
+    _, report = prune(network, IMAGES, keep_ratio=0.5, importance=importance)
     counts = [after for _, after in report.channels.values()]
     assert counts == [1, 1, 1, 1, 1, 1, 40, 64, 64]  # 168 of 336, and six single ones
 
@@ -129,12 +129,12 @@ def test_the_least_important_channels_of_all_layers_go_but_never_all_of_one(mode
 def test_a_pruned_network_trains_and_travels(tmp_path, shallow):
     model = shallow("SEResNet20")(weights=None)
     closed(model, 0.25)
-    smaller, _ = prune(model, IMAGES, keep=0.7)
+    smaller, _ = prune(model, IMAGES, keep_ratio=0.7)
     smaller.save(tmp_path / "smaller.keras")
     loaded = keras.saving.load_model(tmp_path / "smaller.keras")
     np.testing.assert_array_equal(loaded(IMAGES), smaller(IMAGES))
     assert keras_senet.export.tflite(loaded, tmp_path / "smaller.tflite", images=IMAGES).largest < 1e-4
-    again, report = prune(loaded, IMAGES, keep=0.9)
+    again, report = prune(loaded, IMAGES, keep_ratio=0.9)
     assert report.before.parameters == sum(ops.size(weight) for weight in loaded.trainable_weights)
     assert len(again.layers) == len(smaller.layers)
     again.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
@@ -142,9 +142,9 @@ def test_a_pruned_network_trains_and_travels(tmp_path, shallow):
 
 
 def test_what_cannot_be_pruned_is_named(model):
-    for keep in (0, 1.1):
-        with pytest.raises(ValueError, match=r"`keep` must be in \(0, 1\]"):
-            prune(model("SEResNet20"), IMAGES, keep=keep)
+    for keep_ratio in (0, 1.1):
+        with pytest.raises(ValueError, match=r"`keep_ratio` must be in \(0, 1\]"):
+            prune(model("SEResNet20"), IMAGES, keep_ratio=keep_ratio)
     before_units = keras_senet.SEResNet20(weights=None, attention_position="pre", attention_stages=3)
     with pytest.raises(ValueError, match="no SE layer whose channels can be taken out"):
         prune(before_units, IMAGES)
@@ -161,7 +161,7 @@ def test_what_cannot_be_pruned_is_named(model):
     x = SqueezeExcite(2, name="after_addition")(layers.Add()([x, layers.Conv2D(8, 3)(images)]))
     x = SqueezeExcite(2, squeeze=None, name="at_each_position")(layers.Conv2D(8, 3)(x))
     model = keras.Model(images, x)
-    _, report = prune(model, IMAGES, keep=0.5)
+    _, report = prune(model, IMAGES, keep_ratio=0.5)
     assert report.left == ("after_addition", "at_each_position")
     assert report.channels == {"first": (8, 4)}
     for importance in ({}, {"first": np.arange(7)}):

@@ -646,7 +646,7 @@ for data_format in ("channels_last", "channels_first"):
             reduce, hidden, expand, offset = layer.get_weights()
             reduce[::2], expand[:, ::2], offset[::2] = 0, 0, -100
             layer.set_weights([reduce, hidden, expand, offset])
-    smaller, report = keras_senet.analysis.prune(network, x, keep=0.5)
+    smaller, report = keras_senet.analysis.prune(network, x, keep_ratio=0.5)
     assert abs(np.array(smaller(x)) - np.array(network(x))).max() < 1e-5, report
     assert report.after.parameters < 0.75 * report.before.parameters
 """

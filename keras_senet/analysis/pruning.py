@@ -46,7 +46,7 @@ class Pruning:
 def prune(
     model: keras.Model,
     images: np.ndarray,
-    keep: float = 0.9,
+    keep_ratio: float = 0.9,
     importance: Mapping[str, np.ndarray] | None = None,
     batch_size: int = 32,
 ) -> tuple[keras.Model, Pruning]:
@@ -62,7 +62,7 @@ def prune(
             out where a convolution without groups made them, with no more than normalization, activation and pooling between.
             Models within it keep all their channels.
         images: `(N, H, W, C)` as `model` takes them: a few hundred of those that it is for.
-        keep: share of the channels to keep, in (0, 1]. Each SE layer keeps at least one.
+        keep_ratio: share of the channels to keep, in (0, 1]. Each SE layer keeps at least one.
         importance: by the name of each SE layer, a number for each of its channels, to go by in place of the mean gates.
         batch_size: images at a time.
 
@@ -71,7 +71,7 @@ def prune(
         up for part of the loss (examples/prune_by_gates.py), and further training for most of it.
 
     Raises:
-        ValueError: if `keep` is not in (0, 1], `model` is subclassed or has no SE layer whose channels can be taken out, or
+        ValueError: if `keep_ratio` is not in (0, 1], `model` is subclassed or has no SE layer whose channels can be taken out, or
             `importance` does not have a number for each of these.
 
     Source: Hu et al., arXiv 1709.01507, section 8, which names the use of the gates for pruning.
@@ -82,12 +82,12 @@ def prune(
     >>> from keras_senet.layers import SqueezeExcite
     >>> maps = [layers.Conv2D(8, 3), SqueezeExcite(4, name="se"), layers.GlobalAveragePooling2D()]
     >>> model = keras.Sequential([keras.Input((16, 16, 3)), *maps, layers.Dense(10)])
-    >>> smaller, report = keras_senet.analysis.prune(model, np.random.uniform(0, 255, (16, 16, 16, 3)), keep=0.5)
+    >>> smaller, report = keras_senet.analysis.prune(model, np.random.uniform(0, 255, (16, 16, 16, 3)), keep_ratio=0.5)
     >>> report.channels, model.count_params(), smaller.count_params()
     ({'se': (8, 4)}, 356, 184)
     """
-    if not 0 < keep <= 1:
-        raise InputError(f"`keep` must be in (0, 1], the share of the channels to keep. Received: keep={keep}")
+    if not 0 < keep_ratio <= 1:
+        raise InputError(f"`keep_ratio` must be in (0, 1], the share of the channels to keep. Received: keep_ratio={keep_ratio}")
     model = as_functional(model)
     graph = Graph(model)
     attention = [layer for layer in model.layers if isinstance(layer, SqueezeExcite)]
@@ -102,7 +102,7 @@ def prune(
     for name, values in gates.items():
         if np.shape(importance.get(name)) != values.shape:
             raise InputError(f"`importance` must have {len(values)} numbers for {name!r}. Received: {importance.get(name)}")
-    kept = _kept({name: np.asarray(importance[name]) for name in gates}, keep)
+    kept = _kept({name: np.asarray(importance[name]) for name in gates}, keep_ratio)
     smaller = _without_channels(model, graph, kept, squeezed, gated)
     shape = images.shape[1:]
     changed = _predict(smaller, smaller.outputs, images, batch_size)
@@ -135,11 +135,11 @@ def _read(
     return *means, [*values]
 
 
-def _kept(importance: Mapping[str, np.ndarray], keep: float) -> dict[str, np.ndarray]:
+def _kept(importance: Mapping[str, np.ndarray], keep_ratio: float) -> dict[str, np.ndarray]:
     """The indices of the channels to keep: the most important ones of all, but one at least of each layer."""
     everywhere = np.concatenate(list(importance.values()))
     chosen = np.zeros(len(everywhere), bool)
-    chosen[np.argsort(-everywhere, kind="stable")[: round(keep * len(everywhere))]] = True
+    chosen[np.argsort(-everywhere, kind="stable")[: round(keep_ratio * len(everywhere))]] = True
     parts = np.split(chosen, np.cumsum([len(values) for values in importance.values()])[:-1])
     for values, part in zip(importance.values(), parts, strict=True):
         part[values.argmax()] = True
