@@ -5,7 +5,7 @@ from comparison import Comparison, compare, show, timed
 
 import keras_senet
 from keras_senet.inference.runtimes import run_keras
-from keras_senet.rewrite.inference import cheaper_to_run
+from keras_senet.rewrite.for_cpu import optimized_for_cpu
 
 BATCH, ROUNDS = 16, 20
 
@@ -19,7 +19,7 @@ def measure() -> list[Comparison]:
         run(images)  # traces
         return timed(lambda: run(images), pieces=BATCH)
 
-    trained, folded, exported = map(side, (model, keras_senet.export.fold_batch_norm(model), cheaper_to_run(model)))
+    trained, folded, exported = map(side, (model, keras_senet.export.fold_batch_norm(model), optimized_for_cpu(model)))
     return [
         compare("inference of an image, folded", "as trained", folded, trained, rounds=ROUNDS, target=1 / 1.12),
         compare("inference of an image, as exported", "as trained", exported, trained, rounds=ROUNDS),

@@ -12,7 +12,8 @@ from keras_senet import analysis, layers, models, pretrained
 from keras_senet.analysis import gates
 from keras_senet.inference.preprocessing import Preprocessing, decode_predictions, preprocessing_for
 from keras_senet.models import *  # noqa: F403 - all of models.__all__
-from keras_senet.rewrite.surgery import add_se, remove_se
+from keras_senet.rewrite.adding import add_se
+from keras_senet.rewrite.removing import remove_se
 
 __version__ = "0.1.0"
 

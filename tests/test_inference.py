@@ -7,7 +7,7 @@ from keras import layers
 
 import keras_senet
 from keras_senet.export import fold_batch_norm
-from keras_senet.rewrite.inference import cheaper_to_run
+from keras_senet.rewrite.for_cpu import optimized_for_cpu
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3)).astype("float32")
 
@@ -64,7 +64,7 @@ def test_folded_and_cheaper_networks_compute_the_same(build, left, shallow):
     images = IMAGES / (1 if model.layers[1].name == "preprocessing" else 255)
     before = model.get_weights()
     expected = keras.Model(model.input, model.layers[-1].input)(images).numpy()
-    for rewrite in (fold_batch_norm, cheaper_to_run):
+    for rewrite in (fold_batch_norm, optimized_for_cpu):
         rewritten = rewrite(model)
         assert normalizations(rewritten) == left
         np.testing.assert_allclose(rewritten(images), model(images), atol=1e-5)
@@ -99,7 +99,7 @@ def test_normalization_is_folded_into_all_kinds_of_convolutions_and_models_withi
 @pytest.mark.slow
 def test_the_squeeze_reads_a_quarter_of_the_channels_and_the_gates_stay():
     model = with_statistics(keras_senet.SEResNet50(weights=None, input_shape=(64, 64, 3)))
-    cheaper = cheaper_to_run(model)
+    cheaper = optimized_for_cpu(model)
     assert cheaper.get_layer("stage2_block1_se_squeeze").output.shape == (None, 1, 1, 64)
     assert cheaper.count_params() < model.count_params() - 900_000
     se = model.get_layer("stage5_block3_se")

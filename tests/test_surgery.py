@@ -11,7 +11,7 @@ from keras import layers, ops
 import keras_senet
 from keras_senet.layers import FeatureGate, SqueezeExcite
 from keras_senet.layers.attention import ATTENTIONS
-from keras_senet.rewrite import surgery
+from keras_senet.rewrite import places
 
 RANDOM = np.random.default_rng(0)
 
@@ -152,9 +152,9 @@ def check_that_gates_learn(model: keras.Model, images: np.ndarray, labels: np.nd
 def test_the_usual_places_are_those_that_the_papers_say(name):
     rule, count, side = NETWORKS[name]
     model = getattr(keras.applications, name)(weights=None, input_shape=(side, side, 3))
-    places = surgery.usual_places(model)
-    assert set(places) == rule(model)
-    assert len(places) == count
+    names = places.usual_places(model)
+    assert set(names) == rule(model)
+    assert len(names) == count
 
 
 @pytest.mark.usefixtures("without_weights")
@@ -166,12 +166,11 @@ def test_each_network_in_a_model_gets_the_places_of_its_own_family_alone(monkeyp
         for name in ("VGG16", "VGG19", "ResNet50", "DenseNet121")
     ]
     model = keras.Model(images, [network(images) for network in networks])
-    expected = {f"{network.name}/{place}" for network in networks for place in surgery.usual_places(network)}
+    expected = {f"{network.name}/{place}" for network in networks for place in places.usual_places(network)}
     assert len(expected) == 5 + 5 + 16 + 58
-    families = [*surgery._PLACES.items()]
-    for order in (families, families[::-1]):
-        monkeypatch.setattr(surgery, "_PLACES", dict(order))
-        assert set(surgery.usual_places(model)) == expected
+    for families in (places.FAMILIES, places.FAMILIES[::-1]):
+        monkeypatch.setattr(places, "FAMILIES", families)
+        assert set(places.usual_places(model)) == expected
 
 
 # The smallest network of each family. Two of them show that the gates learn and that files keep them: that is the same in all.

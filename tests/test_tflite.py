@@ -19,7 +19,7 @@ import keras_senet
 from keras_senet import data, export
 from keras_senet.export.conversion import convert
 from keras_senet.export.proof import first_layer
-from keras_senet.rewrite.inference import cheaper_to_run
+from keras_senet.rewrite.for_cpu import optimized_for_cpu
 
 DIGITS = [str(digit) for digit in range(10)]
 SMALL = keras_senet.Preprocessing(32)
@@ -157,7 +157,7 @@ def test_where_a_whole_layer_is_always_off_integers_have_a_range(python, tmp_pat
             if weight.path.endswith((*before_relu, "expand/bias")):
                 weight.assign(keras.ops.full_like(weight, -100 if weight.path.endswith(before_relu) else 1))
         files.append(tmp_path / f"{quantize}.tflite")
-        files[-1].write_bytes(convert(cheaper_to_run(dead), quantize, 1, NOISE))
+        files[-1].write_bytes(convert(optimized_for_cpu(dead), quantize, 1, NOISE))
         expected.append(dead(NOISE[:1])[0])
     run = """
 import sys, numpy
@@ -319,7 +319,7 @@ def test_the_file_brings_its_labels_and_its_preprocessing(exported, shallow, run
     assert "10: 0, 1, 2" in table
     path.write_bytes(path.read_bytes()[:2000])
     assert "is damaged" in fails("info", path)
-    path.write_bytes(convert(cheaper_to_run(own), "float32", 1, None))
+    path.write_bytes(convert(optimized_for_cpu(own), "float32", 1, None))
     assert "has no metadata" in fails("info", path)
     file = flatbuffer_utils.read_model(path)
     file.buffers.append(flatbuffer_utils.schema_fb.BufferT(np.frombuffer(b"of another program", np.uint8)))

@@ -1,4 +1,4 @@
-"""Channels that the gates close are taken out of a network."""
+"""A smaller network, without the channels whose gates stay nearest to zero."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,7 +11,8 @@ from keras_senet.analysis.cost import Cost, profile
 from keras_senet.errors import InputError
 from keras_senet.layers import ChannelScatter, SqueezeExcite
 from keras_senet.rewrite.channels import keeps_the_scale, mixes_channels
-from keras_senet.rewrite.graph import Graph, as_functional, copied, rewritten
+from keras_senet.rewrite.clone import copied, rewritten
+from keras_senet.rewrite.graph import Graph, as_functional
 
 _ACROSS_CHANNELS = (keras.activations.softmax, keras.activations.log_softmax, keras.activations.sparsemax, keras.activations.glu)
 
@@ -52,15 +53,15 @@ def prune(
 ) -> tuple[keras.Model, Pruning]:
     """A smaller network, without the channels whose gates stay nearest to zero.
 
-    Of all channels that SE layers gate, the ones with the lowest mean gate are taken out, wherever they are: from the convolution
-    and normalization that make them and from the SE layer itself, whose hidden units get what the squeezed channel was on
-    average. Where only convolutions or the classifier read them, these get narrower, too; before an addition, or anything else,
-    what a channel was on average takes its place.
+    Of all channels that SE layers gate, the ones with the lowest mean gate are removed, whichever layer they are in: from the
+    convolution and normalization that produce them and from the SE layer itself, whose hidden units get the mean of the squeezed
+    channel as a bias. If only convolutions or the classifier consume the channels, these get narrower, too; before an addition,
+    or anything else, the mean of a channel takes its place.
 
     Args:
-        model: a functional or sequential Keras model with `SqueezeExcite` layers; it stays as it is. The channels can be taken
-            out where a convolution without groups made them, with no more than normalization, activation and pooling between.
-            Models within it keep all their channels.
+        model: a functional or sequential Keras model with `SqueezeExcite` layers; it stays as it is. Channels can be removed if
+            a convolution without groups produces them, with only normalization, activation and pooling in between. Models within
+            it keep all their channels.
         images: `(N, H, W, C)` as `model` takes them: a few hundred of those that it is for.
         keep_ratio: share of the channels to keep, in (0, 1]. Each SE layer keeps at least one.
         importance: by the name of each SE layer, a number for each of its channels, to go by in place of the mean gates.
@@ -91,7 +92,7 @@ def prune(
     model = as_functional(model)
     graph = Graph(model)
     attention = [layer for layer in model.layers if isinstance(layer, SqueezeExcite)]
-    prunable = [layer for layer in attention if layer.squeeze is not None and _makers(graph, layer)]
+    prunable = [layer for layer in attention if layer.squeeze is not None and _producers(graph, layer)]
     if not prunable:
         raise InputError(
             f"{model.name!r} has no SE layer whose channels can be taken out: one with squeeze, behind a convolution without "
@@ -111,7 +112,7 @@ def prune(
         left=tuple(layer.name for layer in attention if layer not in prunable),
         before=profile(model, shape).total,
         after=profile(smaller, shape).total,
-        largest_difference=max(float(np.abs(one - other).max()) for one, other in zip(outputs, changed, strict=True)),
+        largest_difference=max(float(np.abs(before - after).max()) for before, after in zip(outputs, changed, strict=True)),
     )
     return smaller, report
 
@@ -136,18 +137,18 @@ def _read(
 
 
 def _kept(importance: Mapping[str, np.ndarray], keep_ratio: float) -> dict[str, np.ndarray]:
-    """The indices of the channels to keep: the most important ones of all, but one at least of each layer."""
+    """The indices of the channels to keep: the most important ones of all layers, but at least one of each."""
     everywhere = np.concatenate(list(importance.values()))
-    chosen = np.zeros(len(everywhere), bool)
-    chosen[np.argsort(-everywhere, kind="stable")[: round(keep_ratio * len(everywhere))]] = True
-    parts = np.split(chosen, np.cumsum([len(values) for values in importance.values()])[:-1])
-    for values, part in zip(importance.values(), parts, strict=True):
-        part[values.argmax()] = True
-    return {name: np.flatnonzero(part) for name, part in zip(importance, parts, strict=True)}
+    mask = np.zeros(len(everywhere), bool)
+    mask[np.argsort(-everywhere, kind="stable")[: round(keep_ratio * len(everywhere))]] = True
+    masks = np.split(mask, np.cumsum([len(values) for values in importance.values()])[:-1])
+    for values, mask in zip(importance.values(), masks, strict=True):
+        mask[values.argmax()] = True
+    return {name: np.flatnonzero(mask) for name, mask in zip(importance, masks, strict=True)}
 
 
-def _makers(graph: Graph, se: SqueezeExcite) -> list[keras.layers.Layer]:
-    """The layers before `se` in which each channel is by itself, up to the convolution that makes it; none if there is none."""
+def _producers(graph: Graph, se: SqueezeExcite) -> list[keras.layers.Layer]:
+    """The layers before `se` that keep channels apart, back to the convolution that produces these; none if there is none."""
     chain, layer = [], graph.sole_producer(se)
     while layer is not None:
         chain.append(layer)
@@ -170,22 +171,22 @@ def _is_channelwise(layer: keras.layers.Layer, axis: int) -> bool:
     return kind in (layers.Activation, layers.ReLU) or keeps_the_scale(layer)
 
 
-def _readers(graph: Graph, layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """What reads single channels, past layers that leave zeros zero: layers with kernels, or those that put channels among zeros.
+def _consumers(graph: Graph, layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """The layers that consume single channels and can do with fewer: convolutions, the classifier, and `ChannelScatter`.
 
-    Empty if anything else does.
+    Layers that leave zeros zero may stand in between. Empty if anything else consumes the channels.
     """
-    found = []
-    for reader in graph.readers(layer) or []:
-        is_classifier = isinstance(reader, layers.Dense) and len(reader.input.shape) == 2
-        if mixes_channels(reader) or is_classifier or isinstance(reader, ChannelScatter):
-            behind = [reader]
+    narrowed = []
+    for consumer in graph.consumers(layer) or []:
+        is_classifier = isinstance(consumer, layers.Dense) and len(consumer.input.shape) == 2
+        if mixes_channels(consumer) or is_classifier or isinstance(consumer, ChannelScatter):
+            consumers = [consumer]
         else:
-            behind = _readers(graph, reader) if keeps_the_scale(reader) else []
-        if not behind:
+            consumers = _consumers(graph, consumer) if keeps_the_scale(consumer) else []
+        if not consumers:
             return []
-        found += behind
-    return found
+        narrowed += consumers
+    return narrowed
 
 
 def _without_channels(
@@ -195,26 +196,24 @@ def _without_channels(
     squeezed: Mapping[str, np.ndarray],
     gated: Mapping[str, np.ndarray],
 ) -> keras.Model:
-    """`model` with the channels `kept` of the layers named; the others are as `squeezed` for them and as `gated` behind them."""
-    makes, reads, scattered = dict(kept), {}, {}
+    """`model` with only the channels `kept` of the SE layers named. The means `squeezed` and `gated` stand in for the others."""
+    produced, consumed, scattered = dict(kept), {}, {}
     for name, indices in kept.items():
         se = model.get_layer(name)
-        makes |= dict.fromkeys((layer.name for layer in _makers(graph, se)), indices)
-        readers = _readers(graph, se)
-        reads |= dict.fromkeys((layer.name for layer in readers), name)
-        if not readers and len(indices) < len(gated[name]):
+        produced |= dict.fromkeys((layer.name for layer in _producers(graph, se)), indices)
+        consumers = _consumers(graph, se)
+        consumed |= dict.fromkeys((layer.name for layer in consumers), name)
+        if not consumers and len(indices) < len(gated[name]):
             scattered[name] = ChannelScatter(indices, len(gated[name]), se.data_format, name=f"{name}_scatter")
 
     def copy(layer):
-        if isinstance(layer, keras.Model):
-            return _without_channels(as_functional(layer), Graph(as_functional(layer)), {}, {}, {})
         config = {}
-        if layer.name in makes and isinstance(layer, layers.Conv2D):
-            config["filters"] = len(makes[layer.name])
+        if layer.name in produced and isinstance(layer, layers.Conv2D):
+            config["filters"] = len(produced[layer.name])
         elif isinstance(layer, SqueezeExcite):
             config["hidden_units"] = layer.reduce.units
-        elif isinstance(layer, ChannelScatter) and layer.name in reads:
-            config["indices"] = [layer.indices[index] for index in kept[reads[layer.name]]]
+        elif isinstance(layer, ChannelScatter) and layer.name in consumed:
+            config["indices"] = [layer.indices[index] for index in kept[consumed[layer.name]]]
         return copied(layer, **config)
 
     def call(layer, *args, **kwargs):
@@ -229,18 +228,18 @@ def _without_channels(
         values = [keras.ops.convert_to_numpy(weight).copy() for weight in layer.weights]
         if layer.name in kept:
             return _narrower_excitation(layer, values, kept[layer.name], squeezed[layer.name])
-        if layer.name in reads:
-            name = reads[layer.name]
+        if layer.name in consumed:
+            name = consumed[layer.name]
             if isinstance(layer, ChannelScatter):
                 values[0][layer.indices] += _of_the_others(gated[name], kept[name])
             else:  # a kernel, and perhaps a bias
                 values[0] = np.take(values[0], kept[name], axis=-2)
-        if layer.name in makes:
+        if layer.name in produced:
             axes = [2 if isinstance(layer, layers.DepthwiseConv2D) and value.ndim == 4 else -1 for value in values]
-            values = [np.take(value, makes[layer.name], axis=axis) for value, axis in zip(values, axes, strict=True)]
+            values = [np.take(value, produced[layer.name], axis=axis) for value, axis in zip(values, axes, strict=True)]
         return values
 
-    return rewritten(model, copy, call, weights)
+    return rewritten(model, copy=copy, call=call, weights=weights, nested=rewritten)
 
 
 def _of_the_others(means: np.ndarray, kept: np.ndarray) -> np.ndarray:

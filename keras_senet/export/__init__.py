@@ -9,7 +9,7 @@ from keras_senet.export.to_openvino import openvino
 from keras_senet.export.to_saved_model import saved_model
 from keras_senet.export.to_tflite import tflite
 from keras_senet.inference.classifier import Classifier, open_classifier
-from keras_senet.rewrite.inference import fold_batch_norm
+from keras_senet.rewrite.folding import fold_batch_norm
 
 __all__ = [
     "EXPORTERS",

@@ -12,7 +12,7 @@ from keras_senet.export.job import ExportJob
 from keras_senet.export.proof import Proof
 from keras_senet.files import replacing
 from keras_senet.inference.runtimes import open_openvino
-from keras_senet.rewrite.inference import fold_batch_norm
+from keras_senet.rewrite.folding import fold_batch_norm
 
 
 def openvino(

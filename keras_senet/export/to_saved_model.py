@@ -12,7 +12,7 @@ from keras_senet.errors import InputError
 from keras_senet.export.job import ExportJob
 from keras_senet.export.proof import Proof
 from keras_senet.inference.runtimes import is_saved_model, open_saved_model
-from keras_senet.rewrite.inference import cheaper_to_run
+from keras_senet.rewrite.for_cpu import optimized_for_cpu
 
 
 def saved_model(
@@ -52,7 +52,7 @@ def saved_model(
     job = ExportJob.of(model, path, class_names)
     if job.path.exists() and not is_saved_model(path):
         raise InputError(f"{path} exists and is not a SavedModel: choose another folder.")
-    inference = cheaper_to_run(model)
+    inference = optimized_for_cpu(model)
 
     def run(images):
         return {"probabilities": inference(images, training=False)}

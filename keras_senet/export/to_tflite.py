@@ -17,7 +17,7 @@ from keras_senet.export.proof import Limits, Proof, first_layer
 from keras_senet.export.quantization import QUANTIZATIONS
 from keras_senet.inference.runtimes import open_tflite, run_keras
 from keras_senet.layers import FeatureGate
-from keras_senet.rewrite.inference import cheaper_to_run
+from keras_senet.rewrite.for_cpu import optimized_for_cpu
 
 
 def tflite(
@@ -35,7 +35,7 @@ def tflite(
 ) -> Proof:
     """Writes a TFLite file that classifies images: RGB pixels in [0, 255], shape `(1, H, W, 3)`.
 
-    The graph is optimized for XNNPACK, the library that runs such files on a CPU (see `keras_senet.rewrite.inference`). The file
+    The graph is optimized for XNNPACK, the library that runs such files on a CPU (see `keras_senet.rewrite.for_cpu`). The file
     has metadata, so that MediaPipe's ImageClassifier opens it as it is.
 
     Args:
@@ -92,7 +92,7 @@ def tflite(
             )
         measured, held_out = job.calibration(calibration)
         images = held_out if images is None else images
-    inference = cheaper_to_run(model)
+    inference = optimized_for_cpu(model)
     outputs = {"probabilities": inference.output}
     if gates is not None:
         outputs["gates"] = keras.layers.Flatten()(_gates(model, inference, gates))

@@ -15,6 +15,7 @@ from keras_senet.inference.runtimes import open_keras_model, open_runtime
 from keras_senet.models.build import image_shape
 from keras_senet.models.registry import find_model, list_checkpoints
 from keras_senet.pretrained import find_checkpoint
+from keras_senet.rewrite.clone import rewritten
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,11 +103,9 @@ def open_classifier(path: str | os.PathLike, image_size: int | None = None) -> C
 def _at_size(model: keras.Model, image_size: int, owner: object) -> keras.Model:
     """A copy of `model`, with its weights, for images of another size."""
     try:
-        copy = keras.models.clone_model(model, input_tensors=keras.Input((image_size, image_size, 3)))
-        copy.set_weights(model.get_weights())
+        return rewritten(model, inputs=keras.Input((image_size, image_size, 3)))
     except ValueError as error:
         raise InputError(f"{owner} cannot take images of {image_size} x {image_size} pixels: {one_line(error)}") from error
-    return copy
 
 
 def classifier_sizes(input_shape: Sequence, output_shape: Sequence, owner: object) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from keras_senet.errors import InputError
 from keras_senet.layers.attention import Attention
 from keras_senet.models.architecture import Architecture
 from keras_senet.models.build import constructor
-from keras_senet.rewrite.surgery import attend_after
+from keras_senet.rewrite.insertion import attend_after
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Which weights decide the scale of a feature map's channels: those that make them, and those that read them."""
+"""Which weights set the scale of a feature map's channels: those that produce them, and those that consume them."""
 
 from collections.abc import Collection
 
@@ -9,10 +9,10 @@ from keras import layers
 from keras_senet.layers import GroupedConv2D
 from keras_senet.rewrite.graph import Graph
 
-# In all this a layer is of the very class that is named: one derived from it may compute something else of the same weights.
+# We test `type(layer) is C`, not isinstance: a subclass may use the same weights differently.
 
-# Whatever positive factor a channel of their input has, their output has, too.
-_KEEP_THE_SCALE = (
+# Positively homogeneous in each channel: f(a * x) = a * f(x) for a > 0.
+_HOMOGENEOUS = (
     layers.AveragePooling2D,
     layers.Cropping2D,
     layers.Dropout,
@@ -30,57 +30,57 @@ _NORMALIZATIONS = (layers.BatchNormalization, layers.GroupNormalization, layers.
 
 
 class Scales:
-    """The weights of a model, in which feature maps can be given another scale.
+    """New values for the weights of a model, by which its feature maps get another scale.
 
     Args:
         graph: the model's graph.
-        gone: names of layers that will be taken out.
+        removed: names of layers that will be taken out.
 
     Attributes:
         changed: by the id of a variable, its new value. The model itself stays as it is.
     """
 
-    def __init__(self, graph: Graph, gone: Collection[str] = ()):
+    def __init__(self, graph: Graph, removed: Collection[str] = ()):
         self.graph = graph
-        self.gone = gone
+        self.removed = removed
         self.changed: dict[int, np.ndarray] = {}
 
     def weights(self, layer: keras.layers.Layer) -> list[np.ndarray]:
-        """All weights of a layer, the changed ones and the others."""
+        """All weights of a layer, changed or not."""
         return [self._value(weight) for weight in layer.weights]
 
     def scale_output(self, layer: keras.layers.Layer | None, factors: np.ndarray) -> bool:
-        """Multiplies what a layer puts out, by weights of its own or of those before it.
+        """Multiplies the output of a layer, through its own weights or those of layers before it.
 
         Args:
             layer: any layer; None gives False.
-            factors: one positive number for each channel.
+            factors: a number for each channel. Unless all are positive, the result is False.
 
         Returns:
             Whether there are weights that do this and nothing else; otherwise nothing is changed.
         """
-        found = layer and all(factors > 0) and self._before(layer, channel_axis(self.graph, layer), factors)
-        for weight, part in found or ():
+        weights = layer and all(factors > 0) and self._producing(layer, output_channel_axis(self.graph, layer), factors)
+        for weight, part in weights or ():
             value = self._value(weight)
             self.changed[id(weight)] = (value.reshape(-1, part.size) * part).astype(value.dtype).reshape(value.shape)
-        return bool(found)
+        return bool(weights)
 
-    def scale_input_of_readers(self, layer: keras.layers.Layer, factors: np.ndarray) -> bool:
-        """Multiplies what all readers of a layer's output make of it, by weights behind it. Arguments and result as above."""
-        found = all(factors > 0) and self._behind(layer, channel_axis(self.graph, layer))
-        for weight in found or ():
+    def scale_consumers(self, layer: keras.layers.Layer, factors: np.ndarray) -> bool:
+        """Multiplies what the consumers of a layer's output get, through their own weights. Arguments and result as above."""
+        weights = all(factors > 0) and self._consuming(layer, output_channel_axis(self.graph, layer))
+        for weight in weights or ():
             value = self._value(weight)
             self.changed[id(weight)] = (value * factors[:, np.newaxis]).astype(value.dtype)
-        return bool(found)
+        return bool(weights)
 
     def _value(self, weight: keras.Variable) -> np.ndarray:
         return self.changed.get(id(weight), keras.ops.convert_to_numpy(weight))
 
     def _passes_on(self, layer) -> bool:
-        return layer.name in self.gone or keeps_the_scale(layer)
+        return layer.name in self.removed or keeps_the_scale(layer)
 
-    def _before(self, layer, axis: int, factors: np.ndarray) -> list[tuple[keras.Variable, np.ndarray]] | None:
-        """The weights and the factors for their channels, the last axis or the last two; None if there are none."""
+    def _producing(self, layer, axis: int, factors: np.ndarray) -> list[tuple[keras.Variable, np.ndarray]] | None:
+        """Weights with factors for their channels, which are the last axis or the last two; None if there are no such weights."""
         if (weights := _output_weights(layer, axis)) is not None:
             return [(weight, factors) for weight in weights]
         shapes = [tensor.shape for tensor in self.graph.inputs[layer.name]]
@@ -93,31 +93,31 @@ class Scales:
             parts = [factors]
         else:
             return None
-        found = []
+        all_weights = []
         for index, part in enumerate(parts):
             producer = self.graph.sole_producer(layer, index)
-            weights = producer and self._before(producer, axis, part)
+            weights = producer and self._producing(producer, axis, part)
             if not weights:
                 return None
-            found += weights
-        return found
+            all_weights += weights
+        return all_weights
 
-    def _behind(self, layer, axis: int) -> list[keras.Variable] | None:
-        readers = self.graph.readers(layer)
-        if not readers:
+    def _consuming(self, layer, axis: int) -> list[keras.Variable] | None:
+        consumers = self.graph.consumers(layer)
+        if not consumers:
             return None
-        found = []
-        for reader in readers:
-            weight = _input_weight(reader, axis, len(self.graph.inputs[reader.name][0].shape))
-            weights = [weight] if weight is not None else self._passes_on(reader) and self._behind(reader, axis)
+        all_weights = []
+        for consumer in consumers:
+            weight = _input_weight(consumer, axis, len(self.graph.inputs[consumer.name][0].shape))
+            weights = [weight] if weight is not None else self._passes_on(consumer) and self._consuming(consumer, axis)
             if not weights:
                 return None
-            found += weights
-        return found
+            all_weights += weights
+        return all_weights
 
 
-def channel_axis(graph: Graph, layer: keras.layers.Layer) -> int:
-    """The axis of the channels in what a layer puts out: 3 or 1, as the nearest layer before it says that has a data format."""
+def output_channel_axis(graph: Graph, layer: keras.layers.Layer) -> int:
+    """The axis of the channels in the output of a layer, 3 or 1, as the nearest layer with a data format before it says."""
     while layer is not None:
         if data_format := getattr(layer, "data_format", None):
             return 1 if data_format == "channels_first" else 3
@@ -130,27 +130,27 @@ def _is_homogeneous(activation) -> bool:
 
 
 def keeps_the_scale(layer: keras.layers.Layer) -> bool:
-    """Whether a channel that it reads with another positive factor, or with zero, comes out of it with the same factor."""
+    """Whether a positive factor of a channel, or zero, passes through the layer unchanged."""
     if type(layer) is layers.ReLU:
         return layer.max_value is None and layer.threshold == 0
     if type(layer) is layers.Activation:
         return _is_homogeneous(layer.activation)
-    return type(layer) in _KEEP_THE_SCALE
+    return type(layer) in _HOMOGENEOUS
 
 
 def mixes_channels(layer: keras.layers.Layer) -> bool:
-    """Whether it is a convolution whose kernel has a part for each pair of a channel that it reads and one that it makes."""
+    """Whether it is a convolution without groups, whose kernel has weights for each pair of an input and an output channel."""
     return type(layer) in _CONVOLUTIONS and layer.groups == 1 and _is_plain(layer, layer.kernel)
 
 
 def _output_weights(layer, axis: int) -> list[keras.Variable] | None:
-    """The factors and offsets of each channel that a layer puts out; None if it does not have both, or not for each channel."""
+    """The weights that scale and shift each output channel of a layer; None unless there are such for each channel."""
     kind = type(layer)
     if kind is layers.SeparableConv2D:
         kernel, offset = layer.pointwise_kernel, layer.bias
     elif kind in (*_CONVOLUTIONS, layers.DepthwiseConv2D):
         kernel, offset = layer.kernel, layer.bias
-    elif kind in _NORMALIZATIONS or kind.__name__ == "LayerScale":  # ConvNeXt's, which Keras does not show
+    elif kind in _NORMALIZATIONS or kind.__name__ == "LayerScale":  # ConvNeXt's, which is not public
         kernel, offset = layer.gamma, getattr(layer, "beta", None)
         if list(np.ravel(getattr(layer, "axis", -1)) % 4) != [axis]:
             return None
@@ -162,7 +162,7 @@ def _output_weights(layer, axis: int) -> list[keras.Variable] | None:
 
 
 def _input_weight(layer, axis: int, rank: int) -> keras.Variable | None:
-    """The kernel with the channels that a layer reads from a tensor of that rank as its last axis but one, if it has one."""
+    """The kernel of a layer whose next-to-last axis is the channels of an input of that rank; None if there is none."""
     kind = type(layer)
     if kind is layers.SeparableConv2D:
         kernel = layer.depthwise_kernel
@@ -174,5 +174,5 @@ def _input_weight(layer, axis: int, rank: int) -> keras.Variable | None:
 
 
 def _is_plain(layer: keras.layers.Layer, kernel) -> bool:
-    """Whether the output is proportional to `kernel`: with LoRA it is a part of a sum, after quantization integers."""
+    """Whether the output is proportional to `kernel`. With LoRA that is one term of a sum; after quantization it is integers."""
     return isinstance(kernel, keras.Variable) and layer.quantization_mode is None

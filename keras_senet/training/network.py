@@ -9,7 +9,7 @@ from keras_senet.keras_internals import all_layers
 from keras_senet.layers import PixelNormalization
 from keras_senet.models.build import image_shape
 from keras_senet.models.registry import find_model
-from keras_senet.rewrite.graph import rewritten
+from keras_senet.rewrite.clone import rewritten
 from keras_senet.training.recipe import Recipe
 
 
@@ -73,7 +73,7 @@ def learner(network: keras.Model, recipe: Recipe) -> keras.Model:
             inputs = [drop(branch), shortcut]
         return layer(inputs, **kwargs)
 
-    copied = rewritten(network, copy, call, lambda layer: layer.get_weights())
+    copied = rewritten(network, copy=copy, call=call)
     for norm in normalizations(copied):
         norm.synchronized = recipe.sync_bn
     return copied
