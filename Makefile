@@ -5,7 +5,7 @@ BIN := .venv/bin
 RUN := runs/demo
 SAMPLES := examples/digits
 
-.PHONY: demo test test-fast test-all lint bench clean
+.PHONY: demo test test-fast test-all test-keras-nightly lint bench clean
 
 demo: .venv/installed
 	rm -rf $(RUN)
@@ -28,6 +28,18 @@ test-fast: .venv/installed
 test-all: .venv/installed
 	$(PYTEST)
 
+# The fast tests with the newest nightly build of Keras, in an environment of its own that adds only that build to .venv.
+NIGHTLY := .venv-keras-nightly
+
+test-keras-nightly: .venv/installed
+	rm -rf $(NIGHTLY)
+	$(BIN)/python -m venv $(NIGHTLY)
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+		> $$($(NIGHTLY)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/base.pth
+	$(NIGHTLY)/bin/python -m pip install --quiet --disable-pip-version-check --pre --no-deps --ignore-installed keras-nightly
+	PYTHONPATH=. $(NIGHTLY)/bin/python -c "import keras; print('Keras', keras.__version__, keras.__file__)"
+	PYTHONPATH=. $(NIGHTLY)/bin/python -m pytest --numprocesses 2 --dist worksteal -m "not slow and not exhaustive"
+
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -37,7 +49,7 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/all.py
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv $(NIGHTLY) runs
 
 .venv/installed: setup.cfg constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or later is needed: make PYTHON=python3.12')"

@@ -3,11 +3,14 @@
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow.lite.python.convert import mlir_quantize
-from tensorflow.lite.python.optimize.calibrator import Calibrator
-from tensorflow.lite.tools import flatbuffer_utils
 
 from keras_senet.errors import InputError, one_line
+from keras_senet.export.tensorflow_internals import (
+    converted_with_ranges,
+    quantized_int8,
+    quantized_int16x8,
+    with_usable_ranges,
+)
 from keras_senet.layers.grouped_conv2d import one_operator
 
 
@@ -53,31 +56,14 @@ def convert(model: keras.Model, quantization: str, batch_size: int, calibration:
         try:
             if calibration is None:
                 return converter.convert()
-            measured = _measured(converter)
+            # All hidden units of an excitation can be off, and so can any map after a ReLU. The range of such a map would give
+            # the integers a step so small that some runtimes refuse the file and others crash.
+            measured = with_usable_ranges(converted_with_ranges(converter))
             if quantization == "int16x8":
-                no_more_images = tuple
-                return Calibrator(measured).calibrate_and_quantize(
-                    no_more_images, tf.float32, tf.float32, allow_float=False, activations_type=tf.int16, bias_type=tf.int64
-                )
+                return quantized_int16x8(measured)
             ends = tf.uint8 if quantization == "int8" else tf.float32
             # XNNPACK has no integer softmax, and float probabilities do not need one.
             in_floats = {"SOFTMAX"} if quantization == "int8_float_io" else None
-            return mlir_quantize(measured, input_data_type=ends, output_data_type=ends, denylisted_ops=in_floats)
+            return quantized_int8(measured, ends, in_floats)
         except Exception as error:  # the converter's error class is not public
             raise InputError(one_line(error)) from error
-
-
-def _measured(converter: tf.lite.TFLiteConverter) -> bytes:
-    """The float file with the measured range of each feature map; maps that are zero on all images get the range [0, 1].
-
-    All hidden units of an excitation can be off, and so can any map after a ReLU. Their measured range would give the integers a
-    step so small that some runtimes refuse the file and others crash.
-    """
-    converter._experimental_calibrate_only = True
-    file = flatbuffer_utils.read_model_from_bytearray(bytearray(converter.convert()))
-    for tensor in file.subgraphs[0].tensors:
-        low, high = tensor.quantization.min, tensor.quantization.max
-        # The calibrator's running maximum starts at the smallest positive number.
-        if high is not None and max(-low[0], high[0]) <= np.finfo("float32").tiny:
-            tensor.quantization.max = [1.0]
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(file))
