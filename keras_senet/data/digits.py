@@ -1,4 +1,4 @@
-"""1,797 real handwritten digits as a tensorflow-datasets builder, from the copy that scikit-learn ships: no download."""
+"""The dataset "digits" for tensorflow-datasets: 1,797 handwritten digits that scikit-learn ships, so there is no download."""
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -7,10 +7,9 @@ TEST_SIZE = 360
 
 
 class Digits(tfds.core.GeneratorBasedBuilder):
-    """Handwritten digits: 1,437 to train on and 360 held out, gray PNG images of 8 x 8 pixels.
+    """Handwritten digits, 1,437 for training and 360 for testing: gray PNG images of 8 x 8 pixels.
 
-    The split is random, with each digit's share the same in both parts. Writers are not told apart in the data, so the same
-    writer may occur in both.
+    The split is random and stratified by digit. The data names no writers, so both splits may have digits of the same one.
 
     Source: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository (1998), its
     test set.
@@ -36,7 +35,7 @@ class Digits(tfds.core.GeneratorBasedBuilder):
         digits = datasets.load_digits()
         indices = np.arange(len(digits.target))
         train, test = model_selection.train_test_split(indices, test_size=TEST_SIZE, stratify=digits.target, random_state=0)
-        # Ink is counted from 0 to 16.
+        # Pixels count ink from 0 to 16.
         images = np.round(digits.images * (255 / 16)).astype(np.uint8)[..., np.newaxis]
         return {
             name: self._generate_examples(sorted(part), images, digits.target)
