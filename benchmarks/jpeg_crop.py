@@ -7,7 +7,7 @@ import tensorflow as tf
 from comparison import Comparison, compare, show, timed
 from sklearn.datasets import load_sample_images
 
-from keras_senet.data import pipeline
+from keras_senet.data.decode import decode_window, random_window
 
 IMAGES, ROUNDS, THREADS = 1000, 7, 2
 
@@ -29,12 +29,12 @@ def measure() -> list[Comparison]:
 
     def side(decode):
         def crop(index, encoded):
-            return decode(encoded, lambda shape: pipeline._random_window(shape, tf.stack([index, index])))
+            return decode(encoded, lambda shape: random_window(shape, tf.stack([index, index])))
 
         images = dataset.map(crop, THREADS).prefetch(THREADS)
         return timed(lambda: images.reduce(0, lambda count, _: count + 1).numpy(), pieces=IMAGES)
 
-    ours, theirs = side(pipeline._decode), side(whole)
+    ours, theirs = side(decode_window), side(whole)
     return [compare("decoding the window of a JPEG", "decoding all of it", ours, theirs, rounds=ROUNDS, target=1 / 2)]
 
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 from comparison import Comparison, compare, show, timed
 from sklearn.datasets import load_sample_images
 
-from keras_senet.data import augmentation
+from keras_senet.data.transforms import rand_augment
 
 SIZE, IMAGES, ROUNDS = 224, 100, 7
 
@@ -37,7 +37,7 @@ def measure() -> list[Comparison]:
         next(batches)  # which takes as long as the start does
         return timed(lambda: next(batches), pieces=IMAGES, clock=time.process_time)
 
-    ours = side(lambda index, image: augmentation.rand_augment(image, tf.stack([index, 0]), 7))
+    ours = side(lambda index, image: rand_augment(image, tf.stack([index, 0]), 7))
     rivals = {
         "keras.layers.RandAugment": lambda index, image: of_keras(image, training=True),
         "keras_cv.layers.RandAugment": lambda index, image: of_keras_cv(image, training=True),

@@ -12,7 +12,13 @@ T = TypeVar("T")
 
 
 def setting(
-    default: Any, help: str, *, choices: tuple | None = None, minimum: float | None = None, maximum: float | None = None
+    default: Any,
+    help: str,
+    *,
+    choices: tuple | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    **metadata: Any,
 ) -> Any:
     """A field of a frozen dataclass.
 
@@ -22,9 +28,10 @@ def setting(
         choices: the values that it takes; None for any.
         minimum: the smallest number that it takes.
         maximum: the largest.
+        metadata: what else the owner of the field keeps with it.
     """
-    metadata = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum}
-    return dataclasses.field(default=default, metadata=metadata)
+    rules = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum}
+    return dataclasses.field(default=default, metadata=rules | metadata)
 
 
 def check(settings: Any) -> None:

@@ -1,4 +1,4 @@
-"""The operations of `keras_senet.data.augmentation` in Pillow: what the tests compare with, and the rival of a benchmark."""
+"""RandAugment's operations in Pillow: the tests compare ours with them, and a benchmark races them."""
 
 from collections.abc import Callable
 

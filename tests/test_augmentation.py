@@ -8,7 +8,8 @@ from PIL import Image
 from scipy import stats
 from sklearn.datasets import load_sample_images
 
-from keras_senet.data import augmentation
+from keras_senet.data import Augmentation, transforms
+from keras_senet.data.rand_augment_operations import OPERATIONS
 
 BETWEEN_PIXELS = ("Rotate", "ShearX", "ShearY")
 EXACT = ("Equalize", "Invert", "Posterize", "Solarize", "TranslateX", "TranslateY")
@@ -32,7 +33,7 @@ def for_seeds(function, count: int) -> list[np.ndarray]:
 @pytest.mark.parametrize("name", pillow_augmentation.OPERATIONS)
 def test_an_operation_is_that_of_pillow(name, level, photograph):
     """Which rounds to whole numbers, some of them twice, and lets no gray shine into the border of what it turns or shears."""
-    ours = augmentation.OPERATIONS[name](tf.constant(photograph, tf.float32), tf.constant(level)).numpy()
+    ours = OPERATIONS[name](tf.constant(photograph, tf.float32), tf.constant(level)).numpy()
     expected = np.asarray(pillow_augmentation.OPERATIONS[name](Image.fromarray(photograph), level), np.float32)
     assert ours.min() >= 0
     assert ours.max() <= 255
@@ -42,23 +43,23 @@ def test_an_operation_is_that_of_pillow(name, level, photograph):
 
 
 def test_the_operations_are_those_of_pillow_by_name():
-    assert list(augmentation.OPERATIONS) == list(pillow_augmentation.OPERATIONS)
+    assert list(OPERATIONS) == list(pillow_augmentation.OPERATIONS)
 
 
 @pytest.mark.parametrize("name", ["AutoContrast", "Equalize"])
 def test_an_image_of_one_color_stays_as_it_is(name):
     plain = tf.fill((8, 8, 3), 100.0)
-    np.testing.assert_array_equal(augmentation.OPERATIONS[name](plain, 1.0), plain)
+    np.testing.assert_array_equal(OPERATIONS[name](plain, 1.0), plain)
 
 
 def test_the_seed_decides_everything(photograph):
     image = tf.constant(photograph, tf.float32)
     batch, labels = tf.stack([image, 255 - image]), tf.eye(2)
     functions = {
-        "rand_augment_magnitude": lambda seed: augmentation.rand_augment(image, seed, 7),
-        "mix": lambda seed: augmentation.mix(batch, labels, seed, 0.1, 1.0),
-        "rotate": lambda seed: augmentation.rotate(image, seed, 10),
-        "pixel_jitter": lambda seed: augmentation.pixel_jitter(image, seed, 20),
+        "rand_augment_magnitude": lambda seed: transforms.rand_augment(image, seed, 7),
+        "mix": lambda seed: Augmentation(mixup_alpha=0.1, cutmix_alpha=1.0).mix(batch, labels, seed),
+        "rotate": lambda seed: transforms.rotate(image, seed, 10),
+        "pixel_jitter": lambda seed: transforms.pixel_jitter(image, seed, 20),
     }
     for name, function in functions.items():
         one, again = (for_seeds(function, 16) for _ in range(2))
@@ -74,8 +75,8 @@ def test_each_operation_is_as_frequent_as_the_others_and_left_out_half_the_time(
     def mark(number):
         return lambda image, level: 16 * image + number
 
-    monkeypatch.setattr(augmentation, "OPERATIONS", {number: mark(number) for number in range(1, 16)})
-    (marks,) = for_seeds(lambda seed: augmentation.rand_augment(tf.zeros((1, 1, 3)), seed, 7)[0, 0, 0], 3000)
+    monkeypatch.setattr(transforms, "OPERATIONS", {number: mark(number) for number in range(1, 16)})
+    (marks,) = for_seeds(lambda seed: transforms.rand_augment(tf.zeros((1, 1, 3)), seed, 7)[0, 0, 0], 3000)
     first, second = marks // 16, marks % 16
     alone = first[second == 0], second[first == 0]  # a lone operation is in the lower digit, whether it was first or second
     assert not alone[0].any()
@@ -86,10 +87,10 @@ def test_each_operation_is_as_frequent_as_the_others_and_left_out_half_the_time(
 
 
 def test_the_level_is_normal_around_the_magnitude_and_goes_both_ways(monkeypatch):
-    monkeypatch.setattr(augmentation, "OPERATIONS", {"level": lambda image, level: image * 0 + level})
+    monkeypatch.setattr(transforms, "OPERATIONS", {"level": lambda image, level: image * 0 + level})
 
     def levels(magnitude):
-        drawn = for_seeds(lambda seed: augmentation.rand_augment(tf.zeros((1, 1, 3)), seed, magnitude)[0, 0, 0], 2000)[0]
+        drawn = for_seeds(lambda seed: transforms.rand_augment(tf.zeros((1, 1, 3)), seed, magnitude)[0, 0, 0], 2000)[0]
         return drawn[drawn != 0]
 
     assert stats.kstest(10 * np.abs(levels(7)), "norm", (7, 0.5)).pvalue > 0.001
@@ -106,7 +107,7 @@ def numbered():
 
 def test_mixup_is_that_of_numpy(numbered):
     images, labels = numbered
-    mixed, mixed_labels = for_seeds(lambda seed: augmentation.mix(images, labels, seed, 0.1, 0), 1000)
+    mixed, mixed_labels = for_seeds(lambda seed: Augmentation(mixup_alpha=0.1).mix(images, labels, seed), 1000)
     shares = mixed_labels[:, 0, 4]
     edges = [0, 0.01, 0.1, 0.5, 0.9, 0.99, 1]
     expected = 1000 * np.diff(stats.beta(0.1, 0.1).cdf(edges))
@@ -118,7 +119,7 @@ def test_mixup_is_that_of_numpy(numbered):
 
 def test_cutmix_gives_labels_the_exact_shares_of_the_pixels(numbered):
     images, labels = numbered
-    mixed, mixed_labels = for_seeds(lambda seed: augmentation.mix(images, labels, seed, 0, 1.0), 500)
+    mixed, mixed_labels = for_seeds(lambda seed: Augmentation(cutmix_alpha=1.0).mix(images, labels, seed), 500)
     cut_off = 0
     for image, label in zip(mixed, mixed_labels, strict=True):
         box = image[0] == 4
@@ -134,7 +135,7 @@ def test_cutmix_gives_labels_the_exact_shares_of_the_pixels(numbered):
 
 def test_cutmix_draws_boxes_as_the_paper_does():
     images, labels = tf.zeros((2, 100, 100, 1)), tf.eye(2)
-    (mixed_labels,) = for_seeds(lambda seed: augmentation.mix(images, labels, seed, 0, 1.0)[1], 1000)
+    (mixed_labels,) = for_seeds(lambda seed: Augmentation(cutmix_alpha=1.0).mix(images, labels, seed)[1], 1000)
     random = np.random.default_rng(0)
     half = np.sqrt(random.beta(1, 1, (20_000, 1))) / 2
     centre = random.random((20_000, 2))
@@ -144,16 +145,16 @@ def test_cutmix_draws_boxes_as_the_paper_does():
 
 def test_one_of_mixup_and_cutmix_is_drawn_with_equal_chance(numbered):
     images, labels = numbered
-    (mixed, _) = for_seeds(lambda seed: augmentation.mix(images, labels, seed, 1.0, 1.0), 400)
+    (mixed, _) = for_seeds(lambda seed: Augmentation(mixup_alpha=1.0, cutmix_alpha=1.0).mix(images, labels, seed), 400)
     whole = np.mean([np.ptp(image[0]) == 0 and 0 < image[0, 0, 0, 0] < 4 for image in mixed])
     assert 0.42 < whole < 0.58
-    assert augmentation.mix(images, labels, (0, 1), 0, 0) == (images, labels)
+    assert Augmentation().mix(images, labels, (0, 1)) == (images, labels)
 
 
 def test_rotation_is_about_the_centre_and_no_further_than_asked():
     dot = np.full((101, 101, 3), 128, np.float32)  # the gray that fills the corners
     dot[48:53, 88:93] = 255  # 40 pixels right of the centre
-    (turned,) = for_seeds(lambda seed: augmentation.rotate(dot, seed, 10.0)[..., 0] - 128, 300)
+    (turned,) = for_seeds(lambda seed: transforms.rotate(dot, seed, 10.0)[..., 0] - 128, 300)
     y, x = np.mgrid[-50:51, -50:51]
     down, right = ((turned * axis).sum(axis=(1, 2)) / turned.sum(axis=(1, 2)) for axis in (y, x))
     np.testing.assert_allclose(np.hypot(down, right), 40, atol=0.1)
@@ -162,11 +163,11 @@ def test_rotation_is_about_the_centre_and_no_further_than_asked():
 
 
 def test_jitter_is_uniform_noise_on_each_value_by_itself():
-    (noisy,) = for_seeds(lambda seed: augmentation.pixel_jitter(tf.fill((16, 16, 3), 100.0), seed, 20.0), 4)
+    (noisy,) = for_seeds(lambda seed: transforms.pixel_jitter(tf.fill((16, 16, 3), 100.0), seed, 20.0), 4)
     assert stats.kstest((noisy - 100).ravel(), "uniform", (-20, 40)).pvalue > 0.001
     correlations = np.corrcoef(noisy.reshape(-1, 3).T)[np.triu_indices(3, 1)]
     assert np.abs(correlations).max() < 0.1
     for end in (0.0, 255.0):
-        noisy = augmentation.pixel_jitter(tf.fill((16, 16, 3), end), (0, 1), 20.0).numpy()
+        noisy = transforms.pixel_jitter(tf.fill((16, 16, 3), end), (0, 1), 20.0).numpy()
         assert noisy.min() >= 0
         assert noisy.max() <= 255

@@ -10,7 +10,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from keras_senet import Preprocessing, data
-from keras_senet.data import pipeline, sources
+from keras_senet.data import sources
+from keras_senet.data.decode import random_window
 
 UNCHANGED = data.Augmentation(crop="center", flip=False)
 
@@ -27,8 +28,8 @@ def test_digits_are_those_of_scikit_learn_in_two_parts(digits):
     assert digits("train").class_names == [str(digit) for digit in range(10)]
     ours = sorted(map(bytes, images[..., 0].astype(np.uint8)))
     assert ours == sorted(map(bytes, np.round(load_digits().images * (255 / 16)).astype(np.uint8)))
-    _, held_out_labels = parts[1]
-    assert held_out_labels.sum(axis=0).min() >= 34  # each digit has its share
+    _, validation_labels = parts[1]
+    assert validation_labels.sum(axis=0).min() >= 34  # each digit has its share
 
 
 def test_the_seed_decides_order_and_augmentation(digits):
@@ -89,7 +90,7 @@ def test_a_random_crop_keeps_to_the_papers_range(image_folder):
 
 def test_random_windows_are_those_of_the_paper():
     height, width = 375, 500
-    windows = np.array([pipeline._random_window(tf.constant([height, width]), tf.constant([0, seed])) for seed in range(500)])
+    windows = np.array([random_window(tf.constant([height, width]), tf.constant([0, seed])) for seed in range(500)])
     top, left, rows, columns = windows.T
     assert ((top >= 0) & (left >= 0) & (top + rows <= height) & (left + columns <= width)).all()
     area, aspect = rows * columns / (height * width), columns / rows
@@ -99,12 +100,12 @@ def test_random_windows_are_those_of_the_paper():
     assert 1.25 < aspect.max() < 1.35
 
 
-def test_a_folder_without_parts_holds_out_a_fifth_of_each_class(image_folder):
+def test_a_folder_without_splits_keeps_a_fifth_of_each_class_for_validation(image_folder):
     parts = [data.load(str(image_folder), part) for part in ("train", "validation", "all")]
     assert [part.size for part in parts] == [16, 4, 20]
-    train, held_out, both = ({example[0] for example in part.examples(None).as_numpy_iterator()} for part in parts)
-    assert not train & held_out
-    assert train | held_out == both
+    train, validation, both = ({example[0] for example in part.examples(None).as_numpy_iterator()} for part in parts)
+    assert not train & validation
+    assert train | validation == both
 
 
 def test_classes_that_are_numbers_are_in_their_order(image_folder):
@@ -126,7 +127,7 @@ def test_a_folder_may_have_its_parts_apart(image_folder, tmp_path):
     with pytest.raises(ValueError, match="holds no images"):
         data.load(str(tmp_path / "empty"), "validation")
     (tmp_path / "apart" / "val" / "dark").rename(tmp_path / "apart" / "val" / "dim")
-    with pytest.raises(ValueError, match="classes that .*train has not: .'dim'"):
+    with pytest.raises(ValueError, match="classes that .*train lacks: .'dim'"):
         data.load(str(tmp_path / "apart"), "validation")
 
 
@@ -229,7 +230,7 @@ def test_padding_gives_replicas_equally_many_batches_of_one_size(digits):
 
 
 def test_workers_read_files_of_their_own_where_the_data_does_not_fit_into_memory(digits, data_dir, monkeypatch):
-    monkeypatch.setattr("keras_senet.data.sources._memory", lambda: 0)
+    monkeypatch.setattr("keras_senet.data.sources.memory_size", lambda: 0)
     images = data.load("digits", "validation", data_dir)
     batches = list(data.training_batches(images, 8, 60, UNCHANGED).take(6).as_numpy_iterator())
     every = sorted(map(bytes, arrays(data.evaluation_batches(digits("validation"), Preprocessing(8), 360))[0]))
@@ -239,7 +240,7 @@ def test_workers_read_files_of_their_own_where_the_data_does_not_fit_into_memory
 def test_a_look_at_the_first_images_takes_none_from_others():
     for _ in range(30):  # a cache whose reading is broken off is cut short in about every third
         listed = tf.data.Dataset.range(60).map(lambda index: index, num_parallel_calls=tf.data.AUTOTUNE)
-        examples = sources._examples_of(listed.prefetch(tf.data.AUTOTUNE), 60)
+        examples = sources.examples_in_memory(listed.prefetch(tf.data.AUTOTUNE), 60)
         for seed in (None, tf.constant(1, tf.int64)):
             next(iter(examples(seed).prefetch(60)))
             assert sorted(examples(seed).as_numpy_iterator()) == list(range(60))

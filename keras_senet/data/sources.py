@@ -1,4 +1,4 @@
-"""Where labelled images come from: tensorflow-datasets by name, or a folder with one sub-folder of images a class."""
+"""Where labelled images come from: tensorflow-datasets by name, or a folder with one sub-folder of images per class."""
 
 import collections
 import contextlib
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 
 import tensorflow as tf
 
+from keras_senet.data.damaged import DamagedImages
 from keras_senet.errors import InputError, did_you_mean, existing_path, require
 
 VALIDATION, ALL = "validation", "all"
@@ -25,20 +26,20 @@ class LabelledImages:
     """Images with labels, still encoded.
 
     Attributes:
-        examples: function `examples(seed, workers=1, worker=0)` to a `tf.data.Dataset` of (name, source, label): two strings and
-            an int64 scalar, in an order that the seed, an int64 tensor, decides, or in that of storage where it is None. Several
-            workers share the images. The name is that of the image's file, where the dataset knows it.
-        read: function from such a source to the encoded image, two string tensors.
+        examples: function `examples(seed, workers=1, worker=0)` that returns a `tf.data.Dataset` of (name, source, label): two
+            string scalars and an int64 scalar. The seed, an int64 tensor, decides their order; None means storage order. Each of
+            several workers gets its share of the images. The name is the image's file name if the dataset knows it.
+        read: function from a source to the encoded image, both string scalars.
         size: number of images.
         class_names: the labels' names.
-        damaged: names of images that could not be decoded when they were read.
+        damaged: names of the images that could not be decoded, as far as they have been read.
     """
 
     examples: Callable[..., tf.data.Dataset]
     read: Callable[[tf.Tensor], tf.Tensor]
     size: int
     class_names: list[str]
-    damaged: set[str] = dataclasses.field(default_factory=set)
+    damaged: DamagedImages = dataclasses.field(default_factory=DamagedImages)
 
 
 def load(dataset: str, split: str = "train", data_dir: str | None = None) -> LabelledImages:
@@ -46,11 +47,11 @@ def load(dataset: str, split: str = "train", data_dir: str | None = None) -> Lab
 
     Args:
         dataset: "digits", 1,797 handwritten digits that need no download; any classification dataset of tensorflow-datasets,
-            such as "cifar10"; or the path of a folder: `<folder>/<class>/<image>`, or with the parts apart
-            `<folder>/train/<class>/<image>` and `<folder>/validation/...` (or `val`, `test`). Where they are not apart, about a
-            fifth of each class, chosen by the file names, is held out. Classes have the order of their names, or of their
-            numbers where all are numbers. Write "./digits" for a folder with a dataset's name.
-        split: "train"; "validation", which is the validation part, or the test part of a dataset without one; "all"; for
+            such as "cifar10"; or the path of a folder, either `<folder>/<class>/<image>`, or with the splits in sub-folders
+            `<folder>/train/<class>/<image>` and `<folder>/validation/...` (or `val`, `test`). Without such sub-folders, about a
+            fifth of each class, chosen by file name, is the validation split. Classes are sorted by name, or as numbers if all
+            names are numbers. Write "./digits" for a folder that has the name of a dataset.
+        split: "train"; "validation", which is the test split of a dataset that has no validation split; "all"; for
             tensorflow-datasets also any split that it understands, such as "train[:10%]".
         data_dir: where tensorflow-datasets keeps its data, by default `~/tensorflow_datasets`.
 
@@ -59,7 +60,7 @@ def load(dataset: str, split: str = "train", data_dir: str | None = None) -> Lab
 
     Raises:
         FileNotFoundError: if the folder does not exist.
-        ValueError: if the dataset or the split does not exist or has no images, or a folder has less than two classes.
+        ValueError: if the dataset or the split does not exist or has no images, or a folder has fewer than two classes.
         ImportError: if tensorflow-datasets is needed and not installed.
 
     Example:
@@ -86,14 +87,14 @@ def _load_tfds(tfds, dataset: str, split: str, data_dir: str | None) -> Labelled
     try:
         builder = tfds.builder(dataset, data_dir=data_dir)
         if {"image", "label"} <= set(builder.info.features or ()):
-            with contextlib.redirect_stdout(sys.stderr):  # for what it says on the way
+            with contextlib.redirect_stdout(sys.stderr):  # it prints its progress
                 builder.download_and_prepare()
-    except Exception as error:  # a download fails in as many ways as there are datasets
+    except Exception as error:  # each dataset has its own ways to fail
         raise InputError(f"The dataset {dataset!r} could not be prepared: {' '.join(str(error).split())}") from error
     if not {"image", "label"} <= set(builder.info.features or ()):
         raise InputError(f"The dataset {dataset!r} is not for classification: it has no features `image` and `label`.")
     if split == VALIDATION:
-        split = next((part for part in _VALIDATION_NAMES if part in builder.info.splits), None)
+        split = next((name for name in _VALIDATION_NAMES if name in builder.info.splits), None)
         if split is None:
             raise InputError(f"The dataset {dataset!r} has only the splits {list(builder.info.splits)}: name one to evaluate on.")
     try:
@@ -102,7 +103,7 @@ def _load_tfds(tfds, dataset: str, split: str, data_dir: str | None) -> Labelled
         raise InputError(f"The dataset {dataset!r} has no split {split!r}; it has {list(builder.info.splits)}.") from error
 
     if not size:
-        raise InputError(f"The part {split!r} of {dataset} holds no images.")
+        raise InputError(f"The split {split!r} of {dataset} holds no images.")
     name = "file_name" if "file_name" in builder.info.features else "tfds_id"
 
     def encoded(**reading):
@@ -115,11 +116,11 @@ def _load_tfds(tfds, dataset: str, split: str, data_dir: str | None) -> Labelled
         return dataset.map(lambda example: (example[name], example["image"], tf.cast(example["label"], tf.int64)))
 
     share_of_dataset = size / max(1, builder.info.splits.total_num_examples)
-    if builder.info.dataset_size * share_of_dataset < _memory() / 4:
-        return LabelledImages(_examples_of(encoded(), size), tf.identity, size, builder.info.features["label"].names)
+    if builder.info.dataset_size * share_of_dataset < memory_size() / 4:
+        return LabelledImages(examples_in_memory(encoded(), size), tf.identity, size, builder.info.features["label"].names)
 
     def examples(seed, workers=1, worker=0):
-        # Each worker reads files of its own.
+        # Workers read different files.
         share = {"input_context": tf.distribute.InputContext(workers, worker)} if workers > 1 else {}
         if seed is None:
             return encoded(**share)
@@ -132,16 +133,16 @@ def _load_folder(folder: pathlib.Path, split: str) -> LabelledImages:
     if split not in ("train", VALIDATION, ALL):
         raise InputError(f"A folder of images has the splits 'train', {VALIDATION!r} and {ALL!r}. Received: split={split!r}")
     train = folder / "train"
-    held_out = next((folder / name for name in _VALIDATION_NAMES if (folder / name).is_dir()), None)
-    parts_are_apart = train.is_dir() and held_out is not None
-    if parts_are_apart:
-        files = _files_of_classes(*{"train": [train], VALIDATION: [held_out], ALL: [train, held_out]}[split])
-        class_names = _in_order(_files_of_classes(train))
+    validation = next((folder / name for name in _VALIDATION_NAMES if (folder / name).is_dir()), None)
+    has_split_folders = train.is_dir() and validation is not None
+    if has_split_folders:
+        files = _files_by_class(*{"train": [train], VALIDATION: [validation], ALL: [train, validation]}[split])
+        class_names = _sorted_classes(_files_by_class(train))
         if not files.keys() <= set(class_names):
-            raise InputError(f"{held_out} has classes that {train} has not: {sorted(files.keys() - set(class_names))}.")
+            raise InputError(f"{validation} has classes that {train} lacks: {sorted(files.keys() - set(class_names))}.")
     else:
-        files = {name: _part_of_class(part, split) for name, part in _files_of_classes(folder).items()}
-        class_names = _in_order(files)
+        files = {name: _split_of_class(class_files, split) for name, class_files in _files_by_class(folder).items()}
+        class_names = _sorted_classes(files)
     if len(class_names) < 2:
         raise InputError(
             f"{folder} must hold one sub-folder of images ({', '.join(IMAGE_SUFFIXES)}) for each class, and at least two. "
@@ -149,46 +150,46 @@ def _load_folder(folder: pathlib.Path, split: str) -> LabelledImages:
         )
     paths = [str(file) for name in files for file in files[name]]
     if not paths:
-        raise InputError(f"The part {split!r} of {folder} holds no images.")
+        raise InputError(f"The split {split!r} of {folder} holds no images.")
     labels = [class_names.index(name) for name in files for _ in files[name]]
 
     listed = tf.data.Dataset.from_tensor_slices((paths, paths, tf.constant(labels, tf.int64)))
-    return LabelledImages(_examples_of(listed, len(paths)), tf.io.read_file, len(paths), class_names)
+    return LabelledImages(examples_in_memory(listed, len(paths)), tf.io.read_file, len(paths), class_names)
 
 
-def _examples_of(listed: tf.data.Dataset, size: int) -> Callable[..., tf.data.Dataset]:
-    """The function `LabelledImages.examples` of a dataset that fits into memory: all workers see all, and take turns."""
+def examples_in_memory(listed: tf.data.Dataset, size: int) -> Callable[..., tf.data.Dataset]:
+    """`LabelledImages.examples` of a dataset that fits into memory: each worker reads all of it and keeps every n-th image."""
     cached = listed.cache()
 
     def examples(seed, workers=1, worker=0):
-        # TensorFlow may take what it has for all there is when the first reading of a cache is broken off, as by one who looks
-        # at a batch and no more. Shuffling reads all of it before anything else.
+        # If the first pass over a cache stops early, say after one batch, TensorFlow may take what it read for all there is. So
+        # only shuffling uses the cache: it reads all of it first.
         ordered = listed if seed is None else cached.shuffle(size, seed=seed, reshuffle_each_iteration=False)
         return ordered.shard(workers, worker)
 
     return examples
 
 
-def _memory() -> int:
-    """Bytes of this machine's memory."""
+def memory_size() -> int:
+    """This machine's memory, bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _in_order(class_names: Iterable[str]) -> list[str]:
-    """As text; but as numbers where all are, as in the folders of ImageNet-v2: class 10 is the eleventh."""
+def _sorted_classes(class_names: Iterable[str]) -> list[str]:
+    """Sorted as text, or as numbers if all names are, as in the folders of ImageNet-v2, where class 10 comes after class 9."""
     return sorted(class_names, key=int if all(name.isdecimal() for name in class_names) else None)
 
 
-def _files_of_classes(*folders: pathlib.Path) -> dict[str, list[pathlib.Path]]:
-    """The image files of each class, classes without any left out."""
+def _files_by_class(*folders: pathlib.Path) -> dict[str, list[pathlib.Path]]:
+    """The image files of each class that has any."""
     files = collections.defaultdict(list)
-    for part in (part for folder in folders for part in sorted(folder.iterdir()) if part.is_dir()):
-        files[part.name] += sorted(file for file in part.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
-    return {name: part for name, part in files.items() if part}
+    for class_folder in (entry for folder in folders for entry in sorted(folder.iterdir()) if entry.is_dir()):
+        files[class_folder.name] += sorted(file for file in class_folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+    return {name: class_files for name, class_files in files.items() if class_files}
 
 
-def _part_of_class(files: list[pathlib.Path], split: str) -> list[pathlib.Path]:
-    """The fifth of a class that is held out, or the rest; by a hash of the names, so that new files do not move old ones far."""
+def _split_of_class(files: list[pathlib.Path], split: str) -> list[pathlib.Path]:
+    """The fifth of a class that is for validation, or the rest; chosen by a hash, so that new files move few of the others."""
     if split == ALL:
         return files
     by_hash = sorted(files, key=lambda file: zlib.crc32(file.name.encode()))

@@ -1,0 +1,171 @@
+"""From encoded images to pixels, decoding only the window that is needed: for training, evaluation and single files."""
+
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+
+from keras_senet.data import damaged
+from keras_senet.data.elements import Example, Group
+from keras_senet.data.sources import IMAGE_SUFFIXES, LabelledImages
+from keras_senet.errors import InputError, existing_path
+from keras_senet.inference.preprocessing import Preprocessing
+
+_PREFETCHED_IMAGES = 64
+
+
+def examples(
+    groups: tf.data.Dataset, images: LabelledImages, decoder: Callable[..., tf.Tensor], shape: tuple[int, ...]
+) -> tf.data.Dataset:
+    """Decodes groups of images.
+
+    Args:
+        groups: a `tf.data.Dataset` of `Group`.
+        images: where they come from.
+        decoder: function from an encoded image, a scalar string, and its random key to pixels.
+        shape: shape of these pixels.
+
+    Returns:
+        A `tf.data.Dataset` of `Example`, as many as there are images, with stand-ins for those that cannot be decoded.
+    """
+
+    def examples_of(group: Group) -> tf.data.Dataset:
+        names = damaged.joined(group.names)
+        size = tf.shape(group.labels)[0]
+
+        def example(slot, source, label, key):
+            return Example(decoder(images.read(source), key), label, key, group.batch_key, slot, names)
+
+        slices = tf.data.Dataset.from_tensor_slices((tf.range(size), group.sources, group.labels, group.keys))
+        black = Example(
+            pixels=tf.zeros(shape),
+            label=tf.fill(tf.shape(group.labels)[1:], tf.constant(-1, group.labels.dtype)),  # one-hot: no class
+            key=tf.nest.map_structure(lambda keys: keys[0], group.keys),
+            batch_key=group.batch_key,
+            slot=tf.constant(-1),
+            group_names=names,
+        )
+        return damaged.filled(slices.map(example, num_parallel_calls=tf.data.AUTOTUNE), tf.cast(size, tf.int64), black)
+
+    return groups.flat_map(examples_of).prefetch(_PREFETCHED_IMAGES)
+
+
+def evaluation_image(encoded: tf.Tensor, preprocessing: Preprocessing, place: tuple[int, int] = (1, 1)) -> tf.Tensor:
+    """The center square of an encoded image, as evaluation, prediction and exported files see it; or another square.
+
+    Args:
+        encoded: scalar string, the bytes of a JPEG, PNG, GIF or BMP file.
+        preprocessing: size of the result, and which part of the image it shows.
+        place: where the square lies, (vertical, horizontal): 0 for the top or left edge, 1 for the center, 2 for the bottom or
+            right edge.
+
+    Returns:
+        Float32 RGB pixels in [0, 255] of shape `(image_size, image_size, 3)`.
+    """
+
+    def window(shape):
+        side = tf.cast(tf.round(tf.cast(tf.reduce_min(shape), tf.float32) * preprocessing.crop_ratio), tf.int32)
+        side = tf.maximum(side, 1)
+        return tf.concat([(shape - side) * place // 2, [side, side]], 0)
+
+    image = resized_window(encoded, window, preprocessing.image_size, preprocessing.interpolation, antialias=True)
+    return tf.clip_by_value(image, 0.0, 255.0)  # bicubic interpolation overshoots
+
+
+def ten_crops(encoded: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
+    """The squares in the four corners and the center of an encoded image, then their mirror images.
+
+    Args:
+        encoded: as for `evaluation_image`, which returns the fifth of them.
+        preprocessing: size of the result; the squares' side is its `crop_ratio` of the image's shorter side.
+
+    Returns:
+        Float32 RGB pixels in [0, 255] of shape `(10, image_size, image_size, 3)`.
+
+    Source: Krizhevsky et al., "ImageNet Classification with Deep Convolutional Neural Networks" (2012), section 4.1.
+    """
+    places = ((0, 0), (0, 2), (2, 0), (2, 2), (1, 1))
+    squares = tf.stack([evaluation_image(encoded, preprocessing, place) for place in places])
+    return tf.concat([squares, tf.image.flip_left_right(squares)], 0)
+
+
+def read_image(path: str | os.PathLike, preprocessing: Preprocessing) -> tf.Tensor:
+    """`evaluation_image` of a file.
+
+    Raises:
+        FileNotFoundError: if there is no such file; the message lists similar names.
+        ValueError: if it is damaged or not an image.
+    """
+    try:
+        return evaluation_image(tf.io.read_file(existing_path(path)), preprocessing)
+    except tf.errors.OpError as error:
+        raise InputError(f"{os.fspath(path)} is damaged, or not a JPEG, PNG, GIF or BMP image.") from error
+
+
+def list_images(paths: Sequence[str | os.PathLike]) -> list[pathlib.Path]:
+    """The image files among `paths`, and those in the folders among them.
+
+    Raises:
+        FileNotFoundError: if a path does not exist; the message lists similar names.
+        ValueError: if a folder holds no image.
+    """
+    files = []
+    for path in map(pathlib.Path, map(existing_path, paths)):
+        listed = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+        if not listed:
+            raise InputError(f"The folder {path} holds no image ({', '.join(IMAGE_SUFFIXES)}).")
+        files += listed
+    return files
+
+
+def resized_window(
+    encoded: tf.Tensor, window: Callable, image_size: int, interpolation: str = "bilinear", antialias: bool = False
+) -> tf.Tensor:
+    """A window of an encoded image, resized to a square. For `window` see `decode_window`."""
+    # Resizing floats is faster than resizing bytes, with the same result.
+    pixels = tf.cast(decode_window(encoded, window), tf.float32)
+    image = tf.image.resize(pixels, (image_size, image_size), interpolation, antialias=antialias)
+    return tf.ensure_shape(image, (image_size, image_size, 3))
+
+
+def decode_window(encoded: tf.Tensor, window: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+    """A window of an encoded image; of a JPEG file only the window is decoded.
+
+    Args:
+        encoded: scalar string, the bytes of a JPEG, PNG, GIF or BMP file.
+        window: function from the image's (height, width) to the window's (top, left, height, width), int32 tensors.
+
+    Returns:
+        Uint8 RGB pixels of shape `(height, width, 3)`.
+    """
+
+    def from_jpeg():
+        crop = window(tf.io.extract_jpeg_shape(encoded)[:2])
+        # The default transform is faster, but darkens images by 0.5 of 255 on average.
+        return tf.io.decode_and_crop_jpeg(encoded, crop, channels=3, dct_method="INTEGER_ACCURATE")
+
+    def from_other():
+        image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+        top, left, height, width = tf.unstack(window(tf.shape(image)[:2]), num=4)
+        return image[top : top + height, left : left + width]
+
+    return tf.cond(tf.io.is_jpeg(encoded), from_jpeg, from_other)
+
+
+def random_window(shape: tf.Tensor, key: tf.Tensor, area_min: float = 0.08) -> tf.Tensor:
+    """A window, for `decode_window`, of `area_min` to 100 % of the area and of aspect ratio 3/4 to 4/3.
+
+    It is the whole image if ten attempts find no such window.
+    """
+    begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
+        tf.concat([shape, [3]], 0),
+        bounding_boxes=tf.zeros((1, 0, 4)),
+        seed=key,
+        min_object_covered=0.0,
+        area_range=(area_min, 1.0),
+        aspect_ratio_range=(3 / 4, 4 / 3),
+        max_attempts=10,
+        use_image_if_no_bounding_boxes=True,
+    )
+    return tf.concat([begin[:2], size[:2]], 0)

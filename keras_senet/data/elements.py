@@ -1,0 +1,43 @@
+"""What flows through the training and evaluation pipelines: groups of encoded images, then examples."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class Group(NamedTuple):
+    """Up to 64 encoded images that are decoded together.
+
+    Attributes:
+        names: the images' names, strings of shape `(N,)`.
+        sources: what `LabelledImages.read` takes, strings of shape `(N,)`.
+        labels: int64 class indices of shape `(N,)`; or `(N, K)`, padded with -1, where an image may show several classes.
+        keys: a random key for each image, int64 of shape `(N, 2)`; `()` where nothing is random.
+        batch_key: a random key of shape `(2,)` for the batch that begins with this group; `()` where nothing is random.
+    """
+
+    names: tf.Tensor
+    sources: tf.Tensor
+    labels: tf.Tensor
+    keys: tf.Tensor | tuple[()] = ()
+    batch_key: tf.Tensor | tuple[()] = ()
+
+
+class Example(NamedTuple):
+    """One decoded image, or a batch of them with one more axis in front.
+
+    Attributes:
+        pixels: float32 RGB in [0, 255], of shape `(H, W, 3)`, or `(10, H, W, 3)` for ten crops.
+        label: as in `Group`, and one-hot later.
+        key: the image's random key.
+        batch_key: that of its group.
+        slot: the image's position in its group, int32; -1 for a black image.
+        group_names: the names of all images in its group, joined into one string.
+    """
+
+    pixels: tf.Tensor
+    label: tf.Tensor
+    key: tf.Tensor | tuple[()]
+    batch_key: tf.Tensor | tuple[()]
+    slot: tf.Tensor
+    group_names: tf.Tensor
