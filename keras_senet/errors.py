@@ -39,9 +39,13 @@ class DeadProcessError(UserError, ChildProcessError):
 
 
 def did_you_mean(received: str, accepted: Iterable[str]) -> str:
-    """ " Did you mean 'a' or 'b'?" with the names nearest to `received`, or nothing where none is near."""
-    by_folded = {name.casefold(): name for name in accepted}
-    nearest = difflib.get_close_matches(received.casefold(), by_folded, n=3)
+    """ " Did you mean 'a' or 'b'?" with the names nearest to `received`, or nothing where none is near.
+
+    Names that begin with `received` come first: it may be an abbreviation.
+    """
+    folded, by_folded = received.casefold(), {name.casefold(): name for name in accepted}
+    beginning = [name for name in by_folded if folded and name.startswith(folded)]
+    nearest = list(dict.fromkeys(beginning + difflib.get_close_matches(folded, by_folded, n=3)))[:3]
     return f" Did you mean {' or '.join(repr(by_folded[name]) for name in nearest)}?" if nearest else ""
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -21,6 +22,8 @@ from keras_senet.errors import InputError
 # With it set, as the tests do, TensorFlow's own messages are let through.
 WITHOUT_LOG_LEVEL = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
 SAMPLES = ROOT / "examples" / "digits"
+# A heading of --help and the flags under it.
+GROUP = r"(?m)^([a-z]+):\n((?:  .*\n)+)"
 
 
 def test_models_are_listed(run):
@@ -132,6 +135,64 @@ def test_every_command_shows_an_example(run, capsys):
             run(command, "--help")
         assert exit_.value.code == 0
         assert f"example:\n  keras-senet {command}" in capsys.readouterr().out
+
+
+def help_of(run, capsys, *arguments) -> str:
+    with pytest.raises(SystemExit) as exit_:
+        run(*arguments, "--help")
+    assert exit_.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_help_lists_the_commands(run, capsys):
+    listed = re.findall(r"^  ([a-z]+)  +[A-Z].*\.$", help_of(run, capsys), re.MULTILINE)
+    assert listed == ["models", "info", "train", "evaluate", "predict", "export", "benchmark", "gates", "convert"]
+
+
+def test_help_of_train_groups_every_field_of_a_recipe(run, capsys):
+    text = help_of(run, capsys, "train")
+    groups = {heading: re.findall(r"^  --([a-z-]+)", flags, re.MULTILINE) for heading, flags in re.findall(GROUP, text)}
+    of_the_recipe = ["network", "data", "augmentation", "optimization"]
+    assert list(groups) == ["options", "run", *of_the_recipe, "devices", "example"]
+    assert groups["run"] == ["output", "config", "recipe", "resume", "save-every", "keep"]
+    assert groups["network"][:3] == ["model", "attention", "reduction"]
+    assert groups["data"] == ["dataset", "data-dir", "train-split", "validation-split", "image-size"]
+    assert groups["augmentation"][0] == "crop"
+    assert {"epochs", "learning-rate", "seed"} <= set(groups["optimization"])
+    assert groups["devices"] == ["strategy", "hosts", "worker", "data-service"]
+    flags = [
+        flag.replace("-", "_") for heading in ("network", "data", "augmentation", "optimization") for flag in groups[heading]
+    ]
+    assert sorted(flags) == sorted(keras_senet.training.Recipe.of("SEResNet20", "digits").flat())
+    assert "--recipe {paper,senet154,mobile,cifar,finetune,a1,a2,a3}" in text
+
+
+def test_no_flag_is_taken_for_another_by_its_first_letters(fails, tmp_path):
+    train = ("train", "--model", "SEResNet20", "--dataset", "digits", "--output", tmp_path / "run")
+    assert "There is no flag --freeze. Did you mean '--freeze-bn-epochs'" in fails(*train, "--freeze", "backbone")
+    assert "There is no flag --epoch. Did you mean '--epochs'" in fails(*train, "--epoch=2")
+    assert "There is no flag --json" in fails("convert", "a.pth", "b.keras", "--model", "SEResNet50", "--json")
+    assert "There is no flag --check. Did you mean '--checkpoints'" in fails("models", "--check")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_misspelt_flag_value_or_command_gets_its_nearest_neighbour_named(fails):
+    assert "There is no command 'trian'. Did you mean 'train'? Available: models, info," in fails("trian", "--output", "x")
+    assert "There is no flag --hlep. Did you mean '--help'" in fails("--hlep")
+    assert "A command is missing. See: keras-senet --help" in fails()
+    # Before the required flag that is missing because of it.
+    assert "There is no flag --outptu. Did you mean '--output'? See: keras-senet train --help" in fails("train", "--outptu", "x")
+    for arguments, accepted, near in (
+        (("train", "--output", "x", "--recipe", "papper"), "paper, senet154, mobile", "paper"),
+        (("train", "--output", "x", "--schedule", "cosin"), "step, cosine, plateau", "cosine"),
+        (("train", "--output", "x", "--strategy", "miror"), "auto, single, mirrored", "mirrored"),
+        (("export", "a.keras", "b.tflite", "--quantize", "int9"), "float32, float16, dynamic", "int8"),
+        (("export", "a.keras", "b.tflite", "--limit", "agreemnt=1"), "largest, mean, agreement", "agreement"),
+        (("predict", "a.keras", "b.png", "--interpolation", "bicubi"), "bilinear, bicubic", "bicubic"),
+    ):
+        error = fails(*arguments)
+        assert f"argument {arguments[3]}: must be one of {accepted}" in error
+        assert f"Received: {arguments[4]}. Did you mean '{near}'" in error
 
 
 @pytest.mark.slow

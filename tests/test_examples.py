@@ -259,7 +259,7 @@ def test_two_processes_are_told_to_train_one_network(tmp_path, monkeypatch, caps
     monkeypatch.setattr(module, "TRAIN", [sys.executable, "-c", "import sys; print(*sys.argv[1:])", *arguments])
     asyncio.run(module.main(["--epochs", "1", "--output", str(tmp_path / "run")]))
     lines = sorted(capsys.readouterr().out.splitlines())
-    workers = [cli._parser().parse_args(line.removeprefix(f"worker {index}: ").split()) for index, line in enumerate(lines)]
+    workers = [cli.parse(line.removeprefix(f"worker {index}: ").split()) for index, line in enumerate(lines)]
     assert [worker.worker for worker in workers] == [0, 1]
     assert vars(workers[0]) == vars(workers[1]) | {"worker": 0}
     assert (workers[0].strategy, workers[0].resume, workers[0].model) == ("multi_worker", True, "SEResNet20")
@@ -314,7 +314,7 @@ def test_the_kubernetes_job_gives_the_command_what_it_takes():
     assert program == "keras-senet"
     for index in range(spec["completions"]):
         arguments = [word.replace("$(JOB_COMPLETION_INDEX)", str(index)) for word in container["args"]]
-        options = cli._parser().parse_args([*command, *arguments])
+        options = cli.parse([*command, *arguments])
         assert (options.strategy, options.resume, options.worker) == ("multi_worker", True, index)
         assert options.recipe == "paper"
     # https://kubernetes.io/docs/tasks/job/job-with-pod-to-pod-communication/
@@ -345,7 +345,7 @@ def test_the_slurm_job_gives_the_command_what_it_takes_and_starts_again_when_it_
     done = subprocess.run(["bash", MULTI_WORKER / "slurm.sh"], env=environment, check=False)
     assert done.returncode == status
     words = (tmp_path / "srun.txt").read_text().splitlines()
-    options = cli._parser().parse_args(words[words.index("keras-senet") + 1 :])
+    options = cli.parse(words[words.index("keras-senet") + 1 :])
     assert (options.strategy, options.resume, options.recipe) == ("multi_worker", True, "paper")
     assert options.output.startswith("/home/someone/")
     scontrol = tmp_path / "scontrol.txt"

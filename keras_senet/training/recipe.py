@@ -16,8 +16,15 @@ SCHEDULES = ("step", "cosine", "plateau")
 LOSSES = ("categorical", "binary")
 DTYPE_POLICIES = ("float32", "mixed_float16", "mixed_bfloat16")
 
-# The fields of a recipe under the headings of `keras-senet train --help`, each from the field named here on.
-GROUPS = {"model": "network", "dataset": "data", "augmentation": "augmentation", "epochs": "optimization"}
+# The headings of the fields in `keras-senet train --help`. Each holds for the field named here and for those after it.
+GROUPS = {
+    "model": "network",
+    "dataset": "data",
+    "attention": "network",
+    "data_dir": "data",
+    "augmentation": "augmentation",
+    "epochs": "optimization",
+}
 
 
 @dataclasses.dataclass(frozen=True)

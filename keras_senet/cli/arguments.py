@@ -1,0 +1,128 @@
+"""Arguments: a parser that names what may have been meant, and the arguments that several commands share."""
+
+import argparse
+import dataclasses
+import itertools
+import types
+import typing
+from collections.abc import Iterable
+
+from keras_senet.errors import InputError, did_you_mean
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors take the same way out as all others, and name the flag that was meant.
+
+    A flag must be written out: by its first letters, one that is misspelt would be taken for another.
+    """
+
+    def __init__(self, **options):
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+    def parse_args(self, args=None, namespace=None):
+        # Before argparse, which would complain first about a required argument that the misspelt one stands for.
+        for word in itertools.takewhile(lambda word: word != "--", args):
+            flag = word.partition("=")[0]
+            if flag.startswith("--") and flag not in self._option_string_actions:
+                self.error(f"There is no flag {flag}.{did_you_mean(flag, self._option_string_actions)}")
+        return super().parse_args(args, namespace)
+
+    def error(self, message):
+        raise InputError(f"{message}{'' if message.endswith(('.', '?')) else '.'} See: {self.prog} --help")
+
+
+def one_of(choices: Iterable[str]) -> dict[str, typing.Any]:
+    """What `add_argument` takes for an argument that must be one of `choices`; its error suggests the nearest."""
+    choices = tuple(choices)
+
+    def convert(text: str) -> str:
+        if text not in choices:
+            raise argparse.ArgumentTypeError(
+                f"must be one of {', '.join(choices)}. Received: {text}.{did_you_mean(text, choices)}"
+            )
+        return text
+
+    return {"type": convert, "metavar": f"{{{','.join(choices)}}}"}
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """The flag --json."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def add_dataset(parser: argparse.ArgumentParser, split: str) -> None:
+    """The flags of images with labels, which the command reads; `split` says for what."""
+    parser.add_argument(
+        "--dataset", required=True, help="name of a tensorflow-datasets dataset, or a folder of images (required)"
+    )
+    parser.add_argument("--split", default="validation", help=f"{split}, or all (default: validation)")
+    add_data_dir(parser)
+    parser.add_argument("--batch-size", type=int, default=64, help="images at a time (default: 64)")
+
+
+def add_data_dir(parser: argparse.ArgumentParser) -> None:
+    """The flag --data-dir."""
+    parser.add_argument("--data-dir", help="folder of tensorflow-datasets")
+
+
+def add_network(parser: argparse.ArgumentParser) -> None:
+    """A network in any form, and what it looks at; `open_network` opens it."""
+    from keras_senet.inference.preprocessing import INTERPOLATIONS
+
+    parser.add_argument(
+        "network",
+        metavar="NETWORK",
+        help="a .keras file, a .tflite file, the folder of a SavedModel, or a name from keras-senet models --checkpoints",
+    )
+    parser.add_argument("--image-size", type=int, help="height and width of the image, pixels (default: the network's)")
+    parser.add_argument(
+        "--crop-ratio", type=float, help="share of the image's shorter side to look at (default: the network's, or by image size)"
+    )
+    parser.add_argument(
+        "--interpolation", **one_of(INTERPOLATIONS), help="how that square is resized (default: the network's, or bilinear)"
+    )
+
+
+def open_network(options: argparse.Namespace):
+    """The `Classifier` that the arguments of `add_network` describe."""
+    from keras_senet.export import open_classifier
+
+    classifier = open_classifier(options.network, options.image_size)
+    changes = {name: value for name in ("crop_ratio", "interpolation") if (value := getattr(options, name)) is not None}
+    return dataclasses.replace(classifier, preprocessing=dataclasses.replace(classifier.preprocessing, **changes))
+
+
+def add_settings(parser: argparse.ArgumentParser, fields: Iterable[dataclasses.Field]) -> None:
+    """One flag for each field that `keras_senet.settings.setting` made. A flag that is not given leaves no option."""
+    for field in fields:
+        required = field.default is dataclasses.MISSING
+        text = field.metadata["help"] + (" (required)" if required else f" (default: {_as_text(field.default)})")
+        options = {"default": argparse.SUPPRESS, "help": text.replace("%", "%%")}
+        if field.metadata["choices"]:
+            options |= one_of(field.metadata["choices"])
+        elif field.type is bool:
+            options["action"] = argparse.BooleanOptionalAction
+        elif field.type == tuple[int, ...] | None:
+            options |= {"type": int, "nargs": "+"}
+        elif isinstance(field.type, types.UnionType):
+            options["type"] = _or_none(typing.get_args(field.type)[0])
+        else:
+            options["type"] = field.type
+        parser.add_argument(as_flag(field.name), **options)
+
+
+def as_flag(name: str) -> str:
+    """The flag of the field or argument `name`."""
+    return f"--{name.replace('_', '-')}"
+
+
+def _or_none(kind: type):
+    def convert(text: str):
+        return None if text == "none" else kind(text)
+
+    convert.__name__ = kind.__name__  # for argparse's message
+    return convert
+
+
+def _as_text(value) -> str:
+    return "none" if value is None else str(value)

@@ -1,0 +1,43 @@
+"""keras-senet evaluate: how often a network is right."""
+
+import argparse
+
+from keras_senet.cli.arguments import add_dataset, add_json, add_network, open_network
+from keras_senet.cli.output import print_json, print_table
+from keras_senet.errors import InputError
+
+HELP = "Measure the accuracy of a network, trained or exported."
+EXAMPLE = "saved_models/seresnet20_digits/model.tflite --dataset digits"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_network(parser)
+    add_dataset(parser, split="part to evaluate on")
+    parser.add_argument("--ten-crop", action="store_true", help="average over corners, centre and their mirror images")
+    parser.add_argument(
+        "--labels", metavar="FILE.json", help="labels in place of the dataset's, several an image, as those of ReaL"
+    )
+    parser.add_argument("--confusion", metavar="FILE.png", help="draw which class is taken for which")
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    from keras_senet import data, training
+    from keras_senet.plots.confusion import draw_confusion
+
+    if options.labels and options.confusion:
+        raise InputError("--labels and --confusion: where an image has several labels, none is taken for another. Choose one.")
+    images = data.load(options.dataset, options.split, options.data_dir)
+    measured = training.evaluate(
+        open_network(options), images, options.batch_size, ten_crop=options.ten_crop, labels=options.labels
+    )
+    summary = measured.summary()
+    if options.json:
+        print_json(summary | ({} if options.labels else {"per_class": measured.per_class}))
+    else:
+        texts = {"images": "{}", "top1": "{:.2%}", "top5": "{:.2%}", "loss": "{:.4f}", "calibration_error": "{:.4f}"}
+        titles = {"top1": "top-1", "top5": "top-5", "calibration_error": "calibration error"}
+        row = [texts[name].format(value) for name, value in summary.items()]
+        print_table([titles.get(name, name) for name in summary], [row])
+    if options.confusion:  # last: a picture that fails must not cost the numbers, which may have taken hours
+        draw_confusion(measured.confusion, images.class_names, options.confusion)

@@ -1,0 +1,76 @@
+"""keras-senet export: a trained network as a file for another program."""
+
+import argparse
+import dataclasses
+import pathlib
+
+from keras_senet.cli.arguments import add_data_dir, as_flag, one_of
+from keras_senet.errors import InputError, did_you_mean
+
+HELP = "Write a trained network as a file for a phone or a server, compared with it on images."
+EXAMPLE = "runs/digits/last.keras digits.tflite"
+
+# Arguments of a .tflite file alone, with their defaults.
+_TFLITE = {"quantize": "float32", "limit": [], "keep_failed": False, "gates": None}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from keras_senet.export import EXPORTERS, QUANTIZATIONS
+
+    parser.add_argument("network", metavar="NETWORK", help="a .keras file")
+    parser.add_argument(
+        "output", metavar="OUTPUT", help=f"a name that ends in {', '.join(EXPORTERS)}, or the folder of a SavedModel"
+    )
+    parser.add_argument("--dataset", help="compare on its held-out part, and calibrate integers on its training part")
+    add_data_dir(parser)
+    group = parser.add_argument_group(".tflite files")
+    summaries = "; ".join(f"{name}: {mode.summary}" for name, mode in QUANTIZATIONS.items())
+    group.add_argument("--quantize", **one_of(QUANTIZATIONS), help=f"kind of numbers (default: float32). {summaries}")
+    group.add_argument(
+        "--limit",
+        action="append",
+        type=_limit,
+        metavar="NAME=VALUE",
+        help="what the file may lose: largest or mean difference in probability, least agreement of top-1, or accuracy",
+    )
+    group.add_argument("--keep-failed", action="store_true", help="keep a file that loses more")
+    group.add_argument("--gates", metavar="LAYER", help="a layer with one gate a channel, a second output")
+    parser.set_defaults(**_TFLITE)
+
+
+def _limit(text: str) -> tuple[str, float]:
+    from keras_senet.export import Limits
+
+    name, _, value = text.partition("=")
+    names = [field.name for field in dataclasses.fields(Limits)]
+    try:
+        return names[names.index(name)], float(value)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"must be one of {', '.join(names)} with =VALUE, a number. Received: {text}.{did_you_mean(name, names)}"
+        ) from error
+
+
+def run(options: argparse.Namespace) -> None:
+    from keras_senet import data, export
+    from keras_senet.inference.labels import read_labels
+    from keras_senet.inference.runtimes import load_keras_model
+
+    suffix = pathlib.Path(options.output).suffix
+    given = [as_flag(name) for name, default in _TFLITE.items() if getattr(options, name) != default]
+    if suffix != ".tflite" and given:
+        raise InputError(f"{' and '.join(given)}: only for .tflite. Received: {options.output}")
+    model = load_keras_model(options.network)
+    class_names = read_labels(pathlib.Path(options.network), model.output_shape[-1])
+    images = data.load(options.dataset, "validation", options.data_dir) if options.dataset else None
+    more = {}
+    if suffix == ".tflite":
+        more = {
+            "quantize": options.quantize,
+            "calibration": data.load(options.dataset, "train", options.data_dir) if options.dataset else None,
+            "limits": dataclasses.replace(export.QUANTIZATIONS[options.quantize].limits, **dict(options.limit)),
+            "keep_failed": options.keep_failed,
+            "gates": options.gates,
+        }
+    proof = export.exporter_for(options.output)(model, options.output, class_names, images, **more)
+    print(f"{options.output} was made from {options.network}" + (f": {proof}." if proof else "."))

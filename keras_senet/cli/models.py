@@ -1,0 +1,52 @@
+"""keras-senet models: the networks, or the published weights for them."""
+
+import argparse
+import dataclasses
+import inspect
+
+from keras_senet.cli.arguments import add_json
+from keras_senet.cli.output import print_json, print_table
+
+HELP = "List the networks, or the published weights for them."
+EXAMPLE = "--checkpoints"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--checkpoints", action="store_true", help="list published weights instead")
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    if options.checkpoints:
+        _list_checkpoints(options.json)
+    else:
+        _list_networks(options.json)
+
+
+def _list_networks(as_json: bool) -> None:
+    from keras_senet.models.registry import find_model, list_models
+
+    summaries = {name: inspect.getdoc(find_model(name)).splitlines()[0] for name in list_models()}
+    if as_json:
+        print_json(summaries)
+    else:
+        print_table(["network", ""], summaries.items())
+
+
+def _list_checkpoints(as_json: bool) -> None:
+    from keras_senet.models import list_checkpoints
+
+    checkpoints = list_checkpoints()
+    if as_json:
+        facts = ("url", "architecture")  # properties, which asdict leaves out
+        print_json([dataclasses.asdict(each) | {fact: getattr(each, fact) for fact in facts} for each in checkpoints])
+        return
+    rows = []
+    for checkpoint in checkpoints:
+        accuracy = ["" if percent is None else f"{percent:.2f}" for percent in (checkpoint.top1, checkpoint.top5)]
+        image = [str(checkpoint.input_size), f"{checkpoint.crop_ratio:g}", checkpoint.interpolation]
+        names = [checkpoint.model, checkpoint.tag, checkpoint.name]
+        rows.append([*names, *image, f"{checkpoint.classes:,}", *accuracy, checkpoint.license])
+    print_table(
+        ["network", "tag", "name", "pixels", "crop ratio", "interpolation", "classes", "top-1 %", "top-5 %", "license"], rows
+    )

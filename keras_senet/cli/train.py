@@ -1,0 +1,65 @@
+"""keras-senet train: from a recipe, whose fields are flags, to a trained network."""
+
+import argparse
+import dataclasses
+import os
+
+from keras_senet.cli.arguments import add_settings, one_of
+from keras_senet.errors import InputError, existing_path
+
+HELP = "Train a network and keep all that the run made in one folder."
+EXAMPLE = "--model SEResNet20 --dataset digits --epochs 2 --batch-size 64 --learning-rate 0.1 --output runs/digits"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from keras_senet.training import RECIPES, STRATEGIES
+
+    parser.usage = "%(prog)s --model MODEL --dataset DATASET --output OUTPUT [FLAG ...]"
+    group = parser.add_argument_group("run")
+    group.add_argument("--output", required=True, help="folder of the run, new or empty (required)")
+    group.add_argument("--config", help="config.json of a run to repeat; other flags take precedence over it")
+    group.add_argument("--recipe", **one_of(RECIPES), help="defaults for the network, data, augmentation and optimization")
+    group.add_argument("--resume", action="store_true", help="go on with the run in the folder, if there is one")
+    group.add_argument("--save-every", type=int, metavar="STEPS", help="save the state after so many steps, too")
+    group.add_argument("--keep", type=int, default=3, help="states to keep (default: 3)")
+    for heading, fields in _recipe_fields().items():
+        add_settings(parser.add_argument_group(heading), fields)
+    group = parser.add_argument_group("devices")
+    group.add_argument("--strategy", default="auto", **one_of(STRATEGIES), help="devices to train on (default: auto)")
+    group.add_argument("--hosts", type=lambda text: text.split(","), metavar="HOST:PORT,...", help="address of each worker")
+    group.add_argument("--worker", type=int, help="number of this worker among the hosts, from 0")
+    group.add_argument("--data-service", metavar="ADDRESS", help="tf.data service that reads and augments the training images")
+
+
+def _recipe_fields() -> dict[str, list[dataclasses.Field]]:
+    """The fields of a recipe, those of its parts among them, by their headings."""
+    from keras_senet.settings import flat_fields
+    from keras_senet.training.recipe import GROUPS, Recipe
+
+    heading, groups = "", {heading: [] for heading in GROUPS.values()}
+    for field in dataclasses.fields(Recipe):
+        heading = GROUPS.get(field.name, heading)
+        groups[heading] += flat_fields(field.type) if dataclasses.is_dataclass(field.type) else [field]
+    return groups
+
+
+def run(options: argparse.Namespace) -> None:
+    from keras_senet.settings import flat_fields
+    from keras_senet.training import RECIPES, Recipe, read_recipe, train
+
+    names = {field.name for field in flat_fields(Recipe)}
+    given = {name: value for name, value in vars(options).items() if name in names}
+    config = options.config
+    if options.resume and not (config or options.recipe or given):
+        config = os.path.join(options.output, "config.json")
+    if config is not None and options.recipe:
+        raise InputError("--recipe says what --config says already: leave one of them out.")
+    fields = (read_recipe(existing_path(config)).flat() if config is not None else {}) | given
+    missing = [f"--{name}" for name in ("model", "dataset") if name not in fields]
+    if missing:
+        raise InputError(f"{' and '.join(missing)} must be given. See: keras-senet train --help")
+    recipe = RECIPES[options.recipe](**fields) if options.recipe else Recipe.of(**fields)
+    run_names = ("resume", "save_every", "keep", "strategy", "hosts", "worker", "data_service")
+    measured = train(recipe, options.output, **{name: getattr(options, name) for name in run_names})
+    for name, result in measured.items():
+        print(f"{options.output}/{name}.keras: top-1 accuracy {result['top1']:.2%}, epoch {result['epoch']}")
