@@ -11,6 +11,10 @@ import pytest
 
 import keras_senet
 
+# doctest sees what has been imported already.
+for name in keras_senet.__all__:
+    getattr(keras_senet, name)
+
 
 @pytest.hookimpl(tryfirst=True)  # before the marks are read
 def pytest_collection_modifyitems(items):

@@ -1,26 +1,20 @@
-"""The entry point of the command keras-senet.
+"""The entry point of the command keras-senet, which silences TensorFlow before anything imports it.
 
-It is outside the package, because importing anything from keras_senet imports TensorFlow. TensorFlow's C++ code writes a dozen
-lines to stderr at import and more as it runs, which would bury the one line that the command has to say.
+TensorFlow's C++ code writes a dozen lines to stderr as it is imported, and more as it runs. They would bury the one line that the
+command has to say. This module lies outside the package so that `keras_senet` can tell, from its being imported, that it is the
+command which runs; then it does not import Keras at once.
 """
 
-import functools
 import os
 import sys
 
 
-@functools.cache  # a second call would find stderr redirected
-def silence_tensorflow() -> None:
-    """Sends what C++ code writes to stderr to nowhere, unless TF_CPP_MIN_LOG_LEVEL is set; Python still writes to stderr."""
+def main() -> None:
+    """Runs the command. Set TF_CPP_MIN_LOG_LEVEL, to anything, to see TensorFlow's own messages."""
     if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
         python_stderr = os.dup(2)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         sys.stderr = os.fdopen(python_stderr, "w", buffering=1, errors="backslashreplace")
-
-
-def main() -> None:
-    """Runs the command. Set TF_CPP_MIN_LOG_LEVEL, to anything, to see TensorFlow's own messages."""
-    silence_tensorflow()
     from keras_senet import cli
 
     sys.exit(cli.main())

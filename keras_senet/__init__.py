@@ -1,41 +1,50 @@
-"""Squeeze-and-Excitation networks for Keras 3."""
+"""Squeeze-and-Excitation networks for Keras 3.
+
+Importing the package registers its layers with Keras, so that files which hold them load. Everything else is imported when it is
+first used.
+"""
 
 import importlib
+import itertools
 import sys
-
-if sys.argv[:1] == ["-m"]:  # `python -m keras_senet` runs this file before __main__.py; sys.argv says so in the meantime
-    from keras_senet_command import silence_tensorflow
-
-    silence_tensorflow()
-
-from keras_senet import analysis, layers, models, pretrained
-from keras_senet.analysis import gates
-from keras_senet.inference.preprocessing import Preprocessing, decode_predictions, preprocessing_for
-from keras_senet.models import *  # noqa: F403 - all of models.__all__
-from keras_senet.rewrite.adding import add_se
-from keras_senet.rewrite.removing import remove_se
 
 __version__ = "0.1.0"
 
-# These import TensorFlow, so they wait until somebody needs them.
-_WAITING = ("data", "export", "training")
+_PACKAGES = ("analysis", "data", "export", "layers", "models", "pretrained", "training")
 
-__all__ = [
-    *models.__all__,
-    *_WAITING,
-    "Preprocessing",
-    "add_se",
-    "analysis",
-    "pretrained",
-    "decode_predictions",
-    "gates",
-    "layers",
-    "preprocessing_for",
-    "remove_se",
-]
+# Where each public name is defined. The networks, whose names all begin with SE, are in `models`.
+_HOMES = {
+    "Preprocessing": "inference.preprocessing",
+    "add_se": "rewrite.adding",
+    "decode_predictions": "inference.preprocessing",
+    "gates": "analysis",
+    "list_checkpoints": "models",
+    "list_models": "models",
+    "preprocessing_for": "inference.preprocessing",
+    "remove_se": "rewrite.removing",
+}
 
 
 def __getattr__(name: str):
-    if name in _WAITING:
+    if name == "__all__":
+        networks = importlib.import_module("keras_senet.models").list_models()
+        return sorted([*_PACKAGES, *_HOMES, *networks])
+    if name in _PACKAGES:
         return importlib.import_module(f"keras_senet.{name}")
-    raise AttributeError(f"module 'keras_senet' has no attribute {name!r}")
+    home = "models" if name.startswith("SE") else _HOMES.get(name)
+    module = home and importlib.import_module(f"keras_senet.{home}")
+    if not hasattr(module, name):
+        raise AttributeError(f"module 'keras_senet' has no attribute {name!r}")
+    globals()[name] = getattr(module, name)  # next time it is found without this function
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__getattr__("__all__")})
+
+
+# The command waits: its help, and its errors about arguments, need no Keras, which takes seconds to import. Every command that
+# opens a file imports the layers itself. While `python -m keras_senet` runs this file, sys.argv begins with "-m".
+_IS_MAIN = sys.argv[:1] == ["-m"] and ("-m", "keras_senet") in itertools.pairwise(sys.orig_argv)
+if not (_IS_MAIN or "keras_senet_command" in sys.modules):
+    importlib.import_module("keras_senet.layers")

@@ -425,3 +425,18 @@ def test_the_command_puts_one_line_on_stderr(command):
         [*command, "predict", "a.tflite", "b"], env=WITHOUT_LOG_LEVEL, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (2, "keras-senet: error: There is no file or folder a.tflite.\n")
+
+
+@pytest.mark.slow
+def test_help_and_errors_in_arguments_import_no_keras(python):
+    code = """
+import contextlib, sys
+import keras_senet_command
+from keras_senet import cli
+for words in ("--help", "trian", "models --help", "models --jsn"):
+    with contextlib.suppress(SystemExit):
+        assert cli.main(words.split()) == 2
+    assert not {"keras", "tensorflow", "numpy"} & sys.modules.keys(), words
+"""
+    done = python(code)
+    assert done.returncode == 0, done.stderr

@@ -2,7 +2,7 @@
 
 import pytest
 import stubs
-from common import ROOT
+from common import DEMO, ROOT
 
 import keras_senet
 from keras_senet.analysis.paper_tables import network_cost
@@ -47,6 +47,26 @@ def test_the_table_in_the_readme_is_true(plain):
             in_g = f"{multiply_adds / 1e9:.3f} G"
             expected += [f"{parameters:,}", in_g if multiply_adds > 1e9 else f"{multiply_adds / 1e6:.2f} M"]
         assert [number.strip() for number in numbers] == expected
+
+
+@pytest.mark.slow
+def test_files_load_after_nothing_but_the_import_of_the_package(python):
+    code = f"""
+import sys, keras_senet
+assert not {{"keras_senet.models", "keras_senet.data", "keras_senet.training"}} & sys.modules.keys()
+import keras
+assert keras.saving.load_model({str(DEMO / "model.keras")!r}).get_layer("stage2_block1_se").name
+"""
+    done = python(code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_public_name_is_listed_and_there():
+    assert set(keras_senet.list_models()) < set(keras_senet.__all__)
+    assert set(keras_senet.__all__) <= set(dir(keras_senet))
+    assert all(getattr(keras_senet, name) is not None for name in keras_senet.__all__)
+    with pytest.raises(AttributeError, match="module 'keras_senet' has no attribute 'SENet15'"):
+        keras_senet.SENet15  # noqa: B018
 
 
 def test_a_missing_package_is_named_with_its_extra():
