@@ -21,7 +21,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if not isinstance(item, pytest.DoctestItem):
             continue
-        if item.name == "keras_senet.training.run.train":
+        if item.name in ("keras_senet.training.run.train", "keras_senet.training.reporting.report"):
             item.add_marker("slow")
         # The constructors' examples are one text; that of a small network shows that it is true.
         if item.path.name == "__init__.py" and item.name != "keras_senet.SEResNet20":

@@ -1,8 +1,8 @@
 """The paper's ablation study of the SE block (section 6), on a dataset of your choice.
 
 Each variant is trained with several seeds, one run folder each; a study that was stopped goes on where it stood. The table of
-held-out error (mean and standard deviation over the seeds), parameters and multiply-adds is printed and written to table.csv, the
-plot to errors.png. With its defaults:
+validation error (mean and standard deviation over the seeds), parameters and multiply-adds is printed and written to table.csv,
+the plot to errors.png. With its defaults:
 
     python examples/ablation.py --output runs/ablation
 """
@@ -23,7 +23,7 @@ from keras_senet import data
 from keras_senet.analysis import profile
 from keras_senet.errors import UserError
 from keras_senet.files import replacing
-from keras_senet.training import DivergedError, Recipe, build, train
+from keras_senet.training import DivergedError, Recipe, build, report, train
 
 # Study: variant: what differs from the SE network.
 STUDIES = {
@@ -101,12 +101,13 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(recipe: Recipe, folder: pathlib.Path) -> float | None:
-    """The held-out error after the last epoch, in percent, of a run that is done once; None if it diverged."""
+    """The validation error after the last epoch, in percent, of a run that is done once; None if it diverged."""
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
             with replacing(folder) as partial:
-                train(recipe, partial)
+                if run_folder := train(recipe, partial):
+                    report(run_folder)
         except DivergedError as error:
             print(f"{folder}: {error}")
             return None
@@ -144,7 +145,7 @@ def draw(results: list[Result], path: pathlib.Path, title: str) -> None:
         axes.errorbar(one.error, row, xerr=one.deviation, fmt="o", capsize=3, color=f"C{studies.index(one.study)}")
     axes.set_yticks(range(len(results)), [f"{one.study}: {one.variant}" for one in results])
     axes.invert_yaxis()
-    axes.set_xlabel("held-out error, %, mean and standard deviation over the seeds")
+    axes.set_xlabel("validation error, %, mean and standard deviation over the seeds")
     axes.set_title(title)
     axes.grid(axis="x", alpha=0.3)
     with replacing(path) as partial:

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from keras_senet import data, export
 from keras_senet.errors import UserError
-from keras_senet.training import RECIPES, train
+from keras_senet.training import RECIPES, report, train
 
 DIGITS = pathlib.Path(__file__).parent.parent / "saved_models" / "seresnet20_digits" / "model.keras"
 
@@ -36,19 +36,22 @@ def main(arguments: list[str] | None = None) -> None:
     recipe = RECIPES["finetune"](
         options.model, str(folder.resolve()), weights=options.weights, epochs=options.epochs, batch_size=options.batch_size
     )
-    run = options.output / "run"
-    train(recipe, run, resume=True)
+    run = train(recipe, options.output / "run", resume=True)
+    if run is None:  # the first worker does the rest
+        return
+    report(run)
 
-    export.tflite(keras.saving.load_model(run / "last.keras"), run / "model.tflite")
-    classifier = export.open_classifier(run / "model.tflite")
-    held_out = data.load(recipe.dataset, "validation")
-    for name, _, label in held_out.examples(tf.constant(0, tf.int64)).take(5).as_numpy_iterator():
+    phone = run.path / "model.tflite"
+    export.tflite(keras.saving.load_model(run.last), phone)
+    classifier = export.open_classifier(phone)
+    validation = data.load(recipe.dataset, "validation")
+    for name, _, label in validation.examples(tf.constant(0, tf.int64)).take(5).as_numpy_iterator():
         image = data.read_image(name.decode(), classifier.preprocessing)
         (probabilities,) = classifier.probabilities(image[tf.newaxis])
         best = probabilities.argmax()
-        truth = held_out.class_names[label]
+        truth = validation.class_names[label]
         print(f"{pathlib.Path(name.decode()).name} of {truth}: {classifier.class_names[best]}, {probabilities[best]:.1%}")
-    print(f"How good it is: {run / 'report.md'}. For the phone: {run / 'model.tflite'}")
+    print(f"How good it is: {run.page}. For the phone: {phone}")
 
 
 def cut_photographs(folder: pathlib.Path) -> pathlib.Path:

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from keras_senet.errors import UserError
-from keras_senet.training import RECIPES, train
+from keras_senet.training import RECIPES, report, train
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -43,13 +43,15 @@ def main(arguments: list[str] | None = None) -> None:
     recipe = RECIPES[options.recipe](options.model, dataset, data_dir=options.data_dir)
     epochs = chosen.get("epochs", recipe.epochs)
     of_the_epochs = {name: min(getattr(recipe, name), epochs) for name in ("warmup_epochs", "freeze_bn_epochs")}
-    measured = train(recipe.replace(**chosen, **of_the_epochs), output, resume=True)
-    error = 100 * (1 - measured["last"]["top1"])
-    print(f"{options.model}, recipe {options.recipe}: top-1 error {error:.2f} %. The report is {output / 'report.md'}")
+    folder = train(recipe.replace(**chosen, **of_the_epochs), output, resume=True)
+    if folder is None:  # the first worker reports
+        return
+    error = 100 * (1 - report(folder)["last"]["top1"])
+    print(f"{options.model}, recipe {options.recipe}: top-1 error {error:.2f} %. The report is {folder.page}")
 
 
 def make_up_photographs(folder: pathlib.Path, count: int) -> pathlib.Path:
-    """JPEG files as large as those of ImageNet, of coloured clouds in ten classes: `count` to train on, a quarter held out."""
+    """JPEG files as large as those of ImageNet, of coloured clouds in ten classes: `count` to train on, a quarter to validate."""
     random = np.random.default_rng(0)
     for part, size in (("train", count), ("validation", count // 4)):
         for index in range(size):

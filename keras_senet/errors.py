@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import os
+import signal
 from collections.abc import Iterable
 from types import ModuleType
 
@@ -32,6 +33,20 @@ class MissingPackageError(UserError, ImportError):
 
 class LostWorkerError(UserError, ConnectionError):
     """Another worker of a training run has ended, or cannot be reached."""
+
+
+class DivergedError(InputError):
+    """The loss or the weights of a training run are no longer numbers."""
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end by SIGTERM, as preemptible machines are.
+
+    Attributes:
+        status: the exit status of the command.
+    """
+
+    status = 128 + signal.SIGTERM
 
 
 class DeadProcessError(UserError, ChildProcessError):

@@ -157,7 +157,7 @@ def run_folder(recipe, digits, tmp_path_factory):
     """The folder of a run by that recipe, on data that had been prepared before."""
     digits("train")
     folder = tmp_path_factory.mktemp("runs") / "first"
-    keras_senet.training.train(recipe, folder)
+    keras_senet.training.report(keras_senet.training.train(recipe, folder))
     return folder
 
 
@@ -175,7 +175,7 @@ def tiny_run(recipe, digits, tmp_path_factory):
     digits("train")
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     with tiny_network.registered():
-        keras_senet.training.train(recipe.replace(model="SETiny"), folder, report=False)
+        keras_senet.training.train(recipe.replace(model="SETiny"), folder)
     return folder
 
 

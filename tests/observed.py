@@ -15,7 +15,7 @@ import keras
 import tensorflow as tf
 import tiny_network
 
-from keras_senet.training import Recipe, train
+from keras_senet.training import Recipe, report, train
 
 
 class SignalAt(keras.callbacks.Callback):
@@ -46,12 +46,15 @@ class Observer(keras.callbacks.Callback):
 
 
 def observe(job: dict) -> dict:
-    """Does a job, and returns what is written of it."""
+    """Does a job, and returns what is written of it. With "report" it also makes the report."""
     observer = Observer()
     callbacks = [observer, *([SignalAt(*job.pop("signal"))] if "signal" in job else [])]
     error = None
     try:
-        train(Recipe.of(**job.pop("recipe")), job.pop("output"), callbacks=callbacks, **job)
+        with_report = job.pop("report", False)
+        folder = train(Recipe.of(**job.pop("recipe")), job.pop("output"), callbacks=callbacks, **job)
+        if with_report and folder:
+            report(folder)
     except (Exception, KeyboardInterrupt) as raised:
         error = f"{type(raised).__name__}: {raised}"
     return {"losses": observer.losses, "weights": observer.weights, "error": error}

@@ -101,7 +101,7 @@ def exact(tiny_recipe):
 def single(exact, tmp_path_factory):
     """The losses of ten steps in one process, and the top-1 accuracy after them."""
     folder = tmp_path_factory.mktemp("single") / "run"
-    alone = observe(job(exact, folder, report=False))
+    alone = observe(job(exact, folder))
     assert alone["error"] is None
     assert len(alone["losses"]) == 10
     return alone["losses"], float(history(folder)[0]["val_top1"])
@@ -121,26 +121,26 @@ def together(exact, start, tmp_path_factory):
     assert_said_that_the_other_is_lost(*first)
     assert last[0].wait(timeout=120) == -signal.SIGKILL
     steps.append(read_state(newest_state(folder / "states"))[0]["step"])
-    return asked, seen_by_each(start(exact, folder, resume=True)), steps, folder
+    return asked, seen_by_each(start(exact, folder, resume=True, report=True)), steps, folder
 
 
 @pytest.fixture(scope="module")
 def two_devices(exact, tmp_path_factory):
     """What one process saw that trains on two logical devices, by the name of each job; and the folder of the whole run."""
     folder = tmp_path_factory.mktemp("devices")
-    stopped = observe(job(exact, folder / "stopped", report=False, signal=("on_train_batch_end", 4)))
+    stopped = observe(job(exact, folder / "stopped", signal=("on_train_batch_end", 4)))
     assert stopped["error"].startswith("Terminated: Stopped.")
     jobs = {
         "refused": job(exact.replace(batch_size=33), folder / "refused"),
-        "whole": job(exact, folder / "whole"),
-        "resumed": job(exact, folder / "stopped", report=False, resume=True),
+        "whole": job(exact, folder / "whole", report=True),
+        "resumed": job(exact, folder / "stopped", resume=True),
     }
     run = start_process([one | {"strategy": "mirrored"} for one in jobs.values()], folder / "process")
     return dict(zip(jobs, seen(*run), strict=True)), folder
 
 
 def assert_like_a_single_process(folder, single_top1):
-    """In its accuracy on 60 held-out images, which are not a whole number of batches on each replica."""
+    """In its accuracy on 60 validation images, which are not a whole number of batches on each replica."""
     config = json.loads((folder / "config.json").read_text())
     assert (config["replicas"], config["batch_size_per_replica"]) == (2, 12)
     metrics = json.loads((folder / "metrics.json").read_text())
@@ -180,7 +180,7 @@ def test_two_devices_train_as_one_does(two_devices, single):
 def test_devices_that_normalize_apart_are_evaluated_with_the_statistics_that_are_saved(exact, digits, tmp_path):
     # In a process of its own: TensorFlow confuses what two networks of one process exchange between devices.
     recipe = exact.replace(sync_bn=False, validation_split="test[:48]")
-    apart = job(recipe, tmp_path / "run", report=False, strategy="mirrored")
+    apart = job(recipe, tmp_path / "run", strategy="mirrored")
     (run,) = seen(*start_process([apart], tmp_path / "process"))
     assert run["error"] is None
     saved = training.evaluate(export.open_classifier(tmp_path / "run" / "last.keras"), digits("test[:48]"))
@@ -231,7 +231,7 @@ def assert_learned_together(folder, runs):
 
 @pytest.mark.exhaustive
 def test_four_workers_learn_the_digits_together(learns, start, tmp_path):
-    assert_learned_together(tmp_path / "run", start(learns, tmp_path / "run", workers=4))
+    assert_learned_together(tmp_path / "run", start(learns, tmp_path / "run", workers=4, report=True))
 
 
 @pytest.mark.exhaustive
@@ -248,7 +248,7 @@ def test_a_worker_that_is_killed_at_any_moment_ends_the_other_and_a_restart_lear
     assert_said_that_the_other_is_lost(*runs[1 - killed])
     assert time.monotonic() - began < 60
     if killed == 1:  # what follows is the same
-        assert_learned_together(folder, start(learns, folder, resume=True))
+        assert_learned_together(folder, start(learns, folder, resume=True, report=True))
 
 
 def test_a_worker_that_answers_no_more_ends_this_process(monkeypatch, capsys):
@@ -263,7 +263,7 @@ def test_a_worker_that_answers_no_more_ends_this_process(monkeypatch, capsys):
     monkeypatch.setattr(multi_worker, "SECONDS_BETWEEN_LOOKS", 0.02)
     with socket.create_server(("127.0.0.1", 0)) as this, socket.create_server(("127.0.0.1", 0)) as other:
         hosts = [f"127.0.0.1:{one.getsockname()[1]}" for one in (other, this)]
-        with multi_worker.watch(hosts, 1, "Start again."):
+        with multi_worker.ending_with_the_others(hosts, 1, "Start again."):
             assert not ended.wait(0.5)
             other.close()
             assert ended.wait(60)

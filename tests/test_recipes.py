@@ -9,8 +9,10 @@ from common import history
 
 from keras_senet import training
 from keras_senet.training import RECIPES, Recipe
-from keras_senet.training.network import last_normalizations, learner, normalizations
-from keras_senet.training.optimization import Plateau, learning_rate, loss, optimizer
+from keras_senet.training.callbacks.plateau import Plateau
+from keras_senet.training.losses import loss
+from keras_senet.training.network import last_normalizations, normalizations, training_model
+from keras_senet.training.optimizers import learning_rate, optimizer
 
 
 def test_the_recipes_of_resnet_strikes_back_are_their_table_2():
@@ -98,24 +100,24 @@ def test_a_plateau_divides_the_learning_rate_and_remembers_in_a_resumed_run():
 def test_what_learns_computes_the_network_and_has_what_only_training_needs(model):
     network = model("SEResNet20")
     recipe = Recipe.of("SEResNet20", "digits", drop_path=0.4, dtype_policy="mixed_bfloat16", loss="binary", sync_bn=True)
-    copied = learner(network, recipe)
+    copied = training_model(network, recipe)
     dropped = [layer for layer in copied.layers if layer.name.endswith("_drop_path")]
     assert [layer.rate for layer in dropped] == pytest.approx([0.4 * index / 8 for index in range(1, 9)])
     assert copied.get_layer("stage2_block1_conv1").compute_dtype == "bfloat16"
     exact = (copied.get_layer("preprocessing"), copied.layers[-1])
     assert {layer.compute_dtype for layer in exact} == {"float32"}
     assert copied.get_layer("stage2_block1_bn1").synchronized
-    plain = learner(network, Recipe.of("SEResNet20", "digits", drop_path=0.4))
+    plain = training_model(network, Recipe.of("SEResNet20", "digits", drop_path=0.4))
     pixels = 255 * np.random.default_rng(0).random((2, 32, 32, 3), "float32")
     np.testing.assert_array_equal(plain(pixels, training=False), network(pixels, training=False))
     assert copied(pixels, training=False).numpy().sum(axis=1).max() > 1.5  # sigmoids
     with pytest.raises(ValueError, match="residual branches; sevgg16 has none"), keras.StatelessScope(initialize_variables=False):
-        learner(keras.Sequential([keras.Input((2,))], name="sevgg16"), recipe)
+        training_model(keras.Sequential([keras.Input((2,))], name="sevgg16"), recipe)
 
 
 def test_normalization_within_the_attention_is_normalization():
     recipe = Recipe.of("SEResNet20", "digits", attention="cbam", sync_bn=True)
-    copied = learner(training.build(recipe, classes=10), recipe)
+    copied = training_model(training.build(recipe, classes=10), recipe)
     found = normalizations(copied)
     assert len(found) == 1 + 9 * (2 + 1)  # of the stem, and of each block two and that of its attention
     assert copied.get_layer("stage2_block1_se").norm in found
@@ -124,7 +126,7 @@ def test_normalization_within_the_attention_is_normalization():
 
 def test_an_image_of_two_loses_its_branch_as_a_whole(model):
     network = model("SEResNet20")
-    copied = learner(network, Recipe.of("SEResNet20", "digits", drop_path=0.5))
+    copied = training_model(network, Recipe.of("SEResNet20", "digits", drop_path=0.5))
     layer = copied.get_layer("stage4_block3_drop_path")
     kept = np.asarray(layer(np.ones((1000, 2, 2, 3), "float32"), training=True)).reshape(1000, -1)
     assert set(np.unique(kept)) == {0, 2}
@@ -156,7 +158,7 @@ def test_zero_init_sets_the_scales_to_zero():
 def test_a_modern_recipe_trains_in_mixed_precision_and_leaves_a_plain_network(tiny_recipe, tmp_path):
     same = {name: tiny_recipe.flat()[name] for name in ("data_dir", "train_split", "validation_split", "image_size", "flip")}
     modern = RECIPES["a2"]("SETiny", "digits", **same, epochs=1, warmup_epochs=0.5, batch_size=32, dtype_policy="mixed_bfloat16")
-    training.train(modern, tmp_path / "run", report=False)
+    training.train(modern, tmp_path / "run")
     assert np.isfinite(float(history(tmp_path / "run")[0]["val_loss"]))
     network = keras.saving.load_model(tmp_path / "run" / "last.keras")
     assert {layer.compute_dtype for layer in network.layers} == {"float32"}
@@ -167,7 +169,7 @@ def test_a_modern_recipe_trains_in_mixed_precision_and_leaves_a_plain_network(ti
 @pytest.mark.slow
 def test_frozen_normalization_stays_as_it_was(tiny_recipe, tmp_path):
     frozen = tiny_recipe.replace(epochs=1, freeze_bn_epochs=1)
-    training.train(frozen, tmp_path / "frozen", report=False)
+    training.train(frozen, tmp_path / "frozen")
     network = keras.saving.load_model(tmp_path / "frozen" / "last.keras")
     start = training.build(frozen, 10)
     layer = network.get_layer("stage3_block1_bn1")

@@ -18,8 +18,8 @@ from observed import SignalAt
 
 from keras_senet import training
 from keras_senet.training.evaluation import metrics
-from keras_senet.training.network import learner
-from keras_senet.training.optimization import optimizer
+from keras_senet.training.network import training_model
+from keras_senet.training.optimizers import optimizer
 from keras_senet.training.state import named_variables, newest_state, read_state, restore, save_state
 
 
@@ -42,7 +42,7 @@ def rich(tiny_recipe):
 def whole(rich, tmp_path_factory):
     """The folder of a run that was never interrupted."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
-    training.train(rich, folder, report=False)
+    training.train(rich, folder)
     return folder
 
 
@@ -92,7 +92,7 @@ import keras, tiny_network
 from keras_senet import training
 wait = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: time.sleep(0.05))
 with tiny_network.registered():
-    training.train(training.read_recipe(sys.argv[1]), sys.argv[2], save_every=3, callbacks=[wait], report=False)
+    training.train(training.read_recipe(sys.argv[1]), sys.argv[2], save_every=3, callbacks=[wait])
 """
 
 
@@ -106,7 +106,7 @@ def test_a_run_that_was_killed_ends_like_one_that_was_not(rich, whole, tmp_path)
     _, errors = run.communicate()
     assert run.returncode == -signal.SIGKILL, errors
     assert read_state(newest_state(folder / "states"))[0]["epoch"] < 3
-    training.train(rich, folder, resume=True, report=False)
+    training.train(rich, folder, resume=True)
     assert_equal_runs(folder, whole)
     assert len(list((folder / "states").iterdir())) == 3
 
@@ -148,10 +148,10 @@ def test_a_run_goes_on_from_any_place(rich, whole, tmp_path, place, n, epoch, st
     """In the midst of an epoch of eight steps, in the midst of its evaluation of four, and at its end."""
     folder = tmp_path / "stopped"
     with pytest.raises(training.Terminated, match="resume goes on from"):
-        training.train(rich, folder, callbacks=[SignalAt(place, n)], report=False)
+        training.train(rich, folder, callbacks=[SignalAt(place, n)])
     progress, _ = read_state(newest_state(folder / "states"))
     assert (progress["epoch"], progress["step"]) == (epoch, step)
-    training.train(rich, folder, resume=True, report=False)
+    training.train(rich, folder, resume=True)
     assert_equal_runs(folder, whole)
 
 
@@ -208,7 +208,7 @@ def test_a_full_disk_leaves_what_was_there_before_and_says_what_that_is(
     folder = tmp_path / "full"
     full = disk(epoch, int((1.1 if network_fits else 0.5) * (tiny_run / "last.keras").stat().st_size))
     with pytest.raises(OSError, match="could not be written: File too large") as raised:
-        training.train(recipe, folder, callbacks=[full], report=False)
+        training.train(recipe, folder, callbacks=[full])
     state = folder / "states" / "epoch00001-step0000000.npz"
     assert str(raised.value).endswith(left.format(folder=folder, state=state))
     assert [file for file in folder.glob("**/*") if "partial" in file.name] == []
@@ -225,7 +225,7 @@ def test_a_run_without_a_state_begins_anew(tiny_recipe, tiny_run, tmp_path):
     folder = shutil.copytree(tiny_run, tmp_path / "run")
     shutil.rmtree(folder / "states")
     (folder / "history.csv").unlink()
-    training.train(tiny_recipe, folder, resume=True, report=False)
+    training.train(tiny_recipe, folder, resume=True)
     assert_equal_runs(folder, tiny_run)
 
 
@@ -244,7 +244,7 @@ def test_another_run_is_not_resumed(tiny_recipe, tmp_path):
 
 def compiled(recipe):
     """The model of a run as it is when its variables get their names, and its metrics."""
-    model = learner(training.build(recipe, 10), recipe)
+    model = training_model(training.build(recipe, 10), recipe)
     model.compile(optimizer(recipe, 8), "categorical_crossentropy")
     model.optimizer.build(model.trainable_variables)
     return model, metrics(10)

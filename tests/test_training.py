@@ -12,7 +12,8 @@ from keras_senet.inference.preprocessing import preprocessing_for
 from keras_senet.models.build import constructor
 from keras_senet.models.registry import MODELS
 from keras_senet.models.vgg import VGG, features
-from keras_senet.training.optimization import WarmUp, learning_rate, loss, optimizer
+from keras_senet.training.losses import loss
+from keras_senet.training.optimizers import WarmUp, learning_rate, optimizer
 
 
 def weights(path):
@@ -43,7 +44,7 @@ def test_a_run_folder_holds_all_of_the_run(run_folder, recipe):
 @pytest.mark.slow
 def test_the_same_recipe_gives_the_same_network(tiny_run, tiny_recipe, tmp_path):
     # Also where the data is prepared first, which draws random numbers.
-    training.train(tiny_recipe.replace(data_dir=str(tmp_path / "new")), tmp_path / "again", report=False)
+    training.train(tiny_recipe.replace(data_dir=str(tmp_path / "new")), tmp_path / "again")
     for one, again in zip(weights(tiny_run / "last.keras"), weights(tmp_path / "again" / "last.keras"), strict=True):
         np.testing.assert_array_equal(one, again)
 
@@ -66,7 +67,7 @@ def smoothed_cross_entropy(label_smoothing, labels, probabilities):
 def test_a_recipe_takes_the_ablations_of_the_paper_and_label_smoothing(tiny_recipe, digits, tmp_path):
     ablated = {"reduction": 4, "squeeze": "max", "gate": "tanh", "attention_position": "3x3", "attention_stages": (3,)}
     recipe = tiny_recipe.replace(epochs=1, label_smoothing=0.5, **ablated)
-    training.train(recipe, tmp_path / "run", report=False)
+    training.train(recipe, tmp_path / "run")
     network = keras.saving.load_model(tmp_path / "run" / "last.keras")
     attending = [layer for layer in network.layers if layer.name.endswith("_se")]
     assert [layer.name for layer in attending] == ["stage3_block1_se"]
@@ -90,14 +91,14 @@ def test_label_smoothing_spreads_each_label():
 
 @pytest.mark.slow
 def test_a_network_without_se_learns_and_has_no_gates_to_show(tiny_recipe, tmp_path):
-    training.train(tiny_recipe.replace(epochs=1, attention=None), tmp_path / "run", report=False)
+    training.train(tiny_recipe.replace(epochs=1, attention=None), tmp_path / "run")
     assert {folder.name for folder in (tmp_path / "run" / "logs").iterdir()} == {"train", "validation", "images"}
 
 
 @pytest.mark.slow
 def test_training_can_start_from_weights(tiny_run, tiny_recipe, tmp_path):
     further = tiny_recipe.replace(weights=str(tiny_run / "last.keras"), epochs=1, learning_rate=0.0)
-    training.train(further, tmp_path / "further", report=False)
+    training.train(further, tmp_path / "further")
     # With a learning rate of 0 only the moving statistics change.
     trained, start = (keras.saving.load_model(folder / "last.keras") for folder in (tmp_path / "further", tiny_run))
     for one, other in zip(trained.trainable_weights, start.trainable_weights, strict=True):
@@ -183,12 +184,12 @@ def test_damaged_images_are_named_in_the_report_of_a_resumed_run_too(tiny_recipe
     once = tiny_recipe.replace(dataset=str(many_images), epochs=1, **splits)
     whole = damaged.with_stem("4").read_bytes()
     with pytest.warns(UserWarning, match="3.jpg"):
-        training.train(once, tmp_path / "run")
+        training.report(training.train(once, tmp_path / "run"))
     for resumed in (False, True):
         if resumed:
             damaged.write_bytes(whole)
             (tmp_path / "run" / "damaged.txt").unlink()
-            training.train(once, tmp_path / "run", resume=True)
+            training.report(training.train(once, tmp_path / "run", resume=True))
         assert (tmp_path / "run" / "damaged.txt").read_text() == f"{damaged}\n"
         assert str(damaged) in (tmp_path / "run" / "report.md").read_text()
         assert "1 were left out" in (tmp_path / "run" / "report.md").read_text()

@@ -21,10 +21,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import keras_senet
 from keras_senet.plots.learning_curve import draw_learning_curve
 from keras_senet.plots.predictions import most_wrong
-from keras_senet.training import GateHistograms, Recipe
+from keras_senet.training import GateHistograms, Recipe, RunFolder
+from keras_senet.training.callbacks.augmented_images import AugmentedImages
+from keras_senet.training.callbacks.progress import Progress
 from keras_senet.training.evaluation import metrics
-from keras_senet.training.report import write_report
-from keras_senet.training.watch import Progress, Watch
+from keras_senet.training.reporting import write_page
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), np.uint8)
 LABELS = np.eye(10, dtype="float32")[np.arange(20) % 10]
@@ -39,7 +40,7 @@ def small_network(**attention):
 
 
 def fit(network, epochs, callbacks, initial_epoch=0):
-    """Five batches of 4 images an epoch, and the same again held out."""
+    """Five batches of 4 images an epoch, and the same again for validation."""
     batches = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(4)
     options = {"validation_data": batches, "shuffle": False, "verbose": 0}
     return network.fit(batches, epochs=epochs, initial_epoch=initial_epoch, callbacks=callbacks, **options).history
@@ -53,7 +54,13 @@ def watched(tmp_path_factory):
     history = {}
     for epochs, before in ((2, 0), (3, 2)):
         table = keras.callbacks.CSVLogger(folder / "history.csv", append=True)
-        callbacks = [Progress(5, 4, 3), Watch(folder, IMAGES), GateHistograms(folder / "logs" / "gates", IMAGES[:6]), table]
+        logs = folder / "logs"
+        shown = [
+            keras.callbacks.TensorBoard(logs),
+            AugmentedImages(logs / "images", IMAGES),
+            GateHistograms(logs / "gates", IMAGES[:6]),
+        ]
+        callbacks = [Progress(5, 4, 3), *shown, table]
         for name, values in fit(network, epochs, callbacks, initial_epoch=before).items():
             history.setdefault(name, []).extend(values)
     return folder, network, history
@@ -139,7 +146,7 @@ def clock(monkeypatch):
 
 
 LOGS = {"loss": 0.41266, "top1": 0.912}
-HELD_OUT = {"val_loss": 0.3, "val_top1": 0.931}
+VALIDATION = {"val_loss": 0.3, "val_top1": 0.931}
 
 
 def epoch(progress, number, clock, seconds):
@@ -149,7 +156,7 @@ def epoch(progress, number, clock, seconds):
         clock(passed)
         progress.on_train_batch_end(batch, LOGS)
     clock(6)
-    logs = LOGS | HELD_OUT
+    logs = LOGS | VALIDATION
     progress.on_epoch_end(number, logs)
     return logs
 
@@ -167,7 +174,7 @@ def test_a_pipe_gets_one_line_an_epoch_with_the_time_left(clock, capsys):
     progress = Progress(steps_per_epoch=4, batch_size=10, epochs=60)
     epoch(progress, 0, clock, [100, 2, 2, 2])
     epoch(progress, 1, clock, [2, 2, 2, 2])
-    shown = "loss 0.4127  top1 91.20%  held out: loss 0.3000  top1 93.10%  5 images/s"
+    shown = "loss 0.4127  top1 91.20%  validation: loss 0.3000  top1 93.10%  5 images/s"
     # 12 s for 3 steps, then 26 s for 7; 236 and 232 steps are left.
     assert capsys.readouterr().out.splitlines() == [
         f"epoch 1/60  {shown}  0:15:44 left",
@@ -219,21 +226,19 @@ def terminal_output(monkeypatch, run):
 def test_a_terminal_gets_a_bar_and_its_cursor_back(monkeypatch, clock):
     def run(interrupted):
         progress = Progress(steps_per_epoch=4, batch_size=10, epochs=2)
-        with progress.bar:
-            progress.on_train_begin()
+        with progress:
             epoch(progress, 0, clock, [100, 2, 2, 2])
             progress.bar.refresh()  # which else happens ten times a second
             if interrupted:
                 raise KeyboardInterrupt
             epoch(progress, 1, clock, [2, 2, 2, 2])
-            progress.on_train_end()
 
     for interrupted in (False, True):
         sent, was_interrupted = terminal_output(monkeypatch, functools.partial(run, interrupted))
         assert was_interrupted == interrupted
         text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", sent)
         assert re.search(r"━+.* epoch 1/2  loss 0.4127  top1 91.20%  5 images/s  0:00:\d\d left", text)
-        assert "held out: loss 0.3000" in text
+        assert "validation: loss 0.3000" in text
         assert sent.rindex("\x1b[?25h") > sent.rindex("\x1b[?25l")  # shown after hidden
 
 
@@ -259,7 +264,7 @@ def finished(tmp_path):
 
 def rendered(folder):
     """The report as HTML; its tables as rows of cells."""
-    write_report(folder)
+    write_page(RunFolder(folder))
     html = MarkdownIt("commonmark").enable("table").render((folder / "report.md").read_text())
     rows = re.findall(r"<tr>(.*?)</tr>", html, re.DOTALL)
     return html, [[re.sub("<.*?>", "", cell) for cell in re.findall(r"<t[hd]>(.*?)</t[hd]>", row)] for row in rows]
@@ -268,7 +273,7 @@ def rendered(folder):
 def test_the_report_says_what_was_trained_and_how_good_it_is(finished):
     html, rows = rendered(finished)
     assert "<h1>SEResNet20 on <code>digits</code></h1>" in html
-    assert "90.00% of 1,360 held-out images after 2 epochs, which took 0:02:06 at 406 training images a second" in html
+    assert "90.00% of 1,360 validation images after 2 epochs, which took 0:02:06 at 406 training images a second" in html
     assert ["network", "epoch", "top-1", "top-5", "loss", "calibration error", "images"] in rows
     assert ["last.keras", "2", "90.00%", "99.00%", "0.1235", "2.10%", "1,360"] in rows
     assert ["best.keras", "1", "95.00%", "100.00%", "0.1000", "2.00%", "1,360"] in rows

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--recipe", **one_of(RECIPES), help="defaults for the network, data, augmentation and optimization")
     group.add_argument("--resume", action="store_true", help="go on with the run in the folder, if there is one")
     group.add_argument("--save-every", type=int, metavar="STEPS", help="save the state after so many steps, too")
-    group.add_argument("--keep", type=int, default=3, help="states to keep (default: 3)")
+    group.add_argument("--keep-states", type=int, default=3, help="states to keep (default: 3)")
     for heading, fields in _recipe_fields().items():
         add_settings(parser.add_argument_group(heading), fields)
     group = parser.add_argument_group("devices")
@@ -45,7 +45,7 @@ def _recipe_fields() -> dict[str, list[dataclasses.Field]]:
 
 def run(options: argparse.Namespace) -> None:
     from keras_senet.settings import flat_fields
-    from keras_senet.training import RECIPES, Recipe, read_recipe, train
+    from keras_senet.training import RECIPES, Recipe, read_recipe, report, train
 
     names = {field.name for field in flat_fields(Recipe)}
     given = {name: value for name, value in vars(options).items() if name in names}
@@ -59,7 +59,9 @@ def run(options: argparse.Namespace) -> None:
     if missing:
         raise InputError(f"{' and '.join(missing)} must be given. See: keras-senet train --help")
     recipe = RECIPES[options.recipe](**fields) if options.recipe else Recipe.of(**fields)
-    run_names = ("resume", "save_every", "keep", "strategy", "hosts", "worker", "data_service")
-    measured = train(recipe, options.output, **{name: getattr(options, name) for name in run_names})
-    for name, result in measured.items():
+    run_names = ("resume", "save_every", "keep_states", "strategy", "hosts", "worker", "data_service")
+    folder = train(recipe, options.output, **{name: getattr(options, name) for name in run_names})
+    if folder is None:  # only the first worker of several reports
+        return
+    for name, result in report(folder).items():
         print(f"{options.output}/{name}.keras: top-1 accuracy {result['top1']:.2%}, epoch {result['epoch']}")

@@ -26,8 +26,8 @@ def draw_learning_curve(history: str | os.PathLike, path: str | os.PathLike) -> 
         return np.array([float(row[name]) for row in rows])
 
     panels = {
-        "Loss": {"training": column("loss"), "held out": column("val_loss")},
-        "Top-1 error, %": {"training": 100 * (1 - column("top1")), "held out": 100 * (1 - column("val_top1"))},
+        "Loss": {"training": column("loss"), "validation": column("val_loss")},
+        "Top-1 error, %": {"training": 100 * (1 - column("top1")), "validation": 100 * (1 - column("val_top1"))},
     }
     if "learning_rate" in rows[0]:
         panels["Learning rate"] = {"": column("learning_rate")}

@@ -1,12 +1,15 @@
 """Training and evaluation around `model.fit`."""
 
+from keras_senet.errors import DivergedError, Terminated
+from keras_senet.training.callbacks.gate_histograms import GateHistograms
 from keras_senet.training.devices import STRATEGIES, open_devices
 from keras_senet.training.evaluation import Evaluation, evaluate
 from keras_senet.training.network import build
 from keras_senet.training.recipe import Recipe
 from keras_senet.training.recipes import RECIPES
-from keras_senet.training.run import DivergedError, Terminated, read_recipe, train
-from keras_senet.training.watch import GateHistograms
+from keras_senet.training.reporting import report
+from keras_senet.training.run import train
+from keras_senet.training.run_folder import RunFolder, read_recipe
 
 __all__ = [
     "RECIPES",
@@ -15,10 +18,12 @@ __all__ = [
     "Evaluation",
     "GateHistograms",
     "Recipe",
+    "RunFolder",
     "Terminated",
     "build",
     "evaluate",
     "open_devices",
     "read_recipe",
+    "report",
     "train",
 ]

@@ -1,4 +1,4 @@
-"""On which devices a run computes: one, all of this machine, those of several machines, or a TPU."""
+"""The devices that a run computes on: one, all of this machine, those of several machines, or a TPU."""
 
 import contextlib
 import dataclasses
@@ -6,12 +6,13 @@ import functools
 import os
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import keras
 import tensorflow as tf
 
-from keras_senet.errors import InputError
+from keras_senet.errors import InputError, LostWorkerError
+from keras_senet.training.multi_worker import ending_with_the_others, lost_worker, repaired_fit
 
 STRATEGIES = ("auto", "single", "mirrored", "multi_worker", "tpu")
 
@@ -32,25 +33,46 @@ class Devices:
 
     @property
     def replicas(self) -> int:
-        """How many devices there are, on all workers together."""
+        """Number of devices, over all workers."""
         return 1 if self.strategy is None else self.strategy.num_replicas_in_sync
 
     @property
     def workers(self) -> int:
         return max(1, len(self.hosts))
 
+    @property
+    def replicas_per_worker(self) -> int:
+        return self.replicas // self.workers
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process writes the files of the run."""
+        return self.worker == 0
+
+    def batch_size_per_replica(self, batch_size: int) -> int:
+        """The share of one replica in a batch.
+
+        Raises:
+            ValueError: if the batch does not divide over the replicas.
+        """
+        if batch_size % self.replicas:
+            smaller = batch_size // self.replicas * self.replicas
+            fitting = " or ".join(str(size) for size in (smaller, smaller + self.replicas) if size)
+            raise InputError(f"A batch of {batch_size} does not divide over {self.replicas} replicas: make it {fitting}.")
+        return batch_size // self.replicas
+
     def scope(self) -> contextlib.AbstractContextManager:
-        """Where the variables of the run are made."""
+        """The scope in which to create the variables of the run."""
         return contextlib.nullcontext() if self.strategy is None else self.strategy.scope()
 
     def distribute(self, batches: Callable[[], tf.data.Dataset]):
-        """What `fit` takes: the batches that the function returns, one after another for each replica of this worker."""
+        """What `fit` takes: the batches that the function returns, dealt in turn to the replicas of this worker."""
         if self.strategy is None:
             return batches()
         return self.strategy.distribute_datasets_from_function(lambda context: batches())
 
     def averaging(self, variables: list[keras.Variable]) -> Callable[[], None]:
-        """A function that gives all replicas the mean of what each has in `variables`."""
+        """A function that gives `variables` the mean of their values over all replicas."""
         if self.replicas == 1:
             return lambda: None
 
@@ -65,15 +87,44 @@ class Devices:
 
         return average
 
-    def any(self, here: bool) -> bool:
-        """Whether it is true for any worker. All workers must ask at the same step."""
+    def any(self, condition: bool) -> bool:
+        """Whether `condition` is true for any worker. All workers must ask at the same step."""
+        return condition if self.workers == 1 else bool(self._sum(tf.constant(float(condition))))
+
+    def barrier(self) -> None:
+        """Returns when all workers have called it."""
+        if self.workers > 1:
+            self._sum(tf.constant(0.0))
+
+    @contextlib.contextmanager
+    def first_worker_first(self) -> Iterator[None]:
+        """The first worker runs the block before the others do, for instance to prepare a dataset on the disk they share."""
+        if self.worker:
+            self.barrier()
+        yield
+        if not self.worker:
+            self.barrier()
+
+    @contextlib.contextmanager
+    def ending_together(self) -> Iterator[None]:
+        """Within it several workers train together: when one of them ends, so do the others.
+
+        Raises:
+            LostWorkerError: if another worker has ended.
+        """
         if self.workers == 1:
-            return here
-        return bool(self._sum(tf.constant(float(here))))
+            yield
+            return
+        advice = "Start all workers again, with --resume, to go on from the last state."
+        with repaired_fit(), ending_with_the_others(self.hosts, self.worker, advice):
+            try:
+                yield
+            except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
+                raise LostWorkerError(f"{lost_worker('Another worker')} {advice}") from error
 
     @functools.cached_property
     def _sum(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        return tf.function(lambda here: self.strategy.reduce("SUM", self.strategy.run(tf.identity, args=(here,)), axis=None))
+        return tf.function(lambda value: self.strategy.reduce("SUM", self.strategy.run(tf.identity, args=(value,)), axis=None))
 
 
 def open_devices(name: str = "auto", hosts: list[str] | None = None, worker: int | None = None) -> Devices:

@@ -8,7 +8,7 @@ Two places in Keras' TensorFlow trainer fail under `tf.distribute.MultiWorkerMir
 
 When Keras works without this, tests/test_multi_worker.py fails and says so; then `repaired_fit` can go.
 
-And a third thing is not in Keras' hands: a worker that waits for one that has died may wait for ever. `watch` ends it.
+Keras cannot mend a third thing: a worker may wait forever for one that has died. `ending_with_the_others` ends it.
 """
 
 import contextlib
@@ -48,16 +48,16 @@ def repaired_fit() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def watch(hosts: list[str], index: int, advice: str) -> Iterator[None]:
-    """Within it this process ends, with status 2 and one line, when another worker has ended.
+def ending_with_the_others(hosts: list[str], index: int, advice: str) -> Iterator[None]:
+    """Within it this process ends, with status 2 and one line on stderr, when another worker has ended.
 
-    TensorFlow notices by itself when a worker is gone, but not when that is the first one. Then all others wait inside
-    TensorFlow, where no exception reaches them: the process has to end.
+    TensorFlow notices the loss of any worker but the first one. When that one is gone all others wait inside TensorFlow, where
+    no exception reaches them, so the process has to end.
 
     Args:
         hosts: "host:port" of each worker.
         index: which of them this is.
-        advice: what the user can do; the end of the line.
+        advice: what the user can do, which ends the line.
     """
     over = threading.Event()
 

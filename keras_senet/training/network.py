@@ -1,4 +1,4 @@
-"""The network of a run: as it is saved, and as it is while it learns."""
+"""The network of a run: as it is saved, and the model that `fit` trains."""
 
 import re
 
@@ -43,11 +43,11 @@ def build(recipe: Recipe, classes: int) -> keras.Model:
     return network
 
 
-def learner(network: keras.Model, recipe: Recipe) -> keras.Model:
-    """A copy of `network`, same weights, with what only training needs.
+def training_model(network: keras.Model, recipe: Recipe) -> keras.Model:
+    """A copy of `network` with the same weights and with what only training needs.
 
-    That is: the precision, synchronized normalization, stochastic depth (Huang et al., arXiv 1603.09382, section 3: the last
-    residual branch is left out for `recipe.drop_path` of the images, the first for none), and for the binary loss a
+    This is the dtype policy, synchronized batch normalization, stochastic depth (Huang et al., arXiv 1603.09382, section 3: the
+    last residual branch is dropped for a share `recipe.drop_path` of the images, the first for none), and for the binary loss a
     sigmoid at the end.
 
     Raises:

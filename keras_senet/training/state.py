@@ -1,6 +1,7 @@
-"""All that a run is at one moment, in one file, so that it can go on from there as if nothing had happened."""
+"""The state of a run, in one file, from which it can go on as if it had never stopped."""
 
 import json
+import math
 import os
 import pathlib
 import zipfile
@@ -12,8 +13,88 @@ import numpy as np
 from keras_senet.errors import InputError, existing_path
 from keras_senet.files import replacing
 from keras_senet.keras_internals import random_states
+from keras_senet.training.callbacks.plateau import Plateau
 
-_PROGRESS = "progress"
+_PROGRESS = "progress"  # the entry of a file that holds all but the variables
+
+
+class TrainState:
+    """Where a run is, and every variable that its next step depends on.
+
+    Args:
+        model: a compiled model whose optimizer is built, and was given its name.
+        metrics: the metrics that `fit` measures, those of the loss among them.
+        damaged: the names of training images that could not be decoded, a set that grows while they are read.
+        plateau: the callback of the schedule "plateau", which remembers the epochs before; None for other schedules.
+
+    Attributes:
+        epoch: number of epochs that are done.
+        step: number of steps of the next epoch that are done.
+        seconds: which these steps took.
+        best: top-1 accuracy and negative loss on the validation images after the best epoch.
+        best_epoch: its number, from 1.
+        history: the logs of each epoch.
+        epoch_of_network: number of the epoch after which last.keras was saved; 0 before.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        metrics: list[keras.metrics.Metric],
+        damaged: set[str],
+        plateau: Plateau | None = None,
+    ):
+        self.metrics = metrics
+        self.damaged = damaged
+        self.plateau = plateau
+        self.variables = named_variables(model, metrics)
+        self.epoch = self.step = self.epoch_of_network = 0
+        self.seconds = 0.0
+        self.best, self.best_epoch = [-math.inf, -math.inf], 0
+        self.history = []
+
+    @property
+    def place(self) -> str:
+        return f"step {self.step} of epoch {self.epoch + 1}"
+
+    def save(self, folder: pathlib.Path, keep: int, write: bool) -> None:
+        """Saves the state, see `save_state`."""
+        progress = {name: getattr(self, name) for name in ("epoch", "step", "best", "best_epoch", "history", "seconds")}
+        progress["damaged"] = sorted(self.damaged)
+        progress["plateau"] = [] if self.plateau is None else [self.plateau.state]
+        save_state(folder, self.variables, progress, keep, write)
+
+    def restore(self, path: str | os.PathLike) -> None:
+        """Goes back to a state.
+
+        Raises:
+            ValueError: if its file is damaged, or the state is that of another network or optimizer.
+        """
+        progress, values = read_state(path)
+        restore(self.variables, values, path)
+        for name in ("epoch", "step", "best", "best_epoch", "history", "seconds"):
+            setattr(self, name, progress[name])
+        self.epoch_of_network = self.epoch
+        self.damaged.update(progress["damaged"])
+        if self.plateau is not None:
+            (self.plateau.state,) = progress["plateau"]
+        if not self.step:
+            for metric in self.metrics:
+                metric.reset_state()
+        self.restored_metrics = self.metric_values()
+
+    def metric_values(self) -> list[np.ndarray]:
+        """The values of all variables of the metrics, for `assign_metrics`."""
+        return [keras.ops.convert_to_numpy(variable) for metric in self.metrics for variable in metric.variables]
+
+    def assign_metrics(self, values: list[np.ndarray]) -> None:
+        variables = [variable for metric in self.metrics for variable in metric.variables]
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+    def restore_metrics(self) -> None:
+        """Gives the metrics the values that they had in the state which the run was resumed from."""
+        self.assign_metrics(self.restored_metrics)
 
 
 def named_variables(model: keras.Model, metrics: Iterable[keras.metrics.Metric]) -> dict[str, keras.Variable]:
@@ -32,7 +113,11 @@ def named_variables(model: keras.Model, metrics: Iterable[keras.metrics.Metric])
     # A variable's path is such a name, but for random generators, which Keras numbers as a process makes them.
     generators = random_states(model)
     variables = {}
-    for variable in (*model.variables, *model.optimizer.variables, *(one for metric in metrics for one in metric.variables)):
+    for variable in (
+        *model.variables,
+        *model.optimizer.variables,
+        *(variable for metric in metrics for variable in metric.variables),
+    ):
         name = generators.get(id(variable), variable.path)
         if name in variables:
             raise InputError(f"Two variables are named {name}, so a state could confuse them: give their layers different names.")
@@ -101,7 +186,7 @@ def restore(variables: dict[str, keras.Variable], values: dict[str, np.ndarray],
     shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
     saved = {name: value.shape for name, value in values.items()}
     if differing := sorted(name for name in shapes.keys() | saved.keys() if shapes.get(name) != saved.get(name)):
-        had, has = (found.get(differing[0], "none") for found in (saved, shapes))
+        had, has = (named.get(differing[0], "none") for named in (saved, shapes))
         raise InputError(
             f"{path} is the state of another network or optimizer: {len(differing)} of its variables do not fit this run. The "
             f"first one, {differing[0]}, has the shape {had} there and {has} here."

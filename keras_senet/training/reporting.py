@@ -1,0 +1,145 @@
+"""The report of a finished run: how good its networks are, measured, drawn and on one page of Markdown."""
+
+import datetime
+import json
+import statistics
+from collections.abc import Sequence
+
+from keras_senet import data
+from keras_senet.files import write_text
+from keras_senet.inference.classifier import open_classifier
+from keras_senet.plots.confusion import draw_confusion
+from keras_senet.plots.predictions import draw_predictions, most_wrong
+from keras_senet.settings import flat_fields
+from keras_senet.training.evaluation import evaluate
+from keras_senet.training.recipe import Recipe
+from keras_senet.training.run_folder import RunFolder, read_recipe
+
+_BATCHES_OF_MISTAKES = 30  # in which to look for mistakes to draw
+_MEASURES = {
+    "epoch": ("epoch", "{}"),
+    "top1": ("top-1", "{:.2%}"),
+    "top5": ("top-5", "{:.2%}"),
+    "loss": ("loss", "{:.4f}"),
+    "calibration_error": ("calibration error", "{:.2%}"),
+    "images": ("images", "{:,}"),
+}
+_PICTURES = {
+    "learning_curve.png": "How it learned",
+    "confusion.png": "Which class it takes for which",
+    "mistakes.png": "Where it is most sure and wrong",
+}
+
+
+def report(folder: RunFolder) -> dict[str, dict[str, float]]:
+    """Evaluates the networks of a finished run on its validation images.
+
+    Writes metrics.json (what is returned), confusion.png, mistakes.png where the last network makes any, and report.md, which
+    shows all of the run.
+
+    Args:
+        folder: the folder of the run, from `train`, or a `RunFolder` of its path.
+
+    Returns:
+        For "last" and "best" the results of `evaluate` and the epoch. The best epoch is chosen by the same images, so its
+        accuracy is a little too good; the last one's is not.
+
+    Raises:
+        FileNotFoundError: if the folder does not hold a finished run.
+
+    Example:
+
+    >>> few = {"train_split": "train[:64]", "validation_split": "test[:20]", "image_size": 8, "data_dir": "data"}
+    >>> recipe = keras_senet.training.Recipe.of("SEResNet20", "digits", epochs=1, batch_size=32, learning_rate=0.1, **few)
+    >>> folder = keras_senet.training.train(recipe, "runs/example")
+    epoch 1/1  loss ...
+    >>> sorted(keras_senet.training.report(folder))
+    ['best', 'last']
+    """
+    recipe = read_recipe(folder.config)
+    images = data.load(recipe.dataset, recipe.validation_split, recipe.data_dir)
+    classifier = open_classifier(folder.last)
+    last = best = evaluate(classifier, images)
+    last_epoch, best_epoch = folder.last_epoch(), folder.best_epoch()
+    if best_epoch != last_epoch:
+        best = evaluate(open_classifier(folder.best), images)
+    measured = {"last": last.summary() | {"epoch": last_epoch}, "best": best.summary() | {"epoch": best_epoch}}
+    draw_confusion(last.confusion, images.class_names, folder.confusion)
+    mistakes = []
+    for pixels, labels in data.evaluation_batches(images, classifier.preprocessing, 64).take(_BATCHES_OF_MISTAKES):
+        probabilities = classifier.probabilities(pixels.numpy())
+        mistakes = most_wrong(pixels.numpy(), probabilities, labels.numpy(), images.class_names, mistakes)
+    if mistakes:
+        _, pictures, captions = zip(*mistakes, strict=True)
+        draw_predictions(pictures, captions, folder.mistakes)
+    write_text(folder.metrics, json.dumps(measured, indent=2) + "\n")
+    write_page(folder)
+    return measured
+
+
+def write_page(folder: RunFolder) -> None:
+    """Writes report.md from the other files of a run.
+
+    Args:
+        folder: the folder of a run with metrics.json. Top-5, the calibration error, the pictures and damaged.txt may be missing.
+
+    Raises:
+        FileNotFoundError: if the folder does not hold a finished run.
+    """
+    config, measured = (json.loads(file.read_text(encoding="utf-8")) for file in (folder.config, folder.metrics))
+    recipe = Recipe.of(**config["recipe"])
+    epochs = folder.epochs()
+    seconds = round(sum(float(epoch["seconds"]) for epoch in epochs))
+    images_per_second = statistics.median(float(epoch["images_per_second"]) for epoch in epochs)
+    last = measured["last"]
+
+    names = [name for name in _MEASURES if name in last]
+    results = [
+        [f"{network}.keras", *(_MEASURES[name][1].format(result[name]) for name in names)] for network, result in measured.items()
+    ]
+    changed, defaults = [], []
+    for field, value in zip(flat_fields(Recipe), recipe.flat().values(), strict=True):
+        row = [field.name, "none" if value is None else f"`{value}`", field.metadata["help"]]
+        (defaults if value == field.default else changed).append(row)
+    classes = len(folder.labels.read_text(encoding="utf-8").splitlines())
+    facts = [
+        ["parameters", f"{config['parameters']:,}"],
+        ["classes", f"{classes:,}"],
+        ["trained on", f"`{recipe.train_split}` of `{recipe.dataset}`"],
+        ["validated on", f"`{recipe.validation_split}` of `{recipe.dataset}`"],
+        ["devices", f"{config['replicas']:,}, each with {config['batch_size_per_replica']:,} images of a batch"],
+        *([package, version] for package, version in config["versions"].items()),
+    ]
+    settings = ("setting", "value", "meaning")
+    parts = [
+        f"# {recipe.model} on `{recipe.dataset}`",
+        f"Right on {last['top1']:.2%} of {last['images']:,} validation images after {last['epoch']} epochs, which took "
+        f"{datetime.timedelta(seconds=seconds)} at {images_per_second:,.0f} training images a second.",
+        "## Results on the validation images",
+        _table(["network", *(_MEASURES[name][0] for name in names)], results),
+        "The best epoch was chosen by these same images, so its accuracy is a little too good; the last one's is not.",
+        *(f"## {title}\n\n![{title}]({name})" for name, title in _PICTURES.items() if (folder.path / name).exists()),
+        "## Recipe",
+        _table(settings, changed),
+        _folded("The other settings, which are at their defaults", _table(settings, defaults)),
+        "To train it again: `keras-senet train --config config.json --output another_folder`",
+        "## Network, data and versions",
+        _table(["", ""], facts),
+    ]
+    if folder.damaged.exists():
+        damaged = folder.damaged.read_text(encoding="utf-8").splitlines()
+        listed = "\n".join(["```text", *damaged, "```"])
+        parts += ["## Damaged images", _folded(f"{len(damaged):,} were left out", listed)]
+    write_text(folder.page, "\n\n".join(parts) + "\n")
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose columns are aligned in the text, too."""
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in (header, *rows)]
+    widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
+    cells.insert(1, ["-" * width for width in widths])
+    return "\n".join(f"| {' | '.join(map(str.ljust, row, widths))} |" for row in cells)
+
+
+def _folded(summary: str, content: str) -> str:
+    return f"<details>\n<summary>{summary}</summary>\n\n{content}\n\n</details>"

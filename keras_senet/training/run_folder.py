@@ -1,0 +1,172 @@
+"""The folder of a run: its files, whether a run may begin or go on there, and what is left when one stops."""
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+from collections.abc import Iterable, Iterator
+
+import keras
+
+from keras_senet.analysis import profile
+from keras_senet.errors import DivergedError, FileError, InputError
+from keras_senet.files import as_lines, read_csv, write_text
+from keras_senet.inference.labels import LABELS_FILE, write_labels
+from keras_senet.settings import flat_fields
+from keras_senet.training.devices import Devices
+from keras_senet.training.recipe import Recipe
+from keras_senet.training.state import TrainState, newest_state
+
+_PACKAGES = ("keras-senet", "keras", "tensorflow", "tensorflow-datasets", "numpy")
+
+
+class RunFolder:
+    """The files of one training run.
+
+    Args:
+        path: the folder.
+
+    Attributes:
+        path: the folder.
+        config: config.json, the recipe, the devices and the versions: all it takes to repeat the run.
+        labels: labels.txt, the class names.
+        history: history.csv, loss and accuracy by epoch.
+        learning_curve: learning_curve.png, which shows them.
+        last: last.keras, the network after the last epoch.
+        best: best.keras, the network after the epoch with the highest accuracy on the validation images.
+        states: the folder states/, from which the run can go on.
+        logs: the folder logs/, for TensorBoard.
+        damaged: damaged.txt, the names of the images that could not be decoded, where there are any.
+        metrics, confusion, mistakes, page: metrics.json, confusion.png, mistakes.png and report.md, by `report`.
+
+    Example:
+
+    >>> keras_senet.training.RunFolder("runs/digits").last.name
+    'last.keras'
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = pathlib.Path(path)
+        self.config = self.path / "config.json"
+        self.labels = self.path / LABELS_FILE
+        self.history = self.path / "history.csv"
+        self.learning_curve = self.path / "learning_curve.png"
+        self.last = self.path / "last.keras"
+        self.best = self.path / "best.keras"
+        self.states = self.path / "states"
+        self.logs = self.path / "logs"
+        self.damaged = self.path / "damaged.txt"
+        self.metrics = self.path / "metrics.json"
+        self.confusion = self.path / "confusion.png"
+        self.mistakes = self.path / "mistakes.png"
+        self.page = self.path / "report.md"
+
+    @classmethod
+    def open(cls, path: str | os.PathLike, recipe: Recipe, resume: bool) -> "RunFolder":
+        """The folder for a run by `recipe`. Nothing is written yet.
+
+        Args:
+            path: the folder; it must not exist yet, or be empty, or hold a run to resume.
+            recipe: what the run does.
+            resume: whether to go on with the run in the folder, if there is one.
+
+        Raises:
+            ValueError: if the folder holds something else, or a run of another recipe.
+        """
+        folder = cls(path)
+        if resume and folder.config.exists():
+            folder._check_that_it_is_the_run_of(recipe)
+        elif folder.path.exists() and not (folder.path.is_dir() and not any(folder.path.iterdir())):
+            raise InputError(f"{path} is not empty: it may hold another run. Choose another output folder, or remove it.")
+        return folder
+
+    def _check_that_it_is_the_run_of(self, recipe: Recipe) -> None:
+        before = read_recipe(self.config)
+        now = recipe.replace(image_size=recipe.image_size or before.image_size)
+        for (name, value_before), value in zip(before.flat().items(), now.flat().values(), strict=True):
+            if value_before != value and name != "data_dir":
+                raise InputError(
+                    f"The run in {self.path} has {name}={value_before!r}, so it cannot go on with {name}={value!r}. Leave that "
+                    "as it was, or choose another output folder."
+                )
+
+    def write_config(self, recipe: Recipe, network: keras.Model, class_names: Iterable[str], devices: Devices) -> None:
+        """Makes the folder, and writes config.json and labels.txt."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        config = {
+            "recipe": recipe.flat(),
+            "parameters": profile(network).total.parameters,
+            "replicas": devices.replicas,
+            "batch_size_per_replica": devices.batch_size_per_replica(recipe.batch_size),
+            "versions": _versions(),
+        }
+        write_text(self.config, json.dumps(config, indent=2) + "\n")
+        write_labels(self.last, class_names)
+
+    def write_damaged(self, names: set[str]) -> None:
+        """Writes damaged.txt, if there are names to write."""
+        if names:
+            write_text(self.damaged, as_lines(sorted(names)))
+
+    def epochs(self) -> list[dict[str, str]]:
+        """The rows of history.csv; none before the first epoch is done."""
+        return read_csv(self.history) if self.history.exists() else []
+
+    def last_epoch(self) -> int:
+        """The number of the epoch that last.keras is from, from 1."""
+        return int(self.epochs()[-1]["epoch"]) + 1
+
+    def best_epoch(self) -> int:
+        """The number of the epoch that best.keras is from, from 1."""
+        best = max(self.epochs(), key=lambda epoch: [float(epoch["val_top1"]), -float(epoch["val_loss"])])
+        return int(best["epoch"]) + 1
+
+    def newest_state(self) -> pathlib.Path | None:
+        """The file of the latest state; None where there is none."""
+        return newest_state(self.states)
+
+    @contextlib.contextmanager
+    def telling_what_is_left(self, state: TrainState) -> Iterator[None]:
+        """Within it an error that stops the run says what is left of it, and what the user can do."""
+        try:
+            yield
+        except KeyboardInterrupt as interrupt:
+            raise type(interrupt)(f"Stopped. {self._what_is_left(state.epoch_of_network)}") from None
+        except DivergedError as error:
+            advice = f"lower the learning rate, or lengthen the warm-up. {self._what_is_left(state.epoch_of_network)}"
+            raise DivergedError(f"{error}: {advice}") from error
+        except OSError as error:
+            raise FileError(f"{error}. {self._what_is_left(state.epoch_of_network)}") from error
+
+    def _what_is_left(self, epoch_of_network: int) -> str:
+        network = f"The network after epoch {epoch_of_network} is {self.last}."
+        state = self.newest_state()
+        if state is not None:
+            return f"{network if epoch_of_network else ''} --resume goes on from {state}.".lstrip()
+        if not epoch_of_network:
+            network = f"{self.path} holds no network of this run."
+        return f"{network} No state was saved, so --resume begins the run anew."
+
+
+def read_recipe(config: str | os.PathLike) -> Recipe:
+    """The recipe in the config.json of a run.
+
+    Raises:
+        ValueError: if the file is no config.json, or has settings that this version does not know.
+    """
+    try:
+        fields = json.loads(pathlib.Path(config).read_text(encoding="utf-8"))["recipe"]
+        unknown = sorted(fields.keys() - {field.name for field in flat_fields(Recipe)})
+    except (AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise InputError(f"{config} is not the config.json of a run.") from error
+    if unknown:
+        raise InputError(f"{config} has settings that this version does not know: {', '.join(unknown)}.")
+    return Recipe.of(**fields)
+
+
+def _versions() -> dict[str, str]:
+    installed = {package.metadata["Name"].lower(): package.version for package in importlib.metadata.distributions()}
+    versions = {package: installed[package] for package in _PACKAGES if package in installed}
+    return {"python": platform.python_version(), "backend": keras.backend.backend(), **versions}
