@@ -1,7 +1,7 @@
 """Trains as one process of several, or on two devices, and writes down what it saw: `python observed.py JOBS.json SEEN.pickle`.
 
 A job is what `train` takes, and `signal`, see `SignalAt`. All jobs of a file are done one after another. Of each the second file
-gets the loss after each step, the weights after the last epoch, and how it ended.
+gets the loss after each step, the weights after the last epoch, how it ended, and whether it returned the folder.
 """
 
 import json
@@ -49,7 +49,7 @@ def observe(job: dict) -> dict:
     """Does a job, and returns what is written of it. With "report" it also makes the report."""
     observer = Observer()
     callbacks = [observer, *([SignalAt(*job.pop("signal"))] if "signal" in job else [])]
-    error = None
+    error = folder = None
     try:
         with_report = job.pop("report", False)
         folder = train(Recipe.of(**job.pop("recipe")), job.pop("output"), callbacks=callbacks, **job)
@@ -57,7 +57,7 @@ def observe(job: dict) -> dict:
             report(folder)
     except (Exception, KeyboardInterrupt) as raised:
         error = f"{type(raised).__name__}: {raised}"
-    return {"losses": observer.losses, "weights": observer.weights, "error": error}
+    return {"losses": observer.losses, "weights": observer.weights, "error": error, "writes": folder is not None}
 
 
 def main(jobs: str, seen: str) -> None:

@@ -202,7 +202,12 @@ def test_the_paper_s_training_runs_on_made_up_photographs(whole, run_example, tm
     output = run_example("train_imagenet.py", *flags)
     recipe = read_recipe(tmp_path / "run" / "config.json")
     assert (recipe.model, recipe.image_size, recipe.epochs, recipe.batch_size) == (model, size, 1, 16)
-    assert (recipe.learning_rate, recipe.base_batch_size, recipe.schedule, recipe.augmentation) == (0.6, 1024, "step", "crop")
+    assert (recipe.learning_rate, recipe.base_batch_size, recipe.schedule, recipe.augmentation.crop) == (
+        0.6,
+        1024,
+        "step",
+        "random",
+    )
     assert len(list((tmp_path / "run-photographs" / "train").glob("*/*.jpg"))) == 32
     error = 100 - 100 * json.loads((tmp_path / "run" / "metrics.json").read_text())["last"]["top1"]
     assert f"top-1 error {error:.2f} %. The report is {tmp_path / 'run' / 'report.md'}" in output

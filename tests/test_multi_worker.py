@@ -164,6 +164,7 @@ def test_workers_that_are_stopped_and_killed_and_started_again_train_as_a_single
     for one in restarted:
         assert one["error"] is None
         np.testing.assert_allclose(one["losses"], single[0][6:], rtol=0.01)
+    assert [run["writes"] for run in restarted] == [True, False]
     assert_the_same(*restarted)
     assert_like_a_single_process(folder, single[1])
 

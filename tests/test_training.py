@@ -41,6 +41,14 @@ def test_a_run_folder_holds_all_of_the_run(run_folder, recipe):
     assert logs == {"train", "validation", "images", "gates"}
 
 
+def test_the_best_epoch_has_the_highest_accuracy_then_the_lowest_loss_and_is_the_first_such(tmp_path):
+    folder = training.RunFolder(tmp_path)
+    assert folder.epochs() == []
+    rows = ("0.9,0.2", "0.95,0.4", "0.95,0.3", "0.95,0.3", "0.9,0.1")
+    folder.history.write_text("epoch,val_top1,val_loss\n" + "".join(f"{epoch},{row}\n" for epoch, row in enumerate(rows)))
+    assert (folder.best_epoch(), folder.last_epoch()) == (3, 5)
+
+
 @pytest.mark.slow
 def test_the_same_recipe_gives_the_same_network(tiny_run, tiny_recipe, tmp_path):
     # Also where the data is prepared first, which draws random numbers.
@@ -73,7 +81,7 @@ def test_a_recipe_takes_the_ablations_of_the_paper_and_label_smoothing(tiny_reci
     assert [layer.name for layer in attending] == ["stage3_block1_se"]
     assert {(layer.reduction, layer.squeeze, layer.gate) for layer in attending} == {(4, "max", keras.activations.tanh)}
     again = training.Recipe.of(**json.loads((tmp_path / "run" / "config.json").read_text())["recipe"])
-    assert {name: getattr(again, name) for name in ablated} == ablated
+    assert {name: again.flat()[name] for name in ablated} == ablated
 
     ((pixels, labels),) = data.evaluation_batches(digits("test[:60]"), preprocessing_for(network), 60)
     expected = smoothed_cross_entropy(0.5, labels.numpy(), network(pixels).numpy()).mean()

@@ -98,15 +98,15 @@ def last_normalizations(network: keras.Model) -> list[keras.layers.BatchNormaliz
     Raises:
         ValueError: if the branches do not end in a normalization: one that is zero before a ReLU would not learn.
     """
-    found = []
+    last = []
     for addition in residual_additions(network):
         block = re.escape(addition.removesuffix("_add"))
         numbers = {}
         for layer in network.layers:
             if match := re.fullmatch(rf"({block}(?:_branch\d)?)_(bn|relu)(\d+)", layer.name):
                 numbers.setdefault(match[1], {}).setdefault(match[2], []).append(int(match[3]))
-        for branch, of in numbers.items():
-            if max(of["bn"]) in of.get("relu", []):
+        for branch, layers in numbers.items():
+            if max(layers["bn"]) in layers.get("relu", []):
                 raise InputError(f"`zero_init_last` is for residual branches that end in a normalization; {branch} does not.")
-            found.append(network.get_layer(f"{branch}_bn{max(of['bn'])}"))
-    return found
+            last.append(network.get_layer(f"{branch}_bn{max(layers['bn'])}"))
+    return last

@@ -27,7 +27,7 @@ from keras_senet.training.callbacks.progress import Progress
 from keras_senet.training.callbacks.saved_networks import SaveNetworks
 from keras_senet.training.callbacks.saved_states import SaveStates
 from keras_senet.training.callbacks.signals import EndOnSignal
-from keras_senet.training.devices import Devices, open_devices
+from keras_senet.training.devices import open_devices
 from keras_senet.training.evaluation import metrics
 from keras_senet.training.losses import loss
 from keras_senet.training.network import build, training_model
@@ -87,12 +87,12 @@ def train(
     >>> measured["last"]["images"], measured["last"]["epoch"]
     (20, 1)
     """
-    _check(save_every, keep_states)
+    _check_options(save_every, keep_states)
     folder = RunFolder.open(output, recipe, resume)
     devices = open_devices(strategy, hosts, worker)  # before TensorFlow does anything else: it connects the workers
     with devices.ending_together():
-        devices.batch_size_per_replica(recipe.batch_size)  # refused before a dataset is prepared, which takes long
-        with devices.first_worker_first():  # it prepares the dataset
+        devices.batch_size_per_replica(recipe.batch_size)  # raises before a dataset is prepared, which takes long
+        with devices.first_worker_first():  # because it prepares the dataset
             training_images = data.load(recipe.dataset, recipe.train_split, recipe.data_dir)
             validation_images = data.load(recipe.dataset, recipe.validation_split, recipe.data_dir)
         keras.utils.set_random_seed(recipe.seed)  # only after loading: preparing a dataset consumes random numbers
@@ -114,14 +114,12 @@ def train(
             state.restore(newest)
         try:
             with folder.telling_what_is_left(state), data.plain_errors():
-                every, working = _callbacks(
-                    recipe, network, model, batches, state, folder, devices, save_every, keep_states, callbacks
-                )
-                _fit(model, recipe.epochs, batches, state, every, working)
-                devices.barrier()  # none ends before all are here
+                called, lasting = _callbacks(network, model, batches, state, folder, save_every, keep_states, callbacks)
+                _fit(model, batches, state, called, lasting)
+                devices.barrier()  # no worker ends before all are done
         finally:
             if devices.writes:
-                with contextlib.suppress(OSError):  # that the disk is full was said above
+                with contextlib.suppress(OSError):  # a full disk has raised its error already
                     draw_learning_curve(folder.history, folder.learning_curve)
     if not devices.writes:
         return None
@@ -129,8 +127,8 @@ def train(
     return folder
 
 
-def _check(save_every: int | None, keep_states: int) -> None:
-    """Refuses what would else fail after hours."""
+def _check_options(save_every: int | None, keep_states: int) -> None:
+    """Refuses now what would otherwise fail after hours."""
     if keras.config.image_data_format() != "channels_last":
         raise InputError('Training takes the "channels_last" image data format: call keras.config.set_image_data_format.')
     for name, value in (("save_every", save_every), ("keep_states", keep_states)):
@@ -144,35 +142,33 @@ def _tensorflow_on_cpu() -> bool:
 
 
 def _callbacks(
-    recipe: Recipe,
     network: keras.Model,
     model: keras.Model,
     batches: Batches,
     state: TrainState,
     folder: RunFolder,
-    devices: Devices,
     save_every: int | None,
     keep_states: int,
     users: Sequence[keras.callbacks.Callback],
 ) -> tuple[list[keras.callbacks.Callback], list[keras.callbacks.Callback]]:
-    """All callbacks in the order in which `fit` calls them, and those of them that do more than show the run.
+    """The callbacks of a run in the order in which `fit` calls them, and those of them that leave a trace in what it saves.
 
-    The order matters at the end of a batch or an epoch:
+    The order matters, because some add to the logs, which all share, and some raise an error, after which no other is called:
 
-    1. `Progress` prints, and adds `images_per_second` to the logs for all that follow.
-    2. The plateau and the users' callbacks may change the learning rate, the weights or the logs. What they do belongs to the
-       state that is saved, so they come before it.
-    3. `Position` counts the step or the epoch, and completes the logs with the seconds and the learning rate.
-    4. `EndOnDivergence`: nothing of a diverged run is saved.
-    5. `AverageStatistics` and `MovingAverages` set up the weights for an evaluation.
-    6. `SaveNetworks`, `HistoryFile`, `SaveStates`: the state is last, for only then a resumed run need not repeat the others.
-    7. `EndOnSignal` ends the run when all is saved.
-    8. TensorBoard shows the logs and the gates of the network that was saved.
+    1. `Progress` adds `images_per_second` to the logs. It prints its line before the run can end.
+    2. `Plateau` and the user's callbacks may change the learning rate and the weights, so they come before these are saved.
+    3. `Position` counts the step or epoch that is done, and adds its seconds and the learning rate to the logs.
+    4. `EndOnDivergence` comes before all that saves.
+    5. `AverageStatistics`, `MovingAverages` and `FreezeBatchNorm` act when an evaluation or an epoch begins.
+    6. `SaveNetworks`, `HistoryFile` and `SaveStates` save, the state last: it says that the other files are complete.
+    7. `EndOnSignal` ends the run after all is saved.
+    8. `TensorBoard` shows the complete logs, `GateHistograms` the network that was saved.
     """
+    recipe, devices = batches.recipe, batches.devices
     statistics = AverageStatistics(model, devices)
     averages = MovingAverages(model)
     saver = SaveStates(state, folder, statistics, devices, batches.steps_per_epoch, save_every, keep_states)
-    working = [
+    lasting = [
         *([] if state.plateau is None else [state.plateau]),
         *users,
         Position(state),
@@ -186,24 +182,24 @@ def _callbacks(
         EndOnSignal(state, saver, averages, devices),
     ]
     if not devices.writes:
-        return working, working
+        return lasting, lasting
     augmented, validation = batches.samples(_SAMPLES)
     tensorboard = [keras.callbacks.TensorBoard(folder.logs), AugmentedImages(folder.logs / "images", augmented)]
     if has_gates(network):
         tensorboard.append(GateHistograms(folder.logs / "gates", validation, network))
     progress = Progress(batches.steps_per_epoch, recipe.batch_size, recipe.epochs, state.step % batches.steps_per_epoch)
-    return [progress, *working, *tensorboard], working
+    return [progress, *lasting, *tensorboard], lasting
 
 
 def _fit(
     model: keras.Model,
-    epochs: int,
     batches: Batches,
     state: TrainState,
     callbacks: list[keras.callbacks.Callback],
-    working: list[keras.callbacks.Callback],
+    lasting: list[keras.callbacks.Callback],
 ) -> None:
     """Trains from the state on until all epochs are done."""
+    epochs = batches.recipe.epochs
     with contextlib.ExitStack() as stack:
         for callback in callbacks:  # `fit` does not tell callbacks of an exception, but some have to tidy up
             if isinstance(callback, contextlib.AbstractContextManager):
@@ -212,7 +208,7 @@ def _fit(
         # The number of validation images is known only when all are decoded, and Keras warns when they end.
         warnings.filterwarnings("ignore", "Your input ran out of data")
         if state.step == batches.steps_per_epoch:
-            _finish_epoch(model, batches, state, working)
+            _finish_epoch(model, batches, state, lasting)
         while state.epoch < epochs:
             model.fit(
                 batches.training(state.epoch, state.step),
