@@ -37,8 +37,8 @@ test-keras-nightly: .venv/installed
 	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
 		> $$($(NIGHTLY)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/base.pth
 	$(NIGHTLY)/bin/python -m pip install --quiet --disable-pip-version-check --pre --no-deps --ignore-installed keras-nightly
-	PYTHONPATH=. $(NIGHTLY)/bin/python -c "import keras; print('Keras', keras.__version__, keras.__file__)"
-	PYTHONPATH=. $(NIGHTLY)/bin/python -m pytest --numprocesses 2 --dist worksteal -m "not slow and not exhaustive"
+	PYTHONPATH=$(CURDIR) $(NIGHTLY)/bin/python -c "import keras; print('Keras', keras.__version__, keras.__file__)"
+	PYTHONPATH=$(CURDIR) $(NIGHTLY)/bin/python -m pytest --numprocesses 2 --dist worksteal -m "not slow and not exhaustive"
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -405,6 +405,15 @@ def test_grouped_convolutions_go_to_other_runtimes(shallow, tmp_path):
         assert write(model, tmp_path / name, images=images).largest < 1e-4
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_network_within_a_model_says_how_its_images_were_made_and_goes_to_onnx(shallow, tmp_path):
+    images, network = keras.Input((32, 32, 3)), shallow("SEResNet20")(weights=None)
+    model = keras.Model(images, keras.layers.Softmax()(keras.layers.Dense(5)(network(images))))
+    assert keras_senet.preprocessing_for(model) == keras_senet.preprocessing_for(network)
+    assert export.onnx(model, tmp_path / "network.onnx").largest < 1e-5
+
+
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_without_its_runtime_an_onnx_file_is_written_unchecked(small, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)

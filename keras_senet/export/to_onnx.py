@@ -12,6 +12,7 @@ from keras_senet.errors import require
 from keras_senet.export.job import ExportJob
 from keras_senet.export.proof import Proof
 from keras_senet.inference.runtimes import open_onnx
+from keras_senet.keras_internals import all_layers
 from keras_senet.rewrite.folding import fold_batch_norm
 
 
@@ -40,7 +41,7 @@ def onnx(
     require("tf2onnx", "runtimes")
     job = ExportJob.of(model, path, class_names, ".onnx")
     folded = fold_batch_norm(model)
-    for layer in folded.layers:
+    for layer in all_layers(folded):
         if isinstance(layer, keras.layers.Normalization):  # tf2onnx would turn captured tensors into inputs
             layer.mean, layer.variance = map(keras.ops.convert_to_numpy, (layer.mean, layer.variance))
     with job.replacing() as partial:

@@ -6,6 +6,7 @@ import keras
 from keras.applications.imagenet_utils import decode_predictions
 
 from keras_senet.errors import InputError
+from keras_senet.keras_internals import all_layers
 from keras_senet.layers import PixelNormalization
 
 __all__ = ["Preprocessing", "decode_predictions", "preprocessing_for"]
@@ -44,7 +45,7 @@ def preprocessing_for(model: keras.Model) -> Preprocessing:
     """How to crop and resize an image for `model`, which normalizes the pixels itself.
 
     Args:
-        model: network of this package with its preprocessing inside; it may have been saved and loaded.
+        model: network of this package with its preprocessing inside, or a model that contains one.
 
     Returns:
         Size, crop ratio and interpolation; for published weights, those of the published accuracy.
@@ -58,7 +59,7 @@ def preprocessing_for(model: keras.Model) -> Preprocessing:
     >>> keras_senet.preprocessing_for(keras_senet.SEResNet20())
     Preprocessing(image_size=32, crop_ratio=1.0, interpolation='bilinear')
     """
-    for layer in model.layers:
+    for layer in all_layers(model):
         if isinstance(layer, PixelNormalization):
             height, width = model.input_shape[2:] if layer.axis == (1,) else model.input_shape[1:3]
             return Preprocessing(height if height == width else None, layer.crop_ratio, layer.interpolation)
