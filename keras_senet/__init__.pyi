@@ -5,11 +5,12 @@ from collections.abc import Callable
 
 import keras
 
-from keras_senet import analysis, data, export, layers, pretrained, training
+from keras_senet import analysis, data, export, layers, models, pretrained, training
 from keras_senet.analysis import gates
 from keras_senet.inference.preprocessing import Preprocessing, decode_predictions, preprocessing_for
 from keras_senet.models.registry import list_checkpoints, list_models
-from keras_senet.rewrite.surgery import add_se, remove_se
+from keras_senet.rewrite.adding import add_se
+from keras_senet.rewrite.removing import remove_se
 
 __version__: str
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "layers",
     "list_checkpoints",
     "list_models",
+    "models",
     "preprocessing_for",
     "pretrained",
     "remove_se",

@@ -23,7 +23,8 @@ from keras_senet import {modules}
 from keras_senet.analysis import gates
 from keras_senet.inference.preprocessing import Preprocessing, decode_predictions, preprocessing_for
 from keras_senet.models.registry import list_checkpoints, list_models
-from keras_senet.rewrite.surgery import add_se, remove_se
+from keras_senet.rewrite.adding import add_se
+from keras_senet.rewrite.removing import remove_se
 
 __version__: str
 __all__ = [

@@ -154,7 +154,7 @@ def test_help_of_train_groups_every_field_of_a_recipe(run, capsys):
     groups = {heading: re.findall(r"^  --([a-z-]+)", flags, re.MULTILINE) for heading, flags in re.findall(GROUP, text)}
     of_the_recipe = ["network", "data", "augmentation", "optimization"]
     assert list(groups) == ["options", "run", *of_the_recipe, "devices", "example"]
-    assert groups["run"] == ["output", "config", "recipe", "resume", "save-every", "keep"]
+    assert groups["run"] == ["output", "config", "recipe", "resume", "save-every", "keep-states"]
     assert groups["network"][:3] == ["model", "attention", "reduction"]
     assert groups["data"] == ["dataset", "data-dir", "train-split", "validation-split", "image-size"]
     assert groups["augmentation"][0] == "crop"
