@@ -43,6 +43,7 @@ test-keras-nightly: .venv/installed
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 # 12 minutes. TORCH_PYTHON=PATH, an interpreter that has torch and timm, adds the comparison with timm.
 bench: .venv/installed

@@ -3,7 +3,7 @@
 import dataclasses
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from keras_senet.errors import InputError
@@ -69,18 +69,20 @@ def flat_fields(settings: Any) -> Iterator[dataclasses.Field]:
 
 def flat_values(settings: Any) -> dict[str, Any]:
     """The values of a dataclass by the names of `flat_fields`."""
-    values = {}
+    values: dict[str, Any] = {}
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         values |= flat_values(value) if dataclasses.is_dataclass(value) else {field.name: value}
     return values
 
 
-def from_flat(kind: type[T], values: dict[str, Any]) -> T:
+def from_flat(kind: Callable[..., T], values: dict[str, Any]) -> T:
     """The dataclass `kind` made of values by the names of `flat_fields`."""
     arguments = dict(values)
-    for field in dataclasses.fields(kind):
+    fields: tuple[Any, ...] = dataclasses.fields(kind)  # type: ignore[arg-type]  # which knows no class of dataclasses
+    for field in fields:
         if dataclasses.is_dataclass(field.type):
-            names = arguments.keys() & {part.name for part in flat_fields(field.type)}
-            arguments[field.name] = from_flat(field.type, {name: arguments.pop(name) for name in names})
+            part: Any = field.type
+            names = arguments.keys() & {inner.name for inner in flat_fields(part)}
+            arguments[field.name] = from_flat(part, {name: arguments.pop(name) for name in names})
     return kind(**arguments)

@@ -132,8 +132,8 @@ def _read(
     squeezed = [pools[se.squeeze](se.data_format)(se.input) for se in attention]
     gated = [pools["avg"](se.data_format)(se.output) for se in attention]
     values = iter(_predict(model, gates + squeezed + gated + model.outputs, images, batch_size))
-    means = [{se.name: next(values).mean(axis=0) for se in attention} for _ in range(3)]
-    return *means, [*values]
+    means = ({se.name: next(values).mean(axis=0) for se in attention} for _ in range(3))
+    return next(means), next(means), next(means), [*values]
 
 
 def _kept(importance: Mapping[str, np.ndarray], keep_ratio: float) -> dict[str, np.ndarray]:
@@ -197,14 +197,15 @@ def _without_channels(
     gated: Mapping[str, np.ndarray],
 ) -> keras.Model:
     """`model` with only the channels `kept` of the SE layers named. The means `squeezed` and `gated` stand in for the others."""
-    produced, consumed, scattered = dict(kept), {}, {}
+    produced, scattered = dict(kept), {}
+    consumed: dict[str, str] = {}
     for name, indices in kept.items():
         se = model.get_layer(name)
         produced |= dict.fromkeys((layer.name for layer in _producers(graph, se)), indices)
         consumers = _consumers(graph, se)
         consumed |= dict.fromkeys((layer.name for layer in consumers), name)
         if not consumers and len(indices) < len(gated[name]):
-            scattered[name] = ChannelScatter(indices, len(gated[name]), se.data_format, name=f"{name}_scatter")
+            scattered[name] = ChannelScatter(indices.tolist(), len(gated[name]), se.data_format, name=f"{name}_scatter")
 
     def copy(layer):
         config = {}

@@ -144,7 +144,7 @@ class _Sums:
         self.by_class = np.zeros((classes, len(first)))
         self.squares = np.zeros(len(first))
         self.min = self.max = self.first
-        self.off = self.on = 0
+        self.off = self.on = np.int64(0)
 
     def add(self, gates: np.ndarray, labels: np.ndarray) -> None:
         differences = gates - self.first

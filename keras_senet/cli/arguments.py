@@ -92,7 +92,7 @@ def open_network(options: argparse.Namespace):
     return dataclasses.replace(classifier, preprocessing=dataclasses.replace(classifier.preprocessing, **changes))
 
 
-def add_settings(parser: argparse.ArgumentParser, fields: Iterable[dataclasses.Field]) -> None:
+def add_settings(parser: argparse._ActionsContainer, fields: Iterable[dataclasses.Field]) -> None:
     """One flag for each field that `keras_senet.settings.setting` made. A flag that is not given leaves no option."""
     for field in fields:
         required = field.default is dataclasses.MISSING

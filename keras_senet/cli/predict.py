@@ -28,7 +28,8 @@ def run(options: argparse.Namespace) -> None:
         raise InputError(f"--top must be at least 1. Received: {options.top}")
     classifier = open_network(options)
     files = data.list_images(options.images)
-    predictions, pictured = [], []
+    predictions: list[dict] = []
+    pictured: list[np.ndarray] = []
     for file in files:
         image = data.read_image(file, classifier.preprocessing).numpy()
         if options.picture:

@@ -36,7 +36,8 @@ def _recipe_fields() -> dict[str, list[dataclasses.Field]]:
     from keras_senet.settings import flat_fields
     from keras_senet.training.recipe import GROUPS, Recipe
 
-    heading, groups = "", {heading: [] for heading in GROUPS.values()}
+    heading = ""
+    groups: dict[str, list[dataclasses.Field]] = {title: [] for title in GROUPS.values()}
     for field in dataclasses.fields(Recipe):
         heading = GROUPS.get(field.name, heading)
         groups[heading] += flat_fields(field.type) if dataclasses.is_dataclass(field.type) else [field]

@@ -136,7 +136,8 @@ def _load_folder(folder: pathlib.Path, split: str) -> LabelledImages:
     validation = next((folder / name for name in _VALIDATION_NAMES if (folder / name).is_dir()), None)
     has_split_folders = train.is_dir() and validation is not None
     if has_split_folders:
-        files = _files_by_class(*{"train": [train], VALIDATION: [validation], ALL: [train, validation]}[split])
+        folders = {"train": [train], VALIDATION: [validation], ALL: [train, validation]}[split]
+        files = _files_by_class(*folders)
         class_names = _sorted_classes(_files_by_class(train))
         if not files.keys() <= set(class_names):
             raise InputError(f"{validation} has classes that {train} lacks: {sorted(files.keys() - set(class_names))}.")
@@ -182,7 +183,7 @@ def _sorted_classes(class_names: Iterable[str]) -> list[str]:
 
 def _files_by_class(*folders: pathlib.Path) -> dict[str, list[pathlib.Path]]:
     """The image files of each class that has any."""
-    files = collections.defaultdict(list)
+    files: dict[str, list[pathlib.Path]] = collections.defaultdict(list)
     for class_folder in (entry for folder in folders for entry in sorted(folder.iterdir()) if entry.is_dir()):
         files[class_folder.name] += sorted(file for file in class_folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
     return {name: class_files for name, class_files in files.items() if class_files}

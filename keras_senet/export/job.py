@@ -139,7 +139,8 @@ class ExportJob:
         pixels = np.concatenate([pixels for pixels, _ in self.batches(images)])
         if len(pixels) < LEAST_CALIBRATION_IMAGES:
             raise InputError(f"{len(pixels)} images are too few for a calibration: give at least {LEAST_CALIBRATION_IMAGES}.")
-        return np.split(pixels, [len(pixels) * 4 // 5])
+        measured, validation = np.split(pixels, [len(pixels) * 4 // 5])
+        return measured, validation
 
     def prove(
         self,

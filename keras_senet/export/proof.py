@@ -94,11 +94,11 @@ def compare(
             truth = labels.argmax(axis=1)
             right.append(top_after == truth)
             right_before.append(top_before == truth)
-    differences = np.concatenate(differences)
+    largest = np.concatenate(differences)  # of each image
     return Proof(
-        images=len(differences),
-        largest=float(differences.max()),
-        mean=float(differences.mean()),
+        images=len(largest),
+        largest=float(largest.max()),
+        mean=float(largest.mean()),
         agreement=float(np.concatenate(agree).mean()),
         accuracy=float(np.concatenate(right).mean()) if right else None,
         model_accuracy=float(np.concatenate(right_before).mean()) if right else None,

@@ -68,14 +68,13 @@ def attention_layer(attention: str | Callable | None, **excitation) -> Callable[
     Raises:
         ValueError: if there is no attention of this name, or it does not have an argument whose value is not the default.
     """
-    named = isinstance(attention, str)
-    layer = ATTENTIONS.get(attention) if named else attention
+    layer = ATTENTIONS.get(attention) if isinstance(attention, str) else attention
     if attention is not None and not callable(layer):
         raise InputError(
             f"`attention` must be None, one of {', '.join(map(repr, ATTENTIONS))}, or a function `attention(name=...)` that "
             f"returns a layer. Received: attention={attention!r}"
         )
-    accepted = inspect.signature(layer).parameters if named else {}
+    accepted = inspect.signature(layer).parameters if layer is not attention else {}
     taken = {option: value for option, value in excitation.items() if option in accepted}
     for option, value in excitation.items():
         default = inspect.signature(SqueezeExcite).parameters[option].default
@@ -84,7 +83,7 @@ def attention_layer(attention: str | Callable | None, **excitation) -> Callable[
                 f"attention={attention!r} takes no `{option}`: leave it as it is by default, {default!r}, or choose another "
                 f"attention. Received: {option}={value!r}"
             )
-    return functools.partial(layer, **taken) if named else layer
+    return functools.partial(layer, **taken) if taken else layer
 
 
 @dataclasses.dataclass(frozen=True)

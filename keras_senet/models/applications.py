@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -36,7 +37,7 @@ def _places(layer: str, blocks: dict[int, range]) -> dict[str, tuple[int, str]]:
 
 
 # Stages by resolution, as in BN-Inception: maps of 35 x 35, 17 x 17 and 8 x 8.
-_INCEPTION = {"stages": (3, 4, 5), "input_size": 299, "min_size": 75}
+_INCEPTION: dict[str, Any] = {"stages": (3, 4, 5), "input_size": 299, "min_size": 75}
 
 SEInceptionV3 = constructor(
     "SEInceptionV3",

@@ -8,6 +8,7 @@ import dataclasses
 import inspect
 import os
 from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import layers
@@ -38,7 +39,7 @@ def constructor(
     Returns:
         The constructor. Its attributes are `architecture`, the description with the default options, and `features`.
     """
-    describe = architecture if options else lambda: architecture
+    describe: Callable[..., Architecture] = architecture if callable(architecture) else lambda: architecture
     default = describe()
     published = "imagenet" if checkpoints_of(name) else None
 
@@ -95,19 +96,20 @@ def constructor(
             assign(model, pretrained, head=include_top and model.output_shape[-1] == pretrained.classes)
         return model
 
-    construct.__name__ = construct.__qualname__ = name
-    construct.__module__ = "keras_senet"
-    construct.architecture, construct.features = default, features
+    public: Any = construct  # a function with attributes of its own
+    public.__name__ = public.__qualname__ = name
+    public.__module__ = "keras_senet"
+    public.architecture, public.features = default, features
     signature = inspect.signature(construct)
     own_parameters = [
-        inspect.signature(architecture).parameters[option].replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in options
+        inspect.signature(describe).parameters[option].replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in options
     ]
     parameters = dict(signature.parameters)
     parameters.pop("own_options")
     # Inside, the default is None: only a number that the caller gave may differ from the number of classes of the weights.
     parameters["classes"] = parameters["classes"].replace(default=default.classes, annotation=int)
-    construct.__signature__ = signature.replace(parameters=[*parameters.values(), *own_parameters])
-    construct.__doc__ = f"{summary}\n\n" + inspect.cleandoc(
+    public.__signature__ = signature.replace(parameters=[*parameters.values(), *own_parameters])
+    public.__doc__ = f"{summary}\n\n" + inspect.cleandoc(
         _DOCUMENTATION.format(
             name=name,
             net=default,

@@ -1,5 +1,7 @@
 """SE networks for 32 x 32 images: a stem of one 3x3 convolution, and three stages with the units of four papers."""
 
+from typing import Any
+
 from keras_senet.errors import InputError
 from keras_senet.layers.attention import ATTENTION_POSITIONS
 from keras_senet.models.blocks import preactivated_residual, shake_shake_residual
@@ -8,7 +10,7 @@ from keras_senet.models.resnet import ResNet, features
 
 
 def _architecture(depths: int, **fields) -> ResNet:
-    common = {
+    common: dict[str, Any] = {
         "depths": (depths,) * 3,
         "stages": (2, 3, 4),
         "bottleneck": False,

@@ -97,12 +97,12 @@ def _bottleneck(net: ResNet, width: int, strides: int) -> tuple[Conv, ...]:
 
 
 def _shortcut(net: ResNet, filters: int, strides: int, stage: int, name: str) -> Callable:
-    project = {"padded": pad_channels, "shifted": shifted_projection, "pooled": pooled_projection}.get(net.projection)
-    if project is not None:
-        return functools.partial(project, filters=filters, strides=strides, name=name)
+    projections = {"padded": pad_channels, "shifted": shifted_projection, "pooled": pooled_projection}
+    if net.projection in projections:
+        return functools.partial(projections[net.projection], filters=filters, strides=strides, name=name)
     kernel_size = 3 if net.projection == "3x3" and stage > 2 else 1
-    project = convolve if net.projection == "linear" else conv_bn
-    return functools.partial(project, conv=Conv(filters, kernel_size, strides), prefix=f"{name}_proj")
+    convolution = convolve if net.projection == "linear" else conv_bn
+    return functools.partial(convolution, conv=Conv(filters, kernel_size, strides), prefix=f"{name}_proj")
 
 
 def _network(name: str, description: str, **architecture):

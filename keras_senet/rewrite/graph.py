@@ -97,7 +97,7 @@ def layers_by_name(model: keras.Model) -> dict[str, keras.layers.Layer]:
 
 def refuse_shared_weights(model: keras.Model) -> None:
     """Raises a ValueError if weights are used in two places, where what suits one changes the other."""
-    owners = {}
+    owners: dict[int, str] = {}
     for prefix, inner in models_within(model):
         graph = Graph(inner)
         for layer in inner.layers:

@@ -94,20 +94,19 @@ def evaluate(
     if labels is not None:
         images = relabelled(images, labels)
         outputs = _outputs(classifier, images, batch_size, ten_crop)
-        right = [label.max(axis=1)[np.arange(len(label)), probabilities.argmax(axis=1)] for probabilities, label in outputs]
-        right = np.concatenate(right)
+        right = np.concatenate(
+            [label.max(axis=1)[np.arange(len(label)), probabilities.argmax(axis=1)] for probabilities, label in outputs]
+        )
         return Evaluation(images=len(right), top1=float(right.mean()))
     measured = [*metrics(classifier.classes), keras.metrics.CategoricalCrossentropy(name="loss")]
-    truth, predicted, confidence = [], [], []
+    batches: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for probabilities, label in _outputs(classifier, images, batch_size, ten_crop):
         if not label.any(axis=1).all():
             raise InputError("Some images have no label: evaluate on another split.")
         for metric in measured:
             metric.update_state(label, probabilities)
-        truth.append(label.argmax(axis=1))
-        predicted.append(probabilities.argmax(axis=1))
-        confidence.append(probabilities.max(axis=1))
-    truth, predicted, confidence = map(np.concatenate, (truth, predicted, confidence))
+        batches.append((label.argmax(axis=1), probabilities.argmax(axis=1), probabilities.max(axis=1)))
+    truth, predicted, confidence = map(np.concatenate, zip(*batches, strict=True))
     confusion = np.zeros((classifier.classes, classifier.classes), np.int64)
     np.add.at(confusion, (truth, predicted), 1)
     classes = zip(images.class_names, confusion.diagonal(), confusion.sum(axis=1), strict=True)

@@ -101,7 +101,7 @@ def last_normalizations(network: keras.Model) -> list[keras.layers.BatchNormaliz
     last = []
     for addition in residual_additions(network):
         block = re.escape(addition.removesuffix("_add"))
-        numbers = {}
+        numbers: dict[str, dict[str, list[int]]] = {}
         for layer in network.layers:
             if match := re.fullmatch(rf"({block}(?:_branch\d)?)_(bn|relu)(\d+)", layer.name):
                 numbers.setdefault(match[1], {}).setdefault(match[2], []).append(int(match[3]))

@@ -1,5 +1,7 @@
 """The optimizers and learning-rate schedules that a recipe can name."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -9,7 +11,7 @@ from keras_senet.training.recipe import Recipe
 def optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:
     """The optimizer that `recipe` names, with weight decay on kernels only."""
     # Variable paths begin with this name, and a state is keyed by them. Keras' default name counts the optimizers of the process.
-    common = {"name": recipe.optimizer}
+    common: dict[str, Any] = {"name": recipe.optimizer}
     if recipe.ema_decay:
         common |= {"use_ema": True, "ema_momentum": recipe.ema_decay}
     rate = learning_rate(recipe, steps_per_epoch)

@@ -65,7 +65,7 @@ def report(folder: RunFolder) -> dict[str, dict[str, float]]:
         best = evaluate(open_classifier(folder.best), images)
     measured = {"last": last.summary() | {"epoch": last_epoch}, "best": best.summary() | {"epoch": best_epoch}}
     draw_confusion(last.confusion, images.class_names, folder.confusion)
-    mistakes = []
+    mistakes: list[tuple] = []
     for pixels, labels in data.evaluation_batches(images, classifier.preprocessing, 64).take(_BATCHES_OF_MISTAKES):
         probabilities = classifier.probabilities(pixels.numpy())
         mistakes = most_wrong(pixels.numpy(), probabilities, labels.numpy(), images.class_names, mistakes)
@@ -97,7 +97,8 @@ def write_page(folder: RunFolder) -> None:
     results = [
         [f"{network}.keras", *(_MEASURES[name][1].format(result[name]) for name in names)] for network, result in measured.items()
     ]
-    changed, defaults = [], []
+    changed: list[list[str]] = []
+    defaults: list[list[str]] = []
     for field, value in zip(flat_fields(Recipe), recipe.flat().values(), strict=True):
         row = [field.name, "none" if value is None else f"`{value}`", field.metadata["help"]]
         (defaults if value == field.default else changed).append(row)

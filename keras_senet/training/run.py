@@ -225,12 +225,12 @@ def _fit(
 
 def _finish_epoch(model: keras.Model, batches: Batches, state: TrainState, callbacks: Sequence[keras.callbacks.Callback]) -> None:
     """Does the rest of an epoch that was stopped during its evaluation."""
-    callbacks = keras.callbacks.CallbackList(callbacks, model=model)
-    callbacks.on_epoch_begin(state.epoch)
+    together = keras.callbacks.CallbackList(callbacks, model=model)
+    together.on_epoch_begin(state.epoch)
     logs = {metric.name: float(metric.result()) for metric in state.metrics}
     for metric in state.metrics:  # `evaluate` does not know all of them yet
         metric.reset_state()
-    measured = model.evaluate(batches.validation(), callbacks=callbacks, return_dict=True, verbose=0)
+    measured = model.evaluate(batches.validation(), callbacks=together, return_dict=True, verbose=0)
     logs |= {f"val_{name}": value for name, value in measured.items()}
     logs["images_per_second"] = batches.recipe.batch_size * batches.steps_per_epoch / state.seconds
-    callbacks.on_epoch_end(state.epoch, logs)
+    together.on_epoch_end(state.epoch, logs)

@@ -6,6 +6,7 @@ import os
 import pathlib
 import zipfile
 from collections.abc import Iterable
+from typing import Any
 
 import keras
 import numpy as np
@@ -51,7 +52,7 @@ class TrainState:
         self.epoch = self.step = self.epoch_of_network = 0
         self.seconds = 0.0
         self.best, self.best_epoch = [-math.inf, -math.inf], 0
-        self.history = []
+        self.history: list[dict] = []
 
     @property
     def place(self) -> str:
@@ -147,7 +148,8 @@ def save_state(folder: pathlib.Path, variables: dict[str, keras.Variable], progr
         return
     folder.mkdir(exist_ok=True)
     with replacing(folder / f"epoch{progress['epoch']:05}-step{progress['step']:07}.npz") as partial:
-        np.savez(partial, **{_PROGRESS: json.dumps(progress)}, **values)
+        content: dict[str, Any] = {_PROGRESS: json.dumps(progress), **values}
+        np.savez(partial, **content)
     for old in _states(folder)[:-keep]:
         old.unlink()
 

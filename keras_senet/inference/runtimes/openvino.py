@@ -14,10 +14,10 @@ def open_openvino(path: str | os.PathLike) -> Runtime:
     try:
         # By default OpenVINO computes in 16 bits on processors that can.
         compiled = openvino.Core().compile_model(os.fspath(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-        shapes = [
+        input_shape, output_shape = (
             [dimension.get_length() if dimension.is_static else None for dimension in port.partial_shape]
             for port in (compiled.input(0), compiled.output(0))
-        ]
+        )
     except RuntimeError as error:
         raise InputError(f"{path} is damaged, or not an OpenVINO image classifier: {one_line(error)}") from error
-    return Runtime(lambda images: compiled(np.asarray(images, "float32"))[0], *shapes)
+    return Runtime(lambda images: compiled(np.asarray(images, "float32"))[0], input_shape, output_shape)

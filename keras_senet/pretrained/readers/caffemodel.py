@@ -42,7 +42,7 @@ def read_caffemodel(path: str) -> dict[str, np.ndarray]:
     try:
         with open(path, "rb") as file:
             network.ParseFromString(file.read())
-        parameters = {}
+        parameters: dict[str, np.ndarray] = {}
         for layer in network.layer:
             parameters |= _of_layer(layer)
     except (DecodeError, IndexError, ValueError) as error:
@@ -58,8 +58,8 @@ def read_caffemodel(path: str) -> dict[str, np.ndarray]:
 def _of_layer(layer) -> dict[str, np.ndarray]:
     blobs = [_array(blob) for blob in layer.blobs]
     if layer.type == "BatchNorm":  # sums of means and of variances, and the divisor of both
-        mean, variance, divisor = blobs
-        divisor = divisor.item() or 1.0
+        mean, variance, divisors = blobs
+        divisor = divisors.item() or 1.0
         return {f"{layer.name}/running_mean": mean / divisor, f"{layer.name}/running_var": variance / divisor}
     if layer.type == "InnerProduct":  # in older files the matrix has two more axes of length 1
         blobs[0] = blobs[0].reshape(blobs[0].shape[-2:])

@@ -38,7 +38,7 @@ def read_keras_file(path: str) -> Weights:
     architecture = {}
     try:
         with contextlib.ExitStack() as stack:
-            source = path
+            source: str | io.BytesIO = path
             if path.endswith(".keras"):
                 archive = stack.enter_context(zipfile.ZipFile(path))
                 architecture = _preprocessing(json.loads(archive.read("config.json")))
@@ -66,7 +66,7 @@ def digest(parameters: dict[str, np.ndarray]) -> str:
     """The SHA-256 of all parameters, sorted by name."""
     total = hashlib.sha256()
     for name in sorted(parameters):
-        total.update(np.ascontiguousarray(parameters[name]).reshape(-1).view(np.uint8))
+        total.update(np.ascontiguousarray(parameters[name]).reshape(-1).view(np.uint8).data)
     return total.hexdigest()
 
 

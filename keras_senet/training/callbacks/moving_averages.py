@@ -26,7 +26,7 @@ class MovingAverages(keras.callbacks.Callback):
         super().__init__()
         self.weights = model.trainable_variables
         self.averages = averages_of_weights(model.optimizer)
-        self.replaced = []  # the values of the weights when averages last took their place
+        self.replaced: list[np.ndarray] = []  # the values of the weights when averages last took their place
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:

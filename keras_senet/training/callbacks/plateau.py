@@ -22,4 +22,4 @@ class Plateau(keras.callbacks.ReduceLROnPlateau):
 
     @state.setter
     def state(self, state: dict[str, float]):
-        vars(self).update(state)
+        self.best, self.wait, self.cooldown_counter = state["best"], state["wait"], state["cooldown_counter"]

@@ -35,7 +35,7 @@ class EndOnSignal(keras.callbacks.Callback):
         self.averages = averages
         self.devices = devices
         self.received = None  # the error with which to end
-        self.previous_handlers = {}
+        self.previous_handlers: dict = {}
 
     def __enter__(self) -> "EndOnSignal":
         if threading.current_thread() is threading.main_thread():
