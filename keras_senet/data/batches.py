@@ -129,9 +129,11 @@ def _padded(batches: tf.data.Dataset, batch_size: int, count: int) -> tf.data.Da
 
     def fill(*batch):
         present = tf.shape(batch[0])[0]
-        filled = [tf.pad(part, [[0, batch_size - present]] + [[0, 0]] * (part.shape.rank - 1)) for part in batch]
-        filled = [tf.ensure_shape(part, (batch_size, *given.shape[1:])) for part, given in zip(filled, batch, strict=True)]
-        return *filled, tf.cast(tf.range(batch_size) < present, tf.float32)
+        # The shapes of labels and weights stay unknown: if all shapes are known, TensorFlow's distributed iterator fails in the
+        # midst of the step that meets the end of the data, after Keras has counted the images of that step for the mean loss.
+        pixels, labels = (tf.pad(part, [[0, batch_size - present]] + [[0, 0]] * (part.shape.rank - 1)) for part in batch)
+        weights = tf.pad(tf.ones([present]), [[0, batch_size - present]])
+        return tf.ensure_shape(pixels, (batch_size, *batch[0].shape[1:])), labels, weights
 
     empty = tuple(tf.zeros((0, *spec.shape[1:]), spec.dtype) for spec in batches.element_spec)
     return batches.concatenate(tf.data.Dataset.from_tensors(empty).repeat()).map(fill).take(count)
