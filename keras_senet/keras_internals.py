@@ -124,12 +124,12 @@ def tensorflow_trainer_with(reduce_per_replica: Callable, symbolic_build: Callab
         symbolic_build: function `symbolic_build(original, model, iterator=None, data_batch=None)` that builds the model and its
             metrics before the first batch.
 
-    Relies on the module `keras.src.backend.tensorflow.trainer`, its function `reduce_per_replica` and
-    `TensorFlowTrainer._maybe_symbolic_build`, which `fit` and `evaluate` look up when they run.
+    Relies on the function `reduce_per_replica` in the module `keras.src.backend.tensorflow.trainer` and on
+    `Model._maybe_symbolic_build`, which `fit` and `evaluate` look up when they run.
     """
     from keras.src.backend.tensorflow import trainer  # imports TensorFlow, whatever the backend
 
-    reduce, build = trainer.reduce_per_replica, trainer.TensorFlowTrainer._maybe_symbolic_build
+    reduce, build = trainer.reduce_per_replica, keras.Model._maybe_symbolic_build
 
     def reduce_with_original(values, strategy, reduction):
         return reduce_per_replica(reduce, values, strategy, reduction)
@@ -139,6 +139,6 @@ def tensorflow_trainer_with(reduce_per_replica: Callable, symbolic_build: Callab
 
     with (
         mock.patch.object(trainer, "reduce_per_replica", reduce_with_original),
-        mock.patch.object(trainer.TensorFlowTrainer, "_maybe_symbolic_build", build_with_original),
+        mock.patch.object(keras.Model, "_maybe_symbolic_build", build_with_original),
     ):
         yield

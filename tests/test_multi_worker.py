@@ -320,8 +320,7 @@ os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": hosts}, "task": {"ty
 import keras, numpy as np, tensorflow as tf
 from keras.src.backend.tensorflow import trainer as keras_trainer
 from keras_senet.training.multi_worker import repaired_fit
-trainer = keras_trainer.TensorFlowTrainer
-original = {"build": trainer._maybe_symbolic_build, "reduce": keras_trainer.reduce_per_replica}
+original = {"build": keras.Model._maybe_symbolic_build, "reduce": keras_trainer.reduce_per_replica}
 strategy = tf.distribute.MultiWorkerMirroredStrategy()
 batches = tf.data.Dataset.from_tensors((np.ones((4, 2)), np.ones((4, 2)))).repeat(2)
 worked = []
@@ -331,7 +330,7 @@ for repaired in ("build", "reduce", "both"):
         model.compile("sgd", "mse", jit_compile=False)
     with repaired_fit():
         if repaired == "reduce":
-            trainer._maybe_symbolic_build = original["build"]
+            keras.Model._maybe_symbolic_build = original["build"]
         if repaired == "build":
             keras_trainer.reduce_per_replica = original["reduce"]
         try:

@@ -449,7 +449,7 @@ def behind_conv(change):
 
 
 # Keras quantizes what it can, and warns of the rest.
-integers_warn = pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method:UserWarning")
+integers_warn = pytest.mark.filterwarnings(r"ignore:.*(does not have a `quantize` method|layer\(s\) were skipped):UserWarning")
 
 
 def with_lora(network: keras.Model, layer: str) -> keras.Model:

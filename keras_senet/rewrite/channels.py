@@ -7,6 +7,7 @@ import numpy as np
 from keras import layers
 
 from keras_senet.layers import GroupedConv2D
+from keras_senet.layers.data_format import channel_axis
 from keras_senet.rewrite.graph import Graph
 
 # We test `type(layer) is C`, not isinstance: a subclass may use the same weights differently.
@@ -120,9 +121,9 @@ def output_channel_axis(graph: Graph, layer: keras.layers.Layer) -> int:
     """The axis of the channels in the output of a layer, 3 or 1, as the nearest layer with a data format before it says."""
     while layer is not None:
         if data_format := getattr(layer, "data_format", None):
-            return 1 if data_format == "channels_first" else 3
+            return channel_axis(data_format) % 4
         layer = graph.producer(layer)
-    return 1 if keras.config.image_data_format() == "channels_first" else 3
+    return channel_axis() % 4
 
 
 def _is_homogeneous(activation) -> bool:

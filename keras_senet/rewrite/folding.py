@@ -5,6 +5,7 @@ import numpy as np
 from keras import layers
 
 from keras_senet.layers import GroupedConv2D
+from keras_senet.layers.data_format import channel_axis
 from keras_senet.rewrite.clone import copied, own_weights, rewritten
 from keras_senet.rewrite.graph import Graph, as_functional, inputs_of
 
@@ -59,8 +60,7 @@ def _folds_into(norm: layers.BatchNormalization, layer: keras.layers.Layer | Non
         return False
     if getattr(layer, "lora_enabled", False):
         return False
-    channel_axis = 3 if layer.data_format == "channels_last" else 1
-    return layer.activation is keras.activations.linear and norm.axis % 4 == channel_axis
+    return layer.activation is keras.activations.linear and norm.axis % 4 == channel_axis(layer.data_format) % 4
 
 
 def _with_normalization(conv: keras.layers.Layer, norm: layers.BatchNormalization) -> list[np.ndarray]:
