@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
     plain = keras_senet.SEResNet20(weights=None, attention=None, input_shape=(SIZE, SIZE, 3))
     learned = accuracy_by_epoch(plain, training, held_out, options.epochs, learning_rate=0.1)[-1]
     start = plain.evaluate(*now_held_out, verbose=0)[1]
-    print(f"Without SE: {learned:.2%} of the held-out digits are right, and {start:.2%} where half of them are inverted.")
+    print(f"Without SE: {learned:.2%} of the validation digits are right, and {start:.2%} where half of them are inverted.")
 
     with_se = keras_senet.add_se(plain, after=r".*_bn2", reduction=4)
     gates = sum(isinstance(layer, keras_senet.layers.SqueezeExcite) for layer in with_se.layers)
@@ -85,7 +85,7 @@ def draw(curves: dict[str, list[float]], gates: dict[str, np.ndarray], path: pat
     left, right = figure.subplots(1, 2)
     for name, values in curves.items():
         left.plot(100 * np.array(values), label=name, marker=".")
-    left.set(xlabel="epochs since SE was added", ylabel="top-1 on held-out digits, %", title="A trained network learns more")
+    left.set(xlabel="epochs since SE was added", ylabel="top-1 on validation digits, %", title="A trained network learns more")
     left.grid(alpha=0.3)
     left.legend()
     right.boxplot([values.ravel() for values in gates.values()], showfliers=False)

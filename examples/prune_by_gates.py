@@ -2,7 +2,7 @@
 
     python examples/prune_by_gates.py
 
-It prunes the shipped network for digits by its gates on training digits, and measures on held-out ones, in under two minutes.
+It prunes the shipped network for digits by its gates on training digits, and measures on validation digits, in under two minutes.
 Channels that go are missing from the sums behind them, so it measures twice: right after pruning, and after batch normalization
 got new statistics from the training digits. Nothing is trained.
 """
@@ -126,7 +126,7 @@ def draw(curves: dict[str, list[Point]], path: pathlib.Path) -> None:
         axes.grid(alpha=0.3)
     axes.legend(loc="lower left", frameon=False)
     figure.supxlabel("multiply-adds, % of the whole network", fontsize=10)
-    figure.supylabel("held-out accuracy, %", fontsize=10)
+    figure.supylabel("validation accuracy, %", fontsize=10)
     save_figure(figure, path)
 
 

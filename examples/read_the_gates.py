@@ -2,7 +2,7 @@
 
     python examples/read_the_gates.py
 
-It reads the shipped network for digits, on the held-out digits, in seconds. For a network of your own there is the command:
+It reads the shipped network for digits, on the validation digits, in seconds. For a network of your own there is the command:
 keras-senet gates RUN --dataset NAME.
 """
 

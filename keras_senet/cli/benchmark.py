@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1], metavar="N", help="numbers of threads (default: 1)")
     parser.add_argument("--xnnpack", **one_of(("on", "off")), nargs="+", default=["on"], help="on, off or both (default: on)")
     parser.add_argument("--rounds", type=int, default=30, help="how often each is timed, in turn (default: 30)")
-    parser.add_argument("--dataset", help="measure accuracy, too: a dataset, as of evaluate, whose held-out part is taken")
+    parser.add_argument("--dataset", help="measure accuracy, too: a dataset, as of evaluate, whose validation split is taken")
     add_data_dir(parser)
     parser.add_argument("--picture", metavar="FILE.png", help="draw accuracy over latency; needs --dataset")
     add_json(parser)

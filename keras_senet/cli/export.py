@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "output", metavar="OUTPUT", help=f"a name that ends in {', '.join(EXPORTERS)}, or the folder of a SavedModel"
     )
-    parser.add_argument("--dataset", help="compare on its held-out part, and calibrate integers on its training part")
+    parser.add_argument("--dataset", help="compare on its validation split, and calibrate integers on its training split")
     add_data_dir(parser)
     group = parser.add_argument_group(".tflite files")
     summaries = "; ".join(f"{name}: {mode.summary}" for name, mode in QUANTIZATIONS.items())

@@ -129,7 +129,7 @@ class ExportJob:
         return next(self.batches(images))[0][:8]
 
     def calibration(self, images: LabelledImages | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels of up to 200 images to measure on, and of a quarter as many held-out images."""
+        """Pixels of up to 200 images to measure on, and of a quarter as many others to compare on."""
         limit = _CALIBRATION_IMAGES * 5 // 4
         if isinstance(images, LabelledImages):
             drawn = images.examples(tf.constant(0, tf.int64)).take(limit)
