@@ -77,6 +77,7 @@ def SEResNet18(
     reduction: int = 16,
     squeeze: str | None = "avg",
     gate: str | Callable = "sigmoid",
+    use_bias: bool = True,
     attention_position: str = "standard",
     attention_stages: tuple[int, ...] | None = None,
 ) -> keras.Model:
@@ -97,6 +98,7 @@ def SEResNet34(
     reduction: int = 16,
     squeeze: str | None = "avg",
     gate: str | Callable = "sigmoid",
+    use_bias: bool = True,
     attention_position: str = "standard",
     attention_stages: tuple[int, ...] | None = None,
 ) -> keras.Model:
@@ -117,6 +119,7 @@ def SEResNet50(
     reduction: int = 16,
     squeeze: str | None = "avg",
     gate: str | Callable = "sigmoid",
+    use_bias: bool = True,
     attention_position: str = "standard",
     attention_stages: tuple[int, ...] | None = None,
 ) -> keras.Model:
@@ -137,6 +140,7 @@ def SEResNet101(
     reduction: int = 16,
     squeeze: str | None = "avg",
     gate: str | Callable = "sigmoid",
+    use_bias: bool = True,
     attention_position: str = "standard",
     attention_stages: tuple[int, ...] | None = None,
 ) -> keras.Model:
@@ -157,6 +161,7 @@ def SEResNet152(
     reduction: int = 16,
     squeeze: str | None = "avg",
     gate: str | Callable = "sigmoid",
+    use_bias: bool = True,
     attention_position: str = "standard",
     attention_stages: tuple[int, ...] | None = None,
 ) -> keras.Model:
@@ -177,6 +182,7 @@ def SEResNet152D(
     reduction: int = 16,
     squeeze: str | None = "avg",
     gate: str | Callable = "sigmoid",
+    use_bias: bool = True,
     attention_position: str = "standard",
     attention_stages: tuple[int, ...] | None = None,
 ) -> keras.Model:
@@ -197,6 +203,7 @@ def SEResNeXt26(
     reduction: int = 16,
     squeeze: str | None = "avg",
     gate: str | Callable = "sigmoid",
+    use_bias: bool = True,
     attention_position: str = "standard",
     attention_stages: tuple[int, ...] | None = None,
 ) -> keras.Model:
@@ -217,6 +224,7 @@ def SEResNeXt26D(
     reduction: int = 16,
     squeeze: str | None = "avg",
     gate: str | Callable = "sigmoid",
+    use_bias: bool = True,
     attention_position: str = "standard",
     attention_stages: tuple[int, ...] | None = None,
 ) -> keras.Model:
@@ -237,6 +245,7 @@ def SEResNeXt26T(
     reduction: int = 16,
     squeeze: str | None = "avg",
     gate: str | Callable = "sigmoid",
+    use_bias: bool = True,
     attention_position: str = "standard",
     attention_stages: tuple[int, ...] | None = None,
 ) -> keras.Model:
@@ -257,6 +266,7 @@ def SEResNeXt50(
     reduction: int = 16,
     squeeze: str | None = "avg",
     gate: str | Callable = "sigmoid",
+    use_bias: bool = True,
     attention_position: str = "standard",
     attention_stages: tuple[int, ...] | None = None,
 ) -> keras.Model:
@@ -277,6 +287,7 @@ def SEResNeXt101(
     reduction: int = 16,
     squeeze: str | None = "avg",
     gate: str | Callable = "sigmoid",
+    use_bias: bool = True,
     attention_position: str = "standard",
     attention_stages: tuple[int, ...] | None = None,
 ) -> keras.Model:
@@ -297,6 +308,7 @@ def SEResNeXt101_64x4d(
     reduction: int = 16,
     squeeze: str | None = "avg",
     gate: str | Callable = "sigmoid",
+    use_bias: bool = True,
     attention_position: str = "standard",
     attention_stages: tuple[int, ...] | None = None,
 ) -> keras.Model:
@@ -317,6 +329,7 @@ def SEResNeXt101_32x8d(
     reduction: int = 16,
     squeeze: str | None = "avg",
     gate: str | Callable = "sigmoid",
+    use_bias: bool = True,
     attention_position: str = "standard",
     attention_stages: tuple[int, ...] | None = None,
 ) -> keras.Model:
@@ -337,6 +350,7 @@ def SEResNeXt101D_32x8d(
     reduction: int = 16,
     squeeze: str | None = "avg",
     gate: str | Callable = "sigmoid",
+    use_bias: bool = True,
     attention_position: str = "standard",
     attention_stages: tuple[int, ...] | None = None,
 ) -> keras.Model:
@@ -357,6 +371,7 @@ def SEResNeXtAA101D_32x8d(
     reduction: int = 16,
     squeeze: str | None = "avg",
     gate: str | Callable = "sigmoid",
+    use_bias: bool = True,
     attention_position: str = "standard",
     attention_stages: tuple[int, ...] | None = None,
 ) -> keras.Model:
@@ -377,6 +392,7 @@ def SEResNeXtAA201D_32x8d(
     reduction: int = 16,
     squeeze: str | None = "avg",
     gate: str | Callable = "sigmoid",
+    use_bias: bool = True,
     attention_position: str = "standard",
     attention_stages: tuple[int, ...] | None = None,
 ) -> keras.Model:
@@ -397,6 +413,7 @@ def SENet154(
     reduction: int = 16,
     squeeze: str | None = "avg",
     gate: str | Callable = "sigmoid",
+    use_bias: bool = True,
     attention_position: str = "standard",
     attention_stages: tuple[int, ...] | None = None,
 ) -> keras.Model:
@@ -417,6 +434,7 @@ def SEBNInception(
     reduction: int = 16,
     squeeze: str | None = "avg",
     gate: str | Callable = "sigmoid",
+    use_bias: bool = True,
     attention_position: str = "standard",
     attention_stages: tuple[int, ...] | None = None,
 ) -> keras.Model:
@@ -437,6 +455,7 @@ def SEVGG16(
     reduction: int = 16,
     squeeze: str | None = "avg",
     gate: str | Callable = "sigmoid",
+    use_bias: bool = True,
     attention_position: str = "standard",
     attention_stages: tuple[int, ...] | None = None,
 ) -> keras.Model:
@@ -457,6 +476,7 @@ def SEShuffleNet(
     reduction: int = 16,
     squeeze: str | None = "avg",
     gate: str | Callable = "sigmoid",
+    use_bias: bool = True,
     attention_position: str = "standard",
     attention_stages: tuple[int, ...] | None = None,
     groups: int = 3,
@@ -479,6 +499,7 @@ def SEInceptionV3(
     reduction: int = 16,
     squeeze: str | None = "avg",
     gate: str | Callable = "sigmoid",
+    use_bias: bool = True,
     attention_position: str = "standard",
     attention_stages: tuple[int, ...] | None = None,
 ) -> keras.Model:
@@ -499,6 +520,7 @@ def SEInceptionResNetV2(
     reduction: int = 16,
     squeeze: str | None = "avg",
     gate: str | Callable = "sigmoid",
+    use_bias: bool = True,
     attention_position: str = "standard",
     attention_stages: tuple[int, ...] | None = None,
 ) -> keras.Model:
@@ -519,6 +541,7 @@ def SEMobileNet(
     reduction: int = 16,
     squeeze: str | None = "avg",
     gate: str | Callable = "sigmoid",
+    use_bias: bool = True,
     attention_position: str = "standard",
     attention_stages: tuple[int, ...] | None = None,
     width_multiplier: float = 1.0,
@@ -540,6 +563,7 @@ def SEResNet20(
     reduction: int = 16,
     squeeze: str | None = "avg",
     gate: str | Callable = "sigmoid",
+    use_bias: bool = True,
     attention_position: str = "standard",
     attention_stages: tuple[int, ...] | None = None,
 ) -> keras.Model:
@@ -560,6 +584,7 @@ def SEResNet32(
     reduction: int = 16,
     squeeze: str | None = "avg",
     gate: str | Callable = "sigmoid",
+    use_bias: bool = True,
     attention_position: str = "standard",
     attention_stages: tuple[int, ...] | None = None,
 ) -> keras.Model:
@@ -580,6 +605,7 @@ def SEResNet44(
     reduction: int = 16,
     squeeze: str | None = "avg",
     gate: str | Callable = "sigmoid",
+    use_bias: bool = True,
     attention_position: str = "standard",
     attention_stages: tuple[int, ...] | None = None,
 ) -> keras.Model:
@@ -600,6 +626,7 @@ def SEResNet56(
     reduction: int = 16,
     squeeze: str | None = "avg",
     gate: str | Callable = "sigmoid",
+    use_bias: bool = True,
     attention_position: str = "standard",
     attention_stages: tuple[int, ...] | None = None,
 ) -> keras.Model:
@@ -620,6 +647,7 @@ def SEResNet110(
     reduction: int = 16,
     squeeze: str | None = "avg",
     gate: str | Callable = "sigmoid",
+    use_bias: bool = True,
     attention_position: str = "standard",
     attention_stages: tuple[int, ...] | None = None,
 ) -> keras.Model:
@@ -640,6 +668,7 @@ def SEResNet164(
     reduction: int = 16,
     squeeze: str | None = "avg",
     gate: str | Callable = "sigmoid",
+    use_bias: bool = True,
     attention_position: str = "standard",
     attention_stages: tuple[int, ...] | None = None,
 ) -> keras.Model:
@@ -660,6 +689,7 @@ def SEWideResNet(
     reduction: int = 16,
     squeeze: str | None = "avg",
     gate: str | Callable = "sigmoid",
+    use_bias: bool = True,
     attention_position: str = "standard",
     attention_stages: tuple[int, ...] | None = None,
     depth: int = 16,
@@ -682,6 +712,7 @@ def SEShakeShake26_2x96d(
     reduction: int = 16,
     squeeze: str | None = "avg",
     gate: str | Callable = "sigmoid",
+    use_bias: bool = True,
     attention_position: str = "standard",
     attention_stages: tuple[int, ...] | None = None,
 ) -> keras.Model:

@@ -24,6 +24,7 @@ PARAMETERS = [
     ("SEResNet18", {}, 11_778_592),
     ("SEResNet34", {}, 21_958_868),
     ("SEResNet50", PLAIN, 25_557_032),
+    ("SEResNet50", {"use_bias": False}, 28_071_976),  # 2 / 16 of the squares of its blocks' channels more, as in equation 5
     ("SEResNet20", PLAIN, 269_722),
     ("SEResNet32", PLAIN, 464_154),
     ("SEResNet44", PLAIN, 658_586),
@@ -295,6 +296,7 @@ def test_weights_are_loaded_from_a_file(suffix, model, tmp_path):
         ({"attention": "eca", "reduction": 8}, "attention='eca' takes no `reduction`: leave it as it is by default, 16"),
         ({"attention": "cbam", "squeeze": "max"}, "takes no `squeeze`"),
         ({"attention": None, "gate": "tanh"}, "attention=None takes no `gate`"),
+        ({"attention": "ese", "use_bias": False}, "attention='ese' takes no `use_bias`: leave it as it is by default, True"),
         ({"attention_position": "after"}, "'standard', 'pre'"),
         ({"attention_stages": (4, 5)}, r"\(2, 3, 4\)"),
         ({"attention_stages": ()}, "attention=None"),
@@ -349,9 +351,9 @@ def test_an_unknown_argument_is_refused_as_python_does():
 
 
 def test_the_excitation_is_an_argument():
-    network = keras_senet.SEResNet20(reduction=4, squeeze="max", gate="tanh")
+    network = keras_senet.SEResNet20(reduction=4, squeeze="max", gate="tanh", use_bias=False)
     se = network.get_layer("stage4_block3_se")
-    assert (se.reduce.units, se.squeeze, se.gate) == (16, "max", keras.activations.tanh)
+    assert (se.reduce.units, se.squeeze, se.gate, len(se.weights)) == (16, "max", keras.activations.tanh, 2)
 
 
 @pytest.mark.usefixtures("without_weights")

@@ -175,6 +175,10 @@ TIMM = {
 }
 
 
+# The same of CbamModule(C), SEModule(C, 1 / 16, rd_divisor=1, bias=False) and CoordAttn(C, rd_channels=max(8, C // 32)).
+TIMM_WITHOUT_BIASES = {64: {"cbam": 612, "cse": 512, "coord": 1552}, 256: {"cbam": 8292, "cse": 8192, "coord": 6160}}
+
+
 @pytest.mark.parametrize("channels", TIMM)
 def test_a_relative_has_the_parameters_of_its_peer(channels):
     # Roy et al., arXiv 1803.02579, section 2, with the biases of the authors' code.
@@ -299,6 +303,20 @@ def test_xnnpack_takes_all_operators_but_few_of_integers(quantize, left, network
     found = {(name, kind) for kind, tensor in measured.not_delegated for name in RELATIVES if f"/{name}_1/" in tensor}
     assert found == left
     assert len(measured.not_delegated) == len(left)
+
+
+@pytest.mark.parametrize("channels", TIMM)
+def test_a_bottleneck_may_have_no_biases(channels):
+    expected = TIMM_WITHOUT_BIASES[channels]
+    # scse: SE and a convolution to one map. gc: as with biases, without those of both fully connected layers.
+    expected |= {"scse": expected["cse"] + channels + 1, "gc": TIMM[channels]["gc"] - channels // 16 - channels}
+    for name, count in expected.items():
+        layer = ATTENTIONS[name](use_bias=False)
+        layer(keras.Input((8, 16, channels)))
+        assert sum(np.prod(weight.shape) for weight in layer.trainable_weights) == count, name
+        x = np.random.default_rng(0).standard_normal((2, 8, 16, channels)).astype("float32")
+        np.testing.assert_array_equal(layer.make_constant() * x, layer(x))
+        assert type(layer).from_config(layer.get_config()).use_bias is False
 
 
 @pytest.mark.usefixtures("without_weights")

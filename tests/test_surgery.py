@@ -71,9 +71,9 @@ def separable_convolutions(model: keras.Model) -> set[str]:
     return {name for name, before in producers(model).items() if before and isinstance(before[0], layers.SeparableConv2D)}
 
 
-def before_pooling(model: keras.Model) -> set[str]:
-    made_by = producers(model)
-    return {made_by[layer.name][0].name for layer in model.layers if isinstance(layer, layers.MaxPooling2D)}
+def non_linearities(model: keras.Model) -> set[str]:
+    """Convolutions with their ReLU inside."""
+    return {layer.name for layer in model.layers if isinstance(layer, layers.Conv2D)}
 
 
 # Every constructor of keras.applications: what the places of its family are, their number, and the pixels of its images.
@@ -98,8 +98,8 @@ NETWORKS = {
     "ResNet50V2": (ends_of_branches, 16, 32),
     "ResNet101V2": (ends_of_branches, 33, 32),
     "ResNet152V2": (ends_of_branches, 50, 32),
-    "VGG16": (before_pooling, 5, 32),
-    "VGG19": (before_pooling, 5, 32),
+    "VGG16": (non_linearities, 13, 32),
+    "VGG19": (non_linearities, 16, 32),
     "Xception": (separable_convolutions, 34, 71),
 }
 WITH_SE = ["EfficientNetB0", "EfficientNetV2B0", "EfficientNetV2S", "MobileNetV3Large", "MobileNetV3Small"]
@@ -167,7 +167,7 @@ def test_each_network_in_a_model_gets_the_places_of_its_own_family_alone(monkeyp
     ]
     model = keras.Model(images, [network(images) for network in networks])
     expected = {f"{network.name}/{place}" for network in networks for place in places.usual_places(network)}
-    assert len(expected) == 5 + 5 + 16 + 58
+    assert len(expected) == 13 + 16 + 16 + 58
     for families in (places.FAMILIES, places.FAMILIES[::-1]):
         monkeypatch.setattr(places, "FAMILIES", families)
         assert set(places.usual_places(model)) == expected

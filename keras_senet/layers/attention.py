@@ -46,6 +46,7 @@ class AttentionConfig:
     reduction: int = setting(16, "channels for each hidden unit of the excitation", minimum=1)
     squeeze: str | None = setting("avg", "how a channel is summarized: avg, max, or none for gates at each position")
     gate: str | Callable = setting("sigmoid", "activation that makes the gates")
+    use_bias: bool = setting(True, "biases in the fully connected layers of the excitation; the paper's ablations have none")
     attention_position: str = setting("standard", "place of the attention in each block", choices=ATTENTION_POSITIONS)
     attention_stages: tuple[int, ...] | None = setting(None, "stages that get attention; by default all")
 
@@ -59,8 +60,8 @@ def attention_layer(attention: str | Callable | None, **excitation) -> Callable[
 
     Args:
         attention: key of `ATTENTIONS`, such a function, or None.
-        **excitation: arguments of `SqueezeExcite`. A layer of `ATTENTIONS` gets those that it has; the others must have their
-            default values.
+        **excitation: fields of `AttentionConfig`. A layer of `ATTENTIONS` gets those that are arguments of it; the others must
+            have their default values.
 
     Returns:
         The function; None for None.
@@ -77,7 +78,7 @@ def attention_layer(attention: str | Callable | None, **excitation) -> Callable[
     accepted = inspect.signature(layer).parameters if layer is not attention else {}
     taken = {option: value for option, value in excitation.items() if option in accepted}
     for option, value in excitation.items():
-        default = inspect.signature(SqueezeExcite).parameters[option].default
+        default = getattr(AttentionConfig, option)
         if option not in taken and value != default:
             raise InputError(
                 f"attention={attention!r} takes no `{option}`: leave it as it is by default, {default!r}, or choose another "

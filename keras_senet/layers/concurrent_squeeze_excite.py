@@ -13,6 +13,7 @@ class ConcurrentSqueezeExcite(BottleneckGate):
 
     Args:
         reduction: integer, number of input channels for each hidden unit of the excitation; 2 in the paper.
+        use_bias: whether the fully connected layers have biases.
         **kwargs: `data_format`, by default `keras.config.image_data_format()`; `name`, `dtype` and `trainable` of
             `keras.layers.Layer`.
 
@@ -35,7 +36,7 @@ class ConcurrentSqueezeExcite(BottleneckGate):
     """
 
     def build(self, input_shape):
-        self.channel = SqueezeExcite(self.reduction, data_format=self.data_format, **self.part("channel"))
+        self.channel = SqueezeExcite(self.reduction, use_bias=self.use_bias, data_format=self.data_format, **self.part("channel"))
         self.spatial = SpatialSqueezeExcite(data_format=self.data_format, **self.part("spatial"))
         self.channel.build(input_shape)
         self.spatial.build(input_shape)

@@ -15,6 +15,7 @@ class ConvolutionalBlockAttention(BottleneckGate):
 
     Args:
         reduction: integer, number of input channels for each hidden unit of the excitation.
+        use_bias: whether the fully connected layers have biases.
         **kwargs: `data_format`, by default `keras.config.image_data_format()`; `name`, `dtype` and `trainable` of
             `keras.layers.Layer`.
 
@@ -39,8 +40,9 @@ class ConvolutionalBlockAttention(BottleneckGate):
     def build(self, input_shape):
         channels = self.known_channels(input_shape)
         hidden_units = self.reduced(channels)
-        self.reduce = keras.layers.Dense(hidden_units, "relu", kernel_initializer="he_normal", **self.part("reduce"))
-        self.expand = keras.layers.Dense(channels, kernel_initializer="he_normal", **self.part("expand"))
+        dense = {"use_bias": self.use_bias, "kernel_initializer": "he_normal"}
+        self.reduce = keras.layers.Dense(hidden_units, "relu", **dense, **self.part("reduce"))
+        self.expand = keras.layers.Dense(channels, **dense, **self.part("expand"))
         self.conv = keras.layers.Conv2D(1, 7, padding="same", data_format=self.data_format, use_bias=False, **self.part("conv"))
         self.norm = keras.layers.BatchNormalization(self.channel_axis, epsilon=1e-5, **self.part("norm"))
         self.reduce.build((None, channels))
@@ -58,4 +60,4 @@ class ConvolutionalBlockAttention(BottleneckGate):
         return channel_gates * ops.sigmoid(self.norm(self.conv(maps)))
 
     def deciding_weights(self):
-        return [self.expand.kernel, self.norm.gamma], [self.expand.bias, self.norm.beta]
+        return [self.expand.kernel, self.norm.gamma], [*self.expand.weights[1:], self.norm.beta]

@@ -16,6 +16,7 @@ class CoordinateAttention(BottleneckGate):
     Args:
         reduction: integer, number of input channels for each hidden unit; there are at least 8 hidden units. The default is that
             of the authors' code; the constructors of networks pass their own `reduction`.
+        use_bias: whether the fully connected layers have biases.
         **kwargs: `data_format`, by default `keras.config.image_data_format()`; `name`, `dtype` and `trainable` of
             `keras.layers.Layer`.
 
@@ -36,16 +37,17 @@ class CoordinateAttention(BottleneckGate):
     (TensorShape([2, 8, 8, 64]), TensorShape([2, 8, 8, 64]))
     """
 
-    def __init__(self, reduction: int = 32, **kwargs):
-        super().__init__(reduction, **kwargs)
+    def __init__(self, reduction: int = 32, use_bias: bool = True, **kwargs):
+        super().__init__(reduction, use_bias, **kwargs)
 
     def build(self, input_shape):
         channels = self.known_channels(input_shape)
         hidden_units = max(8, channels // self.reduction)
-        self.reduce = keras.layers.Dense(hidden_units, kernel_initializer="he_normal", **self.part("reduce"))
+        dense = {"use_bias": self.use_bias}
+        self.reduce = keras.layers.Dense(hidden_units, kernel_initializer="he_normal", **dense, **self.part("reduce"))
         self.norm = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, **self.part("norm"))
-        self.rows = keras.layers.Dense(channels, "sigmoid", **self.part("rows"))
-        self.columns = keras.layers.Dense(channels, "sigmoid", **self.part("columns"))
+        self.rows = keras.layers.Dense(channels, "sigmoid", **dense, **self.part("rows"))
+        self.columns = keras.layers.Dense(channels, "sigmoid", **dense, **self.part("columns"))
         self.reduce.build((None, None, channels))
         for layer in (self.norm, self.rows, self.columns):
             layer.build((None, None, hidden_units))
@@ -61,4 +63,4 @@ class CoordinateAttention(BottleneckGate):
         return gates if self.data_format == "channels_last" else ops.moveaxis(gates, -1, 1)
 
     def deciding_weights(self):
-        return [self.rows.kernel, self.columns.kernel], [self.rows.bias, self.columns.bias]
+        return [self.rows.kernel, self.columns.kernel], [*self.rows.weights[1:], *self.columns.weights[1:]]

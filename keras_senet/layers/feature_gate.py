@@ -144,17 +144,19 @@ class BottleneckGate(FeatureGate):
 
     Args:
         reduction: integer, number of input channels for each hidden unit.
+        use_bias: whether the fully connected layers have biases.
         **kwargs: `data_format`, and `name`, `dtype` and `trainable` of `keras.layers.Layer`.
 
     Raises:
         ValueError: if `reduction` is not an integer of at least 1.
     """
 
-    def __init__(self, reduction: int = 16, **kwargs):
+    def __init__(self, reduction: int = 16, use_bias: bool = True, **kwargs):
         super().__init__(**kwargs)
         if not isinstance(reduction, int) or reduction < 1:
             raise InputError(f"`reduction` must be an integer of at least 1. Received: reduction={reduction}")
         self.reduction = reduction
+        self.use_bias = use_bias
 
     def reduced(self, channels: int) -> int:
         """The number of hidden units for a number of channels.
@@ -178,4 +180,4 @@ class BottleneckGate(FeatureGate):
         return super().make_constant()
 
     def get_config(self):
-        return {**super().get_config(), "reduction": self.reduction}
+        return {**super().get_config(), "reduction": self.reduction, "use_bias": self.use_bias}

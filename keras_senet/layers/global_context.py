@@ -15,6 +15,7 @@ class GlobalContext(BottleneckGate):
 
     Args:
         reduction: integer, number of input channels for each hidden unit of the excitation.
+        use_bias: whether the fully connected layers have biases.
         **kwargs: `data_format`, by default `keras.config.image_data_format()`; `name`, `dtype` and `trainable` of
             `keras.layers.Layer`.
 
@@ -41,9 +42,10 @@ class GlobalContext(BottleneckGate):
         channels = self.known_channels(input_shape)
         hidden_units = self.reduced(channels)
         self.conv = keras.layers.Conv2D(1, 1, data_format=self.data_format, **self.part("conv"))
-        self.reduce = keras.layers.Dense(hidden_units, kernel_initializer="he_normal", **self.part("reduce"))
+        dense = {"use_bias": self.use_bias, "kernel_initializer": "he_normal"}
+        self.reduce = keras.layers.Dense(hidden_units, **dense, **self.part("reduce"))
         self.norm = keras.layers.LayerNormalization(epsilon=1e-5, **self.part("norm"))
-        self.expand = keras.layers.Dense(channels, "sigmoid", kernel_initializer="he_normal", **self.part("expand"))
+        self.expand = keras.layers.Dense(channels, "sigmoid", **dense, **self.part("expand"))
         self.conv.build(input_shape)
         self.reduce.build((None, channels))
         self.norm.build((None, hidden_units))
@@ -61,4 +63,4 @@ class GlobalContext(BottleneckGate):
         return self.expand(ops.relu(self.norm(self.reduce(squeezed))))
 
     def deciding_weights(self):
-        return [self.expand.kernel], [self.expand.bias]
+        return [self.expand.kernel], self.expand.weights[1:]

@@ -61,7 +61,7 @@ class SqueezeExcite(BottleneckGate):
         use_bias: bool = True,
         **kwargs,
     ):
-        super().__init__(reduction, **kwargs)
+        super().__init__(reduction, use_bias, **kwargs)
         if squeeze not in SQUEEZES:
             raise InputError(f"`squeeze` must be one of {SQUEEZES}. Received: squeeze={squeeze!r}")
         self.hidden_units = hidden_units
@@ -74,7 +74,6 @@ class SqueezeExcite(BottleneckGate):
                     f"`{name}` must be an activation that `keras.activations.get` knows, such as 'sigmoid', 'tanh' or 'relu'. "
                     f"Received: {name}={value!r}"
                 ) from error
-        self.use_bias = use_bias
 
     def build(self, input_shape):
         channels = self.known_channels(input_shape)
@@ -105,5 +104,4 @@ class SqueezeExcite(BottleneckGate):
             "squeeze": self.squeeze,
             "activation": keras.activations.serialize(self.activation),
             "gate": keras.activations.serialize(self.gate),
-            "use_bias": self.use_bias,
         }

@@ -58,6 +58,7 @@ def constructor(
         reduction: int = AttentionConfig.reduction,
         squeeze: str | None = AttentionConfig.squeeze,
         gate: str | Callable = AttentionConfig.gate,
+        use_bias: bool = AttentionConfig.use_bias,
         attention_position: str = AttentionConfig.attention_position,
         attention_stages: tuple[int, ...] | None = AttentionConfig.attention_stages,
         **own_options,
@@ -71,13 +72,13 @@ def constructor(
             raise InputError(
                 f"`attention_position` must be one of {net.positions} in {construct.__name__}. Received: {attention_position!r}"
             )
-        layer = attention_layer(attention, reduction=reduction, squeeze=squeeze, gate=gate)
+        layer = attention_layer(attention, reduction=reduction, squeeze=squeeze, gate=gate, use_bias=use_bias)
         placed = Attention(layer, attention_position, _check_stages(attention_stages, net.stages))
 
         pretrained = None
         if weights is not None:
             check_activation(include_top, classifier_activation)
-            config = AttentionConfig(attention, reduction, squeeze, gate, attention_position, attention_stages)
+            config = AttentionConfig(attention, reduction, squeeze, gate, use_bias, attention_position, attention_stages)
             head_classes = (classes, default.classes) if include_top else None
             pretrained = find_weights(weights, construct, config, head_classes)
             known = pretrained.architecture.keys() & {field.name for field in dataclasses.fields(net)}
@@ -147,10 +148,12 @@ _DOCUMENTATION = """
             it takes normalized images.
         attention: {attentions}; None for the plain network; or a function
             `attention(name=...)` that returns a layer, such as a class of `keras_senet.layers`. Layers other than that of "se"
-            take those of the next three arguments that they have.
+            take those of the next four arguments that they have.
         reduction: number of channels for each hidden unit of the excitation.
         squeeze: summary of a channel: "avg", "max", or None for gates at each position of the feature map.
         gate: activation that makes the gates, such as "sigmoid", "tanh" or "relu".
+        use_bias: whether the fully connected layers of the excitation have biases, as in the networks that the authors released;
+            those of the paper's ablations have none.
         attention_position: where the attention is in each block (section 6.5 of the paper). In a residual unit, "standard" is
             before the addition, "pre" before the unit, "post" after the addition, "identity" on the shortcut, and "3x3" after
             the first 3x3 convolution. This network takes {positions}.

@@ -40,7 +40,7 @@ def find_weights(
     if attention != _AS_PUBLISHED and (checkpoint is not None or not os.fspath(weights).endswith((".keras", ".weights.h5"))):
         raise InputError(
             f"weights={weights!r} belongs to a network with SE as it was published: leave `attention`, `reduction`, `squeeze`, "
-            "`gate`, `attention_position` and `attention_stages` as they are by default, or choose weights=None."
+            "`gate`, `use_bias`, `attention_position` and `attention_stages` as they are by default, or choose weights=None."
         )
     if checkpoint is None:
         from_file = pretrained.read_weights(weights)

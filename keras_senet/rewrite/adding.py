@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_senet.errors import InputError
 from keras_senet.layers import FeatureGate
-from keras_senet.layers.attention import attention_layer
+from keras_senet.layers.attention import AttentionConfig, attention_layer
 from keras_senet.rewrite.channels import Scales, output_channel_axis
 from keras_senet.rewrite.clone import rewritten
 from keras_senet.rewrite.graph import Graph, as_functional, layers_by_name, refuse_shared_weights
@@ -20,6 +20,7 @@ def add_se(
     after: str | Iterable[str] | Callable[[keras.layers.Layer], bool] | None = None,
     reduction: int = 16,
     attention: str | Callable[..., FeatureGate] = "se",
+    use_bias: bool = True,
 ) -> keras.Model:
     """A network with SE in it that at first computes the same as the network without it, to the last bit.
 
@@ -37,10 +38,11 @@ def add_se(
             before its own. By default the usual place in the networks of `keras.applications` that `model` is or contains: the
             end of each residual branch before the addition (ResNet, MobileNetV2, ConvNeXt, InceptionResNetV2) or before the
             concatenation (DenseNet), each concatenation (InceptionV3, NASNet), each pointwise convolution (MobileNet, Xception),
-            the last convolution of each stage (VGG).
+            each convolution (VGG).
         reduction: channels for each hidden unit of the excitation.
         attention: "se", the name of a relative of SE as in our constructors, or a function `attention(name=...)` that returns a
             `FeatureGate` layer.
+        use_bias: whether the fully connected layers of the excitation have biases.
 
     Returns:
         A functional model of the same name, inputs and outputs, with weights of its own and a layer `<layer>_se` after each
@@ -65,12 +67,11 @@ def add_se(
     refuse_shared_weights(model)
     layers = layers_by_name(model)
     names = usual_places(model) if after is None else matching_layers(layers, after)
-    return _with_attention(model, {id(layers[name]) for name in names}, attention, reduction)
+    config = AttentionConfig(attention, reduction, use_bias=use_bias)
+    return _with_attention(model, {id(layers[name]) for name in names}, config)
 
 
-def _with_attention(
-    model: keras.Model, places: set[int], attention: str | Callable[..., FeatureGate], reduction: int
-) -> keras.Model:
+def _with_attention(model: keras.Model, places: set[int], config: AttentionConfig) -> keras.Model:
     """`model` with attention after the layers whose ids are `places`."""
     originals = {layer.name: layer for layer in model.layers}
     scales = Scales(Graph(model))
@@ -82,15 +83,15 @@ def _with_attention(
             return y
         if f"{layer.name}_se" in originals:
             raise InputError(f"The model has a layer '{layer.name}_se' already: take it out by `remove_se`, or choose others.")
-        return _attend(layer, y, attention, reduction, scales)
+        return _attend(layer, y, config, scales)
 
     def nested(inner):
-        return _with_attention(as_functional(inner), places, attention, reduction)
+        return _with_attention(as_functional(inner), places, config)
 
     return rewritten(model, call=call, weights=scales.weights, nested=nested)
 
 
-def _attend(layer: keras.layers.Layer, y, attention: str | Callable[..., FeatureGate], reduction: int, scales: Scales):
+def _attend(layer: keras.layers.Layer, y, config: AttentionConfig, scales: Scales):
     """The output `y` of the copy of `layer`, followed by attention that changes nothing."""
     if not scales.graph.is_called_once(layer):
         raise InputError(f"{layer.name!r} is called more than once: choose layers that stand in one place.")
@@ -103,10 +104,10 @@ def _attend(layer: keras.layers.Layer, y, attention: str | Callable[..., Feature
         raise InputError(f"{layer.name!r} is quantized: put attention behind it first, and then quantize.")
     axis = output_channel_axis(scales.graph, layer)
     common = {"data_format": "channels_first" if axis == 1 else "channels_last", "dtype": layer.dtype_policy}
-    make = attention_layer(attention, reduction=reduction)
-    gate = make and make(name=f"{layer.name}_se", **(common if isinstance(attention, str) else {}))
+    make = attention_layer(config.attention, reduction=config.reduction, use_bias=config.use_bias)
+    gate = make and make(name=f"{layer.name}_se", **(common if isinstance(config.attention, str) else {}))
     if not isinstance(gate, FeatureGate):
-        raise InputError(f"`attention` must make a `keras_senet.layers.FeatureGate`. Received: attention={attention!r}")
+        raise InputError(f"`attention` must make a `keras_senet.layers.FeatureGate`. Received: attention={config.attention!r}")
     y = gate(y)
     constant = gate.make_constant()
     if math.frexp(constant)[0] != 0.5:

@@ -20,8 +20,7 @@ class Family:
     Attributes:
         name: of the family.
         sign: regular expression of the name of a layer that all networks of this family have, and those of no other family.
-        places: regular expression of the names of the layers that SE follows. With a group `stage`, of the layers with one stage
-            only the last one.
+        places: regular expression of the names of the layers that SE follows.
     """
 
     name: str
@@ -30,8 +29,7 @@ class Family:
 
 
 # SE stands at the end of each residual branch, before the addition; after each concatenation of Inception and NASNet; after
-# each pointwise convolution of MobileNet and Xception; and after the last convolution of each stage of VGG, which is the third of
-# VGG16 and the fourth of VGG19.
+# each pointwise convolution of MobileNet and Xception; and after each convolution of VGG, which has its ReLU inside.
 FAMILIES = (
     Family("ResNet", r"conv2_block1_3_bn", r"conv\d_block\d+_3_bn"),
     Family("ResNet V2", r"post_bn", r"conv\d_block\d+_3_conv"),
@@ -44,7 +42,7 @@ FAMILIES = (
     Family("Xception", r"block14_sepconv2_bn", r"block\d+_sepconv\d_bn"),
     Family("NASNet", r"normal_concat_0", r"(normal|reduction)_concat_.*"),
     Family("ConvNeXt", r".*_stage_0_block_0_layer_scale", r".*_stage_\d_block_\d+_layer_scale"),
-    Family("VGG", r"block5_conv3", r"(?P<stage>block\d)_conv\d"),
+    Family("VGG", r"block5_conv3", r"block\d_conv\d"),
 )
 
 
@@ -61,15 +59,14 @@ def usual_places(model: keras.Model) -> list[str]:
     for name, layer in layers.items():
         if isinstance(layer, FeatureGate) or re.fullmatch(_HAS_SE, name.rpartition("/")[2]):
             raise InputError(f"This network has SE already, in {name!r}. To put more into it say where with `after`.")
-    places = {}
+    places = []
     for prefix, inner in models_within(model):
         names = [layer.name for layer in inner.layers]
         for family in FAMILIES:
             if any(re.fullmatch(family.sign, name) for name in names):
-                for match in filter(None, (re.fullmatch(family.places, name) for name in names)):
-                    places[prefix + match.groupdict().get("stage", match[0])] = prefix + match[0]
+                places += [prefix + name for name in names if re.fullmatch(family.places, name)]
     if places:
-        return list(places.values())
+        return places
     raise InputError(
         "This network is of no family of keras.applications whose usual places for SE are known: say with `after` which layers "
         f"it shall follow, such as {list(layers)[-1]!r}."
