@@ -250,8 +250,22 @@ def test_shake_shake_draws_a_share_for_each_image_and_another_for_its_gradient()
     assert not np.array_equal(share, 1 - layer([first, second], training=True).numpy()[:, 0, 0, 0])
 
 
+def test_shake_even_draws_a_share_forward_and_halves_the_gradient():
+    """Gastaldi, arXiv 1705.07485, section 2.2, "Even" for the backward pass."""
+    import tensorflow as tf
+
+    first, second = (tf.Variable(np.full((1000, 2, 2, 3), value, "float32")) for value in (0, 1))
+    with tf.GradientTape() as tape:
+        mixed = ShakeShake("even", seed=0)([first, second], training=True)
+    assert mixed.numpy().std() > 0.25
+    for gradient in tape.gradient(mixed, [first, second]):
+        np.testing.assert_array_equal(gradient, 0.5)
+    with pytest.raises(ValueError, match="'shake', 'even'"):
+        ShakeShake("odd")
+
+
 @pytest.mark.parametrize(
-    "layer", [ChannelShuffle(3, data_format="channels_first", name="shuffle"), ShakeShake(seed=7, name="shake")]
+    "layer", [ChannelShuffle(3, data_format="channels_first", name="shuffle"), ShakeShake("even", seed=7, name="shake")]
 )
 def test_layers_come_back_from_their_configuration(layer):
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))

@@ -14,7 +14,7 @@ import keras_senet
 from keras_senet.analysis import profile
 from keras_senet.analysis.paper_tables import network_cost
 from keras_senet.models import blocks, cifar
-from keras_senet.models.build import constructor
+from keras_senet.models.build import _normalize, constructor
 from keras_senet.models.registry import MODELS, find_model
 from keras_senet.models.resnet import features
 
@@ -29,10 +29,13 @@ PARAMETERS = [
     ("SEResNet32", PLAIN, 464_154),
     ("SEResNet44", PLAIN, 658_586),
     ("SEResNet56", PLAIN, 853_018),
-    ("SEResNet110", PLAIN, 1_727_962),
+    ("SEResNet110V1", PLAIN, 1_727_962),
+    ("SEResNet110", PLAIN, 1_730_522),  # PreResNet-110
     ("SEResNet164", PLAIN, 1_703_258),
     ("SEMobileNet", PLAIN, 4_231_976),
     ("SEShuffleNet", PLAIN, 1_865_728),
+    # 34.4 M in arXiv 1705.07485, table 2. Two branches of 1x1, 3x3 in 4 groups and 1x1, each with normalization, in 9 units.
+    ("SEShakeEven29_2x4x64d", PLAIN, 34_491_444),
 ]
 WIDE_RESNET_PARAMETERS = {(16, 10): 17_116_634, (22, 8): 17_158_106, (28, 10): 36_479_194, (40, 2): 2_243_546}
 SHUFFLENET_PARAMETERS = {1: 1_531_936, 2: 1_733_848, 3: 1_865_728, 4: 1_968_344, 8: 2_434_768}
@@ -156,6 +159,9 @@ def test_preprocessing_normalizes_pixels_with_the_training_statistics():
     normalized = keras.ops.convert_to_numpy(network.get_layer("preprocessing")(pixels))
     expected = (pixels / 255 - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)
     np.testing.assert_allclose(normalized, expected, atol=1e-5)
+    network = keras_senet.SEResNet18(weights=None, mean_only=True)
+    normalized = keras.ops.convert_to_numpy(network.get_layer("preprocessing")(pixels))
+    np.testing.assert_allclose(normalized, pixels - 255 * np.array((0.485, 0.456, 0.406)), atol=1e-4)
     gray = keras_senet.SEResNet20(input_shape=(32, 32, 1))
     assert gray.get_layer("preprocessing").output.shape == (None, 32, 32, 1)
 
@@ -171,6 +177,60 @@ def test_preactivated_units_share_the_first_activation_where_the_shape_changes()
     assert layer("stage3_block1_add").output in layer("stage3_block2_add").input
     assert layer("out_bn").input is layer("stage4_block18_add").output
     assert layer("avg_pool").input is layer("out_relu").output
+
+
+@pytest.mark.usefixtures("without_weights")
+def test_the_first_unit_splits_after_its_activation():
+    """He et al., arXiv 1603.05027, appendix; the shape of ResNet-110 does not change there. Wide ResNets are not theirs."""
+    layer = keras_senet.SEResNet110(attention=None).get_layer
+    assert layer("stage2_block1_relu1").output in layer("stage2_block1_add").input
+    assert layer("stage2_block1_add").output in layer("stage2_block2_add").input
+    layer = keras_senet.SEWideResNet(attention=None, width=1).get_layer
+    assert layer("stem_conv").output in layer("stage2_block1_add").input
+
+
+@pytest.mark.parametrize("name", ["SEResNet110", "SEShakeEven29_2x4x64d"])
+def test_a_training_step_changes_all_weights(name, shallow):
+    keras.utils.set_random_seed(0)
+    network = shallow(name)(weights=None, reduction=2)  # so that no hidden unit is off for all images
+    network.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
+    before = [weight.numpy() for weight in network.trainable_weights]
+    network.train_on_batch(np.random.default_rng(0).uniform(0, 255, (8, 32, 32, 3)), np.arange(8))
+    still = [
+        weight.path for weight, old in zip(network.trainable_weights, before, strict=True) if np.array_equal(weight.numpy(), old)
+    ]
+    assert not still
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("without_weights")
+def test_networks_of_keras_applications_can_have_the_settings_of_the_paper():
+    # Section 6.1: He et al.'s initialization. The normalization is that of the networks that are built here.
+    for build in (keras_senet.SEInceptionV3, keras_senet.SEInceptionResNetV2, keras_senet.SEMobileNet):
+        for settings, mode, norm in ((False, "fan_avg", (0.99, 1e-3)), (True, "fan_in", (0.9, 1e-5))):
+            network = build(weights=None, include_top=False, paper_settings=settings)
+            convs = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D)]
+            assert {conv.kernel_initializer.mode for conv in convs} == {mode}
+            depthwise = [layer for layer in network.layers if isinstance(layer, keras.layers.DepthwiseConv2D)]
+            assert {conv.depthwise_initializer.mode for conv in depthwise} <= {mode}
+            norms = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
+            assert {(layer.momentum, layer.epsilon) for layer in norms} == {norm}
+
+
+@pytest.mark.usefixtures("without_weights")
+def test_networks_look_at_the_crops_of_the_papers_evaluation():
+    """Tables 2 and 8: 299 of 352 pixels for Inception-ResNet-v2, 320 of 352 for SENet-154 beside 224 of 256."""
+    crops = {
+        ("SEInceptionResNetV2", 299): 299 / 352,
+        ("SEInceptionV3", 299): 299 / 352,
+        ("SENet154", 224): 224 / 256,
+        ("SENet154", 320): 320 / 352,
+        ("SEResNet152", 224): 224 / 256,
+    }
+    for (name, size), ratio in crops.items():
+        images = keras.Input((size, size, 3))
+        model = keras.Model(images, _normalize(images, getattr(keras_senet, name).architecture))
+        assert keras_senet.preprocessing_for(model).crop_ratio == pytest.approx(ratio), name
 
 
 @pytest.mark.usefixtures("without_weights")

@@ -1,6 +1,8 @@
 """SE in networks of keras.applications: Inception-v3, Inception-ResNet-v2 and MobileNet."""
 
 import dataclasses
+import functools
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +11,7 @@ import keras
 from keras_senet.errors import InputError
 from keras_senet.layers.attention import Attention
 from keras_senet.models.architecture import Architecture
+from keras_senet.models.blocks import BATCH_NORM
 from keras_senet.models.build import constructor
 from keras_senet.rewrite.insertion import attend_after
 
@@ -20,6 +23,7 @@ class Application(Architecture):
     build: Callable[..., keras.Model]  # constructor of keras.applications
     arguments: dict = dataclasses.field(default_factory=dict)  # arguments of the constructor
     places: dict[str, tuple[int, str]]  # by layer name: the stage, and the block that gives the attention its name
+    paper_settings: bool = False  # see `_PAPER_SETTINGS`
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[float, ...] = (0.5, 0.5, 0.5)
 
@@ -27,7 +31,23 @@ class Application(Architecture):
 def features(x, net: Application, attention: Attention):
     """The layers from the normalized image to the last feature map."""
     backbone = net.build(include_top=False, weights=None, input_shape=x.shape[1:], **net.arguments)
-    return attend_after(backbone, x, net.places, attention)
+    config = _config_of_the_paper if net.paper_settings else operator.methodcaller("get_config")
+    return attend_after(backbone, x, net.places, attention, config)
+
+
+def _config_of_the_paper(layer: keras.Layer) -> dict:
+    config = layer.get_config()
+    if isinstance(layer, keras.layers.BatchNormalization):
+        config |= BATCH_NORM
+    for initializer in config.keys() & {"kernel_initializer", "depthwise_initializer"}:
+        config[initializer] = "he_normal"
+    return config
+
+
+_PAPER_SETTINGS = (
+    "whether to train it as the paper trained its networks: convolutions start as in He et al. (arXiv 1502.01852), and batch "
+    "normalization has momentum 0.9 and epsilon 1e-5. By default both are as in keras.applications."
+)
 
 
 def _places(layer: str, blocks: dict[int, range]) -> dict[str, tuple[int, str]]:
@@ -37,21 +57,24 @@ def _places(layer: str, blocks: dict[int, range]) -> dict[str, tuple[int, str]]:
 
 
 # Stages by resolution, as in BN-Inception: maps of 35 x 35, 17 x 17 and 8 x 8.
-_INCEPTION: dict[str, Any] = {"stages": (3, 4, 5), "input_size": 299, "min_size": 75}
+_INCEPTION: dict[str, Any] = {"stages": (3, 4, 5), "input_size": 299, "crop_ratio": 299 / 352, "min_size": 75}
 
 SEInceptionV3 = constructor(
     "SEInceptionV3",
-    Application(
+    functools.partial(
+        Application,
         build=keras.applications.InceptionV3,
         places=_places("mixed{}", {3: range(4), 4: range(4, 9), 5: range(9, 11)}),
         **_INCEPTION,
     ),
     features,
     "SE-Inception-v3 for ImageNet, with SE after each concatenation.",
+    paper_settings=_PAPER_SETTINGS,
 )
 SEInceptionResNetV2 = constructor(
     "SEInceptionResNetV2",
-    Application(
+    functools.partial(
+        Application,
         build=keras.applications.InceptionResNetV2,
         places=_places("block35_{}_conv", {3: range(1, 11)})
         | _places("block17_{}_conv", {4: range(1, 21)})
@@ -60,10 +83,11 @@ SEInceptionResNetV2 = constructor(
     ),
     features,
     "SE-Inception-ResNet-v2 for ImageNet, with SE at the end of each residual branch.",
+    paper_settings=_PAPER_SETTINGS,
 )
 
 
-def mobilenet(width_multiplier: float = 1.0) -> Application:
+def mobilenet(width_multiplier: float = 1.0, paper_settings: bool = False) -> Application:
     """The architecture of a MobileNet, with attention after each pointwise convolution.
 
     Raises:
@@ -80,6 +104,7 @@ def mobilenet(width_multiplier: float = 1.0) -> Application:
         arguments={"alpha": width_multiplier},
         places=_places("conv_pw_{}_relu", blocks),
         stages=tuple(blocks),
+        paper_settings=paper_settings,
         dropout=0.001,
     )
 
@@ -90,4 +115,5 @@ SEMobileNet = constructor(
     features,
     "SE-MobileNet for ImageNet, with SE after each pointwise convolution.",
     width_multiplier="factor on the channels of every layer, such as 1, 0.75 or 0.5.",
+    paper_settings=_PAPER_SETTINGS,
 )

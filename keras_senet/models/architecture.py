@@ -3,6 +3,7 @@
 import dataclasses
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MEAN_ONLY_STD = (1 / 255,) * 3  # the standard deviation of networks that only subtract a mean from pixels in [0, 255]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

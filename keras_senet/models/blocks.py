@@ -12,6 +12,8 @@ from keras_senet.errors import InputError
 from keras_senet.layers import GroupedConv2D, ShakeShake
 from keras_senet.layers.data_format import channel_axis
 
+BATCH_NORM = {"momentum": 0.9, "epsilon": 1e-5}
+
 
 @dataclasses.dataclass(frozen=True)
 class Conv:
@@ -52,7 +54,7 @@ def convolve(x, conv: Conv, prefix: str, index: int | str = ""):
 
 def normalize(x, prefix: str, index: int | str = ""):
     """Batch normalization."""
-    return layers.BatchNormalization(axis=channel_axis(), momentum=0.9, epsilon=1e-5, name=f"{prefix}_bn{index}")(x)
+    return layers.BatchNormalization(channel_axis(), **BATCH_NORM, name=f"{prefix}_bn{index}")(x)
 
 
 def conv_bn(x, conv: Conv, prefix: str, index: int | str = ""):
@@ -121,8 +123,7 @@ def _first_3x3(convs: tuple[Conv, ...]) -> int:
 def preactivated_residual(x, convs: tuple[Conv, ...], shortcut: Callable | None, attend: Callable, name: str):
     """A residual unit with batch normalization and ReLU before each convolution, and nothing after the addition.
 
-    A shortcut that changes the shape starts after the first ReLU, which both branches share. The arguments are those of
-    `residual`.
+    A shortcut that is a function starts after the first ReLU, which both branches share. The arguments are those of `residual`.
 
     Source: He et al., arXiv 1603.05027, figure 1 (b); Zagoruyko and Komodakis, arXiv 1605.07146, section 2.
     """
@@ -137,10 +138,13 @@ def preactivated_residual(x, convs: tuple[Conv, ...], shortcut: Callable | None,
     return attend(layers.Add(name=f"{name}_add")([attend(y), attend(x, "identity")]), "post")
 
 
-def shake_shake_residual(x, convs: tuple[Conv, ...], shortcut: Callable | None, attend: Callable, name: str):
+def shake_shake_residual(
+    x, convs: tuple[Conv, ...], shortcut: Callable | None, attend: Callable, name: str, backward: str = "shake"
+):
     """A residual unit of two branches after a ReLU, averaged with random weights in training.
 
-    Attention acts on the average, right before the addition. The arguments are those of `residual`.
+    Attention acts on the average, right before the addition. `backward` is that of `ShakeShake`, the other arguments are those of
+    `residual`.
 
     Source: Gastaldi, arXiv 1705.07485, section 2 and figure 1.
     """
@@ -148,7 +152,7 @@ def shake_shake_residual(x, convs: tuple[Conv, ...], shortcut: Callable | None, 
     if shortcut is not None:
         x = shortcut(y)
     branches = [_branch(y, convs, attend, f"{name}_branch{branch}") for branch in (1, 2)]
-    y = attend(ShakeShake(name=f"{name}_shake")(branches))
+    y = attend(ShakeShake(backward, name=f"{name}_shake")(branches))
     return attend(layers.Add(name=f"{name}_add")([y, attend(x, "identity")]), "post")
 
 

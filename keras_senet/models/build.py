@@ -7,6 +7,7 @@ in all constructors is here.
 import dataclasses
 import inspect
 import os
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,7 @@ from keras_senet.errors import InputError
 from keras_senet.layers import PixelNormalization
 from keras_senet.layers.attention import ATTENTIONS, Attention, AttentionConfig, attention_layer
 from keras_senet.layers.data_format import channel_axis
-from keras_senet.models.architecture import Architecture
+from keras_senet.models.architecture import MEAN_ONLY_STD, Architecture
 from keras_senet.models.named_weights import check_activation, find_weights
 from keras_senet.models.registry import register
 from keras_senet.pretrained import assign, checkpoints_of
@@ -37,7 +38,7 @@ def constructor(
         **options: documentation of each option that only this constructor has.
 
     Returns:
-        The constructor. Its attributes are `architecture`, the description with the default options, and `features`.
+        The constructor. Its attributes are `architecture`, the description with the default options, `features` and `options`.
     """
     describe: Callable[..., Architecture] = architecture if callable(architecture) else lambda: architecture
     default = describe()
@@ -54,6 +55,7 @@ def constructor(
         name: str = name.lower(),
         *,
         include_preprocessing: bool = True,
+        mean_only: bool = False,
         attention: str | Callable[..., keras.layers.Layer] | None = AttentionConfig.attention,
         reduction: int = AttentionConfig.reduction,
         squeeze: str | None = AttentionConfig.squeeze,
@@ -83,6 +85,14 @@ def constructor(
             pretrained = find_weights(weights, construct, config, head_classes)
             known = pretrained.architecture.keys() & {field.name for field in dataclasses.fields(net)}
             net = dataclasses.replace(net, **{field: pretrained.architecture[field] for field in known})
+            says_how = not os.fspath(weights).endswith(".weights.h5")
+            if mean_only and include_preprocessing and says_how and net.std != MEAN_ONLY_STD:
+                raise InputError(
+                    f"weights={weights!r} was trained on pixels that are divided by their standard deviation, too: leave out "
+                    "`mean_only`."
+                )
+        if mean_only:
+            net = dataclasses.replace(net, std=MEAN_ONLY_STD)
 
         inputs = _input(input_tensor, input_shape, net, include_top)
         x = _normalize(inputs, net) if include_preprocessing else inputs
@@ -100,7 +110,7 @@ def constructor(
     public: Any = construct  # a function with attributes of its own
     public.__name__ = public.__qualname__ = name
     public.__module__ = "keras_senet"
-    public.architecture, public.features = default, features
+    public.architecture, public.features, public.options = default, features, tuple(options)
     signature = inspect.signature(construct)
     own_parameters = [
         inspect.signature(describe).parameters[option].replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in options
@@ -116,7 +126,10 @@ def constructor(
             net=default,
             attentions=", ".join(f'"{attention}"' for attention in ATTENTIONS),
             positions=", ".join(f'"{position}"' for position in default.positions) + " only" * (len(default.positions) == 1),
-            options="".join(f"    {option}: {text}\n    " for option, text in options.items()),
+            options="".join(
+                textwrap.fill(f"{option}: {text}", 122, initial_indent=" " * 4, subsequent_indent=" " * 12) + "\n    "
+                for option, text in options.items()
+            ),
         )
     )
     register(construct)
@@ -146,6 +159,8 @@ _DOCUMENTATION = """
         name: name of the model.
         include_preprocessing: whether the model normalizes its input itself. If True, it takes RGB pixels in [0, 255]; if False,
             it takes normalized images.
+        mean_only: whether that subtracts the mean of the training images alone, as in the paper, instead of dividing by their
+            standard deviation, too, as published weights need it.
         attention: {attentions}; None for the plain network; or a function
             `attention(name=...)` that returns a layer, such as a class of `keras_senet.layers`. Layers other than that of "se"
             take those of the next four arguments that they have.

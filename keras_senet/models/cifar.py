@@ -1,5 +1,6 @@
 """SE networks for 32 x 32 images: a stem of one 3x3 convolution, and three stages with the units of four papers."""
 
+import functools
 from typing import Any
 
 from keras_senet.errors import InputError
@@ -31,19 +32,26 @@ def _network(name: str, architecture, description: str, **options: str):
     return constructor(name, architecture, features, f"{description} for images of CIFAR's size.", **options)
 
 
-def _basic(depth: int):
+def _basic(depth: int, suffix: str = ""):
     # He et al., arXiv 1512.03385, section 4.2.
-    return _network(f"SEResNet{depth}", _architecture((depth - 2) // 6, projection="padded"), f"SE-ResNet-{depth}")
+    return _network(
+        f"SEResNet{depth}{suffix}", _architecture((depth - 2) // 6, projection="padded"), f"SE-ResNet-{depth}{suffix}"
+    )
 
 
-SEResNet20, SEResNet32, SEResNet44, SEResNet56, SEResNet110 = (_basic(depth) for depth in (20, 32, 44, 56, 110))
+SEResNet20, SEResNet32, SEResNet44, SEResNet56 = (_basic(depth) for depth in (20, 32, 44, 56))
+SEResNet110V1 = _basic(110, "V1")
 
-# He et al., arXiv 1603.05027, section 5.
-SEResNet164 = _network(
-    "SEResNet164",
-    _architecture(18, unit=preactivated_residual, bottleneck=True, projection="linear"),
-    "SE-ResNet-164 with pre-activation",
-)
+
+def _preactivated(depth: int, **fields):
+    # He et al., arXiv 1603.05027, section 5 and appendix.
+    architecture = _architecture(18, unit=preactivated_residual, projection="linear", activated_stem=True, **fields)
+    return _network(f"SEResNet{depth}", architecture, f"SE-ResNet-{depth} with pre-activation")
+
+
+# The paper's tables 4 and 5 have this ResNet-110, not that of 2015: they cite 1603.05027, and its error of 6.37 %.
+SEResNet110 = _preactivated(110)
+SEResNet164 = _preactivated(164, bottleneck=True)
 
 
 def wide_resnet(depth: int = 16, width: int = 8) -> ResNet:
@@ -71,13 +79,27 @@ SEWideResNet = _network(
     width="width of the stages, as a multiple of those of a ResNet.",
 )
 
+# There is no single first 3x3 convolution: each branch has one.
+_POSITIONS = tuple(position for position in ATTENTION_POSITIONS if position != "3x3")
+
 # Gastaldi, arXiv 1705.07485, section 2.1.
-SHAKE_SHAKE = _architecture(
-    4,
-    unit=shake_shake_residual,
-    widths=(96, 192, 384),
-    projection="shifted",
-    # There is no single first 3x3 convolution: each branch has one.
-    positions=tuple(position for position in ATTENTION_POSITIONS if position != "3x3"),
-)
+SHAKE_SHAKE = _architecture(4, unit=shake_shake_residual, widths=(96, 192, 384), projection="shifted", positions=_POSITIONS)
 SEShakeShake26_2x96d = _network("SEShakeShake26_2x96d", SHAKE_SHAKE, "SE-Shake-Shake-26 2x96d")
+
+# The same, section 2.2, on ResNeXt-29 2x4x64d: bottlenecks with 4 groups of 64 channels and their multiples.
+SEShakeEven29_2x4x64d = _network(
+    "SEShakeEven29_2x4x64d",
+    _architecture(
+        3,
+        unit=functools.partial(shake_shake_residual, backward="even"),
+        bottleneck=True,
+        widths=(64, 128, 256),
+        groups=4,
+        stride_in_3x3=True,
+        positions=_POSITIONS,
+        mean=(0.5071, 0.4865, 0.4409),
+        std=(0.2673, 0.2564, 0.2762),
+        classes=100,
+    ),
+    "SE-Shake-Even-29 2x4x64d",
+)

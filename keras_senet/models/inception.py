@@ -6,7 +6,7 @@ from keras import layers
 
 from keras_senet.layers.attention import Attention
 from keras_senet.layers.data_format import channel_axis
-from keras_senet.models.architecture import Architecture
+from keras_senet.models.architecture import MEAN_ONLY_STD, Architecture
 from keras_senet.models.blocks import Conv, conv_bn_relu, max_pool
 from keras_senet.models.build import constructor
 
@@ -87,7 +87,7 @@ SEBNInception = constructor(
         # Its definition subtracts the mean pixel and does not divide. (So do the definitions of the other networks, but their
         # weights are published for PyTorch, with the mean and the standard deviation of ImageNet.)
         mean=(123 / 255, 117 / 255, 104 / 255),
-        std=(1 / 255, 1 / 255, 1 / 255),
+        std=MEAN_ONLY_STD,
     ),
     features,
     "SE-BN-Inception for ImageNet.",

@@ -55,7 +55,8 @@ def find_weights(
     except ValueError as error:
         raise InputError(f"{error} Remove it, and it will be made again.") from error
     facts = ("input_size", "crop_ratio", "interpolation", "test_input_size", "test_crop_ratio", "mean", "std")
-    published.architecture.update({fact: getattr(checkpoint, fact) for fact in facts})
+    known = {fact: value for fact in facts if (value := getattr(checkpoint, fact)) is not None}
+    published.architecture.update(known)
     return published
 
 

@@ -46,6 +46,7 @@ class ResNet(Architecture):
     # average pooling and a 1x1 convolution; "linear", a 1x1 convolution without normalization; "shifted", two 1x1 convolutions,
     # one of the shifted map; "padded" with zeros.
     projection: str = "1x1"
+    activated_stem: bool = False  # in a network with pre-activation, the first shortcut starts after the first activation
     stem_kernel_size: int = 7  # of each convolution of the stem
     stem_widths: tuple[int, ...] = (64,)  # channels of the stem's convolutions: one, three (deep), or three that grow (tiered)
     stem_downsamples: bool = True  # the stem halves the resolution twice, by the stride of its first convolution and by pooling
@@ -63,7 +64,11 @@ def features(x, net: ResNet, attention: Attention):
             convs = _bottleneck(net, width, strides) if net.bottleneck else _basic(net, width, strides)
             changes_shape = block == 1 and (stage > 2 or net.stem_widths[-1] != convs[-1].filters)
             name = f"stage{stage}_block{block}"
-            shortcut = _shortcut(net, convs[-1].filters, strides, stage, name) if changes_shape else None
+            shortcut = None
+            if changes_shape:
+                shortcut = _shortcut(net, convs[-1].filters, strides, stage, name)
+            elif net.activated_stem and block == 1:
+                shortcut = _identity
             x = net.unit(x, convs, shortcut, attention.in_block(stage, name), name)
     if net.unit is residual:
         return x
@@ -103,6 +108,10 @@ def _shortcut(net: ResNet, filters: int, strides: int, stage: int, name: str) ->
     kernel_size = 3 if net.projection == "3x3" and stage > 2 else 1
     convolution = convolve if net.projection == "linear" else conv_bn
     return functools.partial(convolution, conv=Conv(filters, kernel_size, strides), prefix=f"{name}_proj")
+
+
+def _identity(x):
+    return x
 
 
 def _network(name: str, description: str, **architecture):
@@ -152,4 +161,6 @@ SENet154 = _network(
     stem_kernel_size=3,
     stem_widths=(64, 64, 128),
     dropout=0.2,
+    test_input_size=320,
+    test_crop_ratio=320 / 352,
 )

@@ -3,6 +3,7 @@
 import collections
 import functools
 import re
+from collections.abc import Callable
 
 import keras
 
@@ -10,7 +11,13 @@ from keras_senet.keras_internals import run_graph
 from keras_senet.layers.attention import Attention
 
 
-def attend_after(model: keras.Model, x, places: dict[str, tuple[int, str]], attention: Attention):
+def attend_after(
+    model: keras.Model,
+    x,
+    places: dict[str, tuple[int, str]],
+    attention: Attention,
+    config: Callable[[keras.Layer], dict],
+):
     """Calls copies of the layers of `model` on `x`, with attention after some of them.
 
     Args:
@@ -18,6 +25,7 @@ def attend_after(model: keras.Model, x, places: dict[str, tuple[int, str]], atte
         x: feature map or image, a Keras tensor, in place of the model's input.
         places: by the name of a layer, the stage and the block whose attention follows it.
         attention: what to insert.
+        config: function from a layer to the config of its copy.
 
     Returns:
         The output, a Keras tensor. The copies have weights of their own, newly initialized.
@@ -25,7 +33,7 @@ def attend_after(model: keras.Model, x, places: dict[str, tuple[int, str]], atte
     names = _names_in_a_fresh_process(model)
 
     def copy(layer):
-        return layer.__class__.from_config(layer.get_config() | {"name": names[layer.name]})
+        return type(layer).from_config(config(layer) | {"name": names[layer.name]})
 
     def call(layer, *args, **kwargs):
         y = layer(*args, **kwargs)
