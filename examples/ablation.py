@@ -25,9 +25,9 @@ from keras_senet.errors import UserError
 from keras_senet.files import replacing
 from keras_senet.training import DivergedError, Recipe, build, report, train
 
-# Study: variant: what differs from the SE network.
+# Study: variant: what differs from the SE network, whose excitation has no biases.
 STUDIES = {
-    "baseline": {"plain": {"attention": None}, "SE": {}},
+    "baseline": {"plain": {"attention": None, "use_bias": True}, "SE": {}},
     "reduction": {f"r = {reduction}": {"reduction": reduction} for reduction in (2, 4, 8, 16, 32)},
     "squeeze": {"max": {"squeeze": "max"}, "none": {"squeeze": None}},
     "excitation": {"ReLU": {"gate": "relu"}, "tanh": {"gate": "tanh"}},
@@ -72,6 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
         schedule="cosine",
         warmup_epochs=min(1.0, options.epochs / 4),
         weight_decay=5e-4,
+        use_bias=False,  # as in all ablations of the paper
         **{field.name: value for field in dataclasses.fields(Recipe) if (value := vars(options).get(field.name)) is not None},
     )
     classes = len(data.load(base.dataset, base.train_split, base.data_dir).class_names)

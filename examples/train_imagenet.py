@@ -24,7 +24,7 @@ from keras_senet.training import RECIPES, report, train
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="SEResNet50", help="the network (default: SEResNet50)")
-    recipes = [name for name in RECIPES if name not in ("cifar", "finetune")]
+    recipes = [name for name in RECIPES if name != "finetune" and not name.startswith("cifar")]
     parser.add_argument("--recipe", choices=recipes, default="paper", help="how to train it (default: paper)")
     parser.add_argument("--data-dir", help="folder of tensorflow-datasets with ImageNet (default: ~/tensorflow_datasets)")
     parser.add_argument("--limit", type=int, help="made-up photographs to train on instead: 1 epoch, batches of 16, 64 pixels")

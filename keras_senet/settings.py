@@ -54,6 +54,13 @@ def check(settings: Any) -> None:
             raise InputError(f"`{field.name}` must be {accepted}. Received: {field.name}={value}")
 
 
+def lists_as_tuples(settings: Any) -> None:
+    """Makes tuples of the lists among the values of a dataclass, since JSON has no tuples."""
+    for field in dataclasses.fields(settings):
+        if isinstance(value := getattr(settings, field.name), list):
+            object.__setattr__(settings, field.name, tuple(value))
+
+
 def accepted_types(annotation: Any) -> tuple[type, ...]:
     """The classes of the values that a field with this annotation takes. An integer will do for a float."""
     members = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)

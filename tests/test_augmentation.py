@@ -60,6 +60,8 @@ def test_the_seed_decides_everything(photograph):
         "mix": lambda seed: Augmentation(mixup_alpha=0.1, cutmix_alpha=1.0).mix(batch, labels, seed),
         "rotate": lambda seed: transforms.rotate(image, seed, 10),
         "pixel_jitter": lambda seed: transforms.pixel_jitter(image, seed, 20),
+        "cutout": lambda seed: transforms.cutout(image, seed, 16),
+        "random_erasing": lambda seed: transforms.random_erasing(image, seed, 1.0),
     }
     for name, function in functions.items():
         one, again = (for_seeds(function, 16) for _ in range(2))
@@ -171,3 +173,58 @@ def test_jitter_is_uniform_noise_on_each_value_by_itself():
         noisy = transforms.pixel_jitter(tf.fill((16, 16, 3), end), (0, 1), 20.0).numpy()
         assert noisy.min() >= 0
         assert noisy.max() <= 255
+
+
+@pytest.mark.parametrize("size", [1, 8, 15, 32])
+def test_cutout_is_that_of_its_paper(size):
+    """DeVries and Taylor, arXiv 1708.04552: a square about a pixel drawn evenly from all, cut off at the borders."""
+    (painted,) = for_seeds(lambda seed: transforms.cutout(tf.zeros((32, 24, 3)), seed, size)[..., 0], 4000)
+    assert set(np.unique(painted)) <= {0.0, 128.0}
+    boxes = set()
+    for image in painted:
+        rows, columns = (np.flatnonzero(image.any(axis=axis)) for axis in (1, 0))
+        box = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+        boxes.add(tuple(map(int, box)))
+        assert (image[box[0] : box[1], box[2] : box[3]] == 128).all()
+        assert (image != 0).sum() == (box[1] - box[0]) * (box[3] - box[2])
+    possible = {
+        (max(0, y - size // 2), min(32, y - size // 2 + size), max(0, x - size // 2), min(24, x - size // 2 + size))
+        for y in range(32)
+        for x in range(24)
+    }
+    assert boxes <= possible
+    assert len(boxes) > 0.98 * len(possible)
+    centers = [sum(0 <= at + size // 2 - shift < side for shift in range(size)) for at, side in ((16, 32), (12, 24))]
+    assert np.mean(painted[:, 16, 12] != 0) == pytest.approx(np.prod(centers) / (32 * 24), abs=0.03)
+
+
+def test_random_erasing_is_that_of_its_paper():
+    """Zhong et al., arXiv 1708.04896, algorithm 1 with s of 0.02 to 0.4 and r of 0.3 to 1 / 0.3."""
+    (images,) = for_seeds(lambda seed: transforms.random_erasing(tf.fill((64, 48, 3), -1.0), seed, 0.5), 2000)
+    erased = (images != -1).all(axis=-1)
+    assert np.mean(erased.any(axis=(1, 2))) == pytest.approx(0.5, abs=0.04)
+    areas, ratios, noise = [], [], []
+    for image, mask in zip(images, erased, strict=True):
+        if mask.any():
+            rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+            height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+            assert mask.sum() == height * width
+            areas.append(mask.sum() / mask.size)
+            ratios.append(height / width)
+            noise.append(image[mask][:5])
+    assert 0.015 < min(areas) < 0.05 < 0.35 < max(areas) <= 0.41
+    assert 0.25 < min(ratios) < 0.4 < 2.5 < max(ratios) < 3.8
+    assert stats.kstest(np.ravel(np.concatenate(noise)), "uniform", (0, 255)).pvalue > 0.001
+    np.testing.assert_array_equal(transforms.random_erasing(images[0], (0, 1), 0.0), images[0])
+
+
+def test_a_square_larger_than_the_image_is_refused():
+    with pytest.raises(ValueError, match="`cutout` must be at most 32, the size of the images. Received: cutout=33"):
+        Augmentation(cutout=33).decoder(32)
+
+
+def test_more_transforms_leave_the_random_numbers_of_the_others(photograph):
+    image, key = tf.constant(photograph, tf.float32), (3, 4)
+    rotated = Augmentation(rotation=30).apply(image, key)
+    both = Augmentation(rotation=30, cutout=16).apply(image, key)
+    np.testing.assert_array_equal(both[both != 128], rotated[both != 128])

@@ -164,7 +164,10 @@ def test_help_of_train_groups_every_field_of_a_recipe(run, capsys):
         flag.replace("-", "_") for heading in ("network", "data", "augmentation", "optimization") for flag in groups[heading]
     ]
     assert sorted(flags) == sorted(keras_senet.training.Recipe.of("SEResNet20", "digits").flat())
-    assert "--recipe {paper,senet154,mobile,cifar,finetune,a1,a2,a3}" in text
+    assert (
+        "--recipe {paper,senet154,mobile,ablation,places365,cifar-resnet,cifar-wrn,cifar-shake,cifar100-shake,finetune,a1,a2,a3}"
+        in text
+    )
 
 
 def test_no_flag_is_taken_for_another_by_its_first_letters(fails, tmp_path):
@@ -181,7 +184,9 @@ def test_a_misspelt_flag_value_or_command_gets_its_nearest_neighbour_named(fails
     assert "There is no flag --hlep. Did you mean '--help'" in fails("--hlep")
     assert "A command is missing. See: keras-senet --help" in fails()
     # Before the required flag that is missing because of it.
-    assert "There is no flag --outptu. Did you mean '--output'? See: keras-senet train --help" in fails("train", "--outptu", "x")
+    assert "There is no flag --outptu. Did you mean '--output' or '--cutout'? See: keras-senet train --help" in fails(
+        "train", "--outptu", "x"
+    )
     for arguments, accepted, near in (
         (("train", "--output", "x", "--recipe", "papper"), "paper, senet154, mobile", "paper"),
         (("train", "--output", "x", "--schedule", "cosin"), "step, cosine, plateau", "cosine"),

@@ -45,6 +45,92 @@ def test_the_recipes_of_resnet_strikes_back_are_their_table_2():
         assert common == (2048, "lamb", "binary", 1.0, "cosine", 5)
 
 
+# The numbers of each source, which the comment beside the recipe names. Images of ImageNet are normalized by the mean alone.
+PAPER = {"mean_only": True, "momentum": 0.9, "weight_decay": 1e-4, "area_min": 0.08, "flip": True, "use_bias": True}
+CIFAR = {"mean_only": False, "crop": "shift", "flip": True, "momentum": 0.9, "batch_size": 128, "weight_decay": 1e-4}
+PUBLISHED = {
+    "paper": PAPER | {"batch_size": 1024, "learning_rate": 0.6, "epochs": 100, "label_smoothing": 0.0},
+    "senet154": PAPER
+    | {"batch_size": 2048, "learning_rate": 1.0, "label_smoothing": 0.1, "rotation": 10.0, "pixel_jitter": 20.0},
+    "mobile": PAPER
+    | {"batch_size": 256, "learning_rate": 0.1, "epochs": 400, "schedule": "plateau", "weight_decay": 4e-5, "area_min": 0.25},
+    "ablation": PAPER | {"learning_rate": 0.1, "epochs": 300, "schedule": "plateau", "label_smoothing": 0.1, "use_bias": False},
+    "places365": PAPER | {"batch_size": 1024, "learning_rate": 0.6},
+    "cifar-resnet": CIFAR | {"learning_rate": 0.1, "decay_factor": 0.1},
+    "cifar-wrn": CIFAR | {"learning_rate": 0.1, "decay_factor": 0.2, "weight_decay": 5e-4, "nesterov": True, "epochs": 200},
+    "cifar-shake": CIFAR | {"learning_rate": 0.2, "epochs": 1800, "schedule": "cosine", "cutout": 16},
+    "cifar100-shake": CIFAR
+    | {
+        "learning_rate": 0.025,
+        "epochs": 1800,
+        "schedule": "cosine",
+        "cutout": 8,
+        "batch_size": 32,
+        "weight_decay": 5e-4,
+    },
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_recipe_has_the_numbers_of_its_source(name):
+    fields = RECIPES[name]("SEResNet50", "imagenet2012").flat()
+    assert {field: fields[field] for field in PUBLISHED[name]} == PUBLISHED[name]
+
+
+def test_the_learning_rates_are_those_of_their_sources():
+    def rates(name: str, images: int, *steps: int, **fields) -> list[float]:
+        recipe = RECIPES[name]("SEResNet110", "cifar10", **fields)
+        schedule = learning_rate(recipe, images // recipe.batch_size)
+        return [pytest.approx(float(schedule(step)), rel=1e-5) for step in steps]
+
+    # He et al.: 0.01 for 400 steps, a tenth of 0.1 after 32,000 and 48,000 of 64,000 steps.
+    assert rates("cifar-resnet", 50_000, 0, 399, 400, 31_900, 32_100, 47_900, 48_100) == [0.01, 0.01, 0.1, 0.1, 0.01, 0.01, 0.001]
+    # Zagoruyko and Komodakis: a fifth after 60, 120 and 160 of 200 epochs.
+    epochs = (0, 59, 61, 119, 121, 159, 161, 199)
+    expected = [0.1, 0.1, 0.02, 0.02, 0.004, 0.004, 0.0008, 0.0008]
+    assert rates("cifar-wrn", 50_000, *(390 * epoch for epoch in epochs)) == expected
+    # Gastaldi: a cosine from 0.2 to 0 over 1,800 epochs.
+    assert rates("cifar-shake", 50_000, *(390 * epoch for epoch in (0, 600, 900, 1200))) == [0.2, 0.15, 0.1, 0.05]
+    # The paper's section 7, for comparison: drops after 125, 200 and 250 of 270 epochs.
+    fixed = {"schedule": "step", "epochs": 270, "decay_boundaries": (125, 200, 250)}
+    assert rates("ablation", 2560, *(10 * epoch for epoch in (0, 124, 126, 201, 251)), **fixed) == [0.1, 0.1, 0.01, 1e-3, 1e-4]
+
+
+def test_nesterov_is_that_of_pytorch():
+    """Sutskever's form, as torch.optim.SGD documents it: v = m v + g; w = w - lr (g + m v)."""
+    made = optimizer(Recipe.of("SEResNet20", "digits", nesterov=True, weight_decay=0.0, learning_rate=0.1, warmup_steps=0), 10)
+    variable, weight, velocity = keras.Variable([1.0, -2.0]), np.array([1.0, -2.0]), 0
+    for gradient in ([0.5, 1.0], [-1.0, 0.25], [0.1, 0.1]):
+        made.apply([np.array(gradient, "float32")], [variable])
+        velocity = 0.9 * velocity + np.array(gradient)
+        weight = weight - 0.1 * (gradient + 0.9 * velocity)
+    np.testing.assert_allclose(variable.numpy(), weight, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in ("ablation", "cifar-wrn") else pytest.mark.exhaustive)
+        for name in PUBLISHED
+    ],
+)
+def test_a_published_recipe_trains_and_its_run_holds_each_value(name, tiny_recipe, tmp_path):
+    common = {field: tiny_recipe.flat()[field] for field in ("data_dir", "train_split", "validation_split", "image_size")}
+    short = {"epochs": 2, "batch_size": 32, "cutout": min(4, PUBLISHED[name].get("cutout", 0)), "freeze_bn_epochs": 0}
+    if RECIPES[name]("SETiny", "digits").decay_boundaries:
+        short |= {"decay_boundaries": (1,), "warmup_steps": min(2, RECIPES[name]("SETiny", "digits").warmup_steps)}
+    recipe = RECIPES[name]("SETiny", "digits", **common, **short)
+    training.train(recipe, tmp_path / "run")
+    held = json.loads((tmp_path / "run" / "config.json").read_text())["recipe"]
+    for field, value in PUBLISHED[name].items():
+        assert held[field] == short.get(field, value)
+    assert Recipe.of(**held) == recipe
+    network = keras.saving.load_model(tmp_path / "run" / "last.keras")
+    assert network.get_layer("stage2_block1_se").use_bias == PUBLISHED[name].get("use_bias", True)
+    divides = float(np.ravel(network.get_layer("preprocessing").variance)[0]) != pytest.approx(1.0)
+    assert divides != PUBLISHED[name]["mean_only"]
+
+
 def test_the_learning_rate_follows_the_batch_size():
     # Section 6.1 of the paper: 0.6 for 1024 images.
     for batch_size, rate in ((1024, 0.6), (256, 0.15)):
@@ -58,12 +144,36 @@ def test_the_learning_rate_follows_the_batch_size():
     [
         ({"ema_decay": 0.9, "freeze_bn_epochs": 1}, "exclude each other"),
         ({"schedule": "plateau", "warmup_epochs": 1}, "`warmup_epochs` must be 0 .* warmup_epochs=1"),
+        ({"schedule": "plateau", "warmup_steps": 1}, "`warmup_steps` must be 0 .* warmup_steps=1"),
+        ({"warmup_epochs": 1, "warmup_steps": 1}, "exclude each other"),
+        ({"nesterov": True, "optimizer": "lamb"}, "for optimizer='sgd'. Received: optimizer='lamb'"),
+        ({"decay_boundaries": (50, 20)}, r"must rise, and lie between 0 and `epochs`, 100; .*\(50, 20\)"),
+        ({"decay_boundaries": (50, 100)}, "lie between 0 and `epochs`, 100"),
+        ({"decay_boundaries": (0, 10)}, "lie between 0 and"),
+        ({"decay_boundaries": (10, "twenty")}, "must be numbers of epochs"),
+        ({"decay_boundaries": (10,), "schedule": "cosine"}, "for schedule='step'. Received: schedule='cosine'"),
+        ({"cutout": 9, "image_size": 8}, "`cutout` must be at most 8"),
         ({"freeze_bn_epochs": 101}, "`freeze_bn_epochs` must be from 0 to 100"),
     ],
 )
 def test_fields_that_exclude_each_other_are_named(mistake, said):
     with pytest.raises(ValueError, match=said):
         Recipe.of("SEResNet20", "digits", **mistake)
+
+
+def test_a_warm_up_longer_than_the_run_is_refused():
+    with pytest.raises(ValueError, match="at most the 1000 steps of the run. Received: warmup_steps=1001"):
+        optimizer(Recipe.of("SEResNet20", "digits", warmup_steps=1001), 10)
+
+
+def test_options_of_a_network_are_part_of_its_recipe():
+    recipe = Recipe.of("SEWideResNet", "digits", model_kwargs={"depth": 10, "width": 1}, image_size=8)
+    assert len([layer for layer in training.build(recipe, 10).layers if layer.name.endswith("_add")]) == 3
+    assert Recipe.of(**json.loads(json.dumps(recipe.flat()))) == recipe
+    with pytest.raises(ValueError, match="SEWideResNet has no option 'breadth' in `model_kwargs`. Its own options: depth, width"):
+        training.build(recipe.replace(model_kwargs={"breadth": 1}), 10)
+    with pytest.raises(ValueError, match="Its own options: none"):
+        training.build(recipe.replace(model="SEResNet20"), 10)
 
 
 def test_the_binary_loss_counts_each_class_of_a_mixed_image_in_full():
@@ -90,8 +200,10 @@ def test_a_plateau_divides_the_learning_rate_and_remembers_in_a_resumed_run():
             plateau.on_epoch_end(epoch, {"val_loss": value})
         return float(network.optimizer.learning_rate)
 
-    assert rates([1.0] + [2.0] * 10, Plateau(), 0.5) == pytest.approx(0.05)
-    before, after = Plateau(), Plateau()
+    assert rates([1.0] + [2.0] * 10, Plateau(0.5), 0.5) == pytest.approx(0.05)
+    assert rates([1.0] + [2.0] * 30, Plateau(0.5, 0.2), 0.5) == pytest.approx(0.004)
+    assert rates([1.0] + [2.0] * 99, Plateau(0.5, 0.2), 0.5) == pytest.approx(0.004)  # three times, as in section 7
+    before, after = Plateau(0.5), Plateau(0.5)
     assert rates([1.0] + [2.0] * 6, before, 0.5) == 0.5
     after.state = json.loads(json.dumps(before.state))
     assert rates([2.0] * 4, after, 0.5) == pytest.approx(0.05)

@@ -1,6 +1,8 @@
 """Arguments: a parser that names what may have been meant, and the arguments that several commands share."""
 
 import argparse
+import ast
+import contextlib
 import dataclasses
 import itertools
 import types
@@ -102,10 +104,12 @@ def add_settings(parser: argparse._ActionsContainer, fields: Iterable[dataclasse
             options |= one_of(field.metadata["choices"])
         elif field.type is bool:
             options["action"] = argparse.BooleanOptionalAction
-        elif field.type == tuple[int, ...] | None:
-            options |= {"type": int, "nargs": "+"}
+        elif typing.get_origin(kind := _kind(field.type)) is tuple:
+            options |= {"type": _or_none(typing.get_args(kind)[0]), "nargs": "+", "action": _Tuple}
+        elif kind is dict:
+            options |= {"nargs": "+", "action": _Mapping, "metavar": "NAME=VALUE"}
         elif isinstance(field.type, types.UnionType):
-            options["type"] = _or_none(typing.get_args(field.type)[0])
+            options["type"] = _or_none(kind)
         else:
             options["type"] = field.type
         parser.add_argument(as_flag(field.name), **options)
@@ -114,6 +118,37 @@ def add_settings(parser: argparse._ActionsContainer, fields: Iterable[dataclasse
 def as_flag(name: str) -> str:
     """The flag of the field or argument `name`."""
     return f"--{name.replace('_', '-')}"
+
+
+def _kind(annotation: typing.Any) -> typing.Any:
+    """The type of the values of a field, but for None."""
+    return typing.get_args(annotation)[0] if isinstance(annotation, types.UnionType) else annotation
+
+
+class _Tuple(argparse.Action):
+    """Stores a tuple, or None for the one word "none"."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        if None in values and len(values) > 1:
+            raise argparse.ArgumentError(self, "must be numbers, or none alone")
+        setattr(namespace, self.dest, None if values == [None] else tuple(values))
+
+
+class _Mapping(argparse.Action):
+    """Stores a dictionary of NAME=VALUE, where a value is a Python literal or a text."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        pairs = [value.partition("=") for value in values]
+        for name, sign, _ in pairs:
+            if not (name.isidentifier() and sign):
+                raise argparse.ArgumentError(self, f"must be of the form NAME=VALUE. Received: {' '.join(values)}")
+        setattr(namespace, self.dest, {name: _literal(text) for name, _, text in pairs})
+
+
+def _literal(text: str) -> typing.Any:
+    with contextlib.suppress(ValueError, SyntaxError):
+        return ast.literal_eval(text)
+    return text
 
 
 def _or_none(kind: type):

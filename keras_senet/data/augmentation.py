@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from keras_senet.data import mixing, transforms
 from keras_senet.data.decode import evaluation_image, random_window, resized_window
+from keras_senet.errors import InputError
 from keras_senet.inference.preprocessing import Preprocessing
 from keras_senet.settings import check, setting
 
@@ -33,6 +34,8 @@ class Augmentation:
         rotation: largest rotation either way, degrees.
         pixel_jitter: largest change of a pixel's value either way, of 255.
         rand_augment_magnitude: magnitude of RandAugment, from 0 (none) to 10.
+        cutout: height and width of a gray square over the image, pixels; 0 for none.
+        random_erasing: probability that noise replaces a rectangle of 2 to 40 % of the area.
         mixup_alpha: parameter of MixUp's Beta distribution; 0 for no MixUp.
         cutmix_alpha: parameter of CutMix's Beta distribution; 0 for no CutMix. With both, each batch draws one of the two.
 
@@ -57,11 +60,28 @@ class Augmentation:
     rand_augment_magnitude: float = setting(
         0.0, "magnitude of RandAugment, up to 10", minimum=0, maximum=10, transform=transforms.rand_augment
     )
+    cutout: int = setting(0, "height and width of a gray square over each image, pixels", minimum=0, transform=transforms.cutout)
+    random_erasing: float = setting(
+        0.0,
+        "probability that noise replaces a rectangle of an image",
+        minimum=0,
+        maximum=1,
+        transform=transforms.random_erasing,
+    )
     mixup_alpha: float = setting(0.0, "parameter of MixUp's Beta distribution", minimum=0)
     cutmix_alpha: float = setting(0.0, "parameter of CutMix's Beta distribution", minimum=0)
 
     def __post_init__(self):
         check(self)
+
+    def check_image_size(self, image_size: int) -> None:
+        """Checks that images of this height and width can be changed so.
+
+        Raises:
+            ValueError: if the square of Cutout is larger than they are.
+        """
+        if self.cutout > image_size:
+            raise InputError(f"`cutout` must be at most {image_size}, the size of the images. Received: cutout={self.cutout}")
 
     def decoder(self, image_size: int) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
         """The function that decodes a crop of an image.
@@ -73,6 +93,7 @@ class Augmentation:
             A function from an encoded image, a scalar string, and its key to float32 RGB pixels in [0, 255] of shape
             `(image_size, image_size, 3)`.
         """
+        self.check_image_size(image_size)
 
         def decode(encoded: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
             crop_key, *_ = self._keys(key)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-_FILL = 128.0  # the gray that a moved image leaves behind
+FILL = 128.0  # the gray that a moved image leaves behind
 _GRAY = (0.299, 0.587, 0.114)  # weights of red, green and blue in gray, as in Pillow (ITU-R 601)
 
 
@@ -26,7 +26,7 @@ def _affine(image: tf.Tensor, *coefficients: float | tf.Tensor) -> tf.Tensor:
         images=image[tf.newaxis],
         transforms=tf.stack([*coefficients, 0.0, 0.0])[tf.newaxis],
         output_shape=tf.shape(image)[:2],
-        fill_value=_FILL,
+        fill_value=FILL,
         interpolation="BILINEAR",
     )[0]
 
@@ -36,7 +36,7 @@ def _translated(image: tf.Tensor, right: float | tf.Tensor, down: float | tf.Ten
     size = tf.shape(image)
     pixels = tf.cast(tf.round([down, right] * tf.cast(size[:2], tf.float32)), tf.int32)
     margin = tf.pad(tf.abs(pixels), [[0, 1]])
-    padded = tf.pad(image, tf.stack([margin, margin], axis=1), constant_values=_FILL)
+    padded = tf.pad(image, tf.stack([margin, margin], axis=1), constant_values=FILL)
     return tf.slice(padded, margin - tf.pad(pixels, [[0, 1]]), size)
 
 

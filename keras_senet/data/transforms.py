@@ -7,7 +7,7 @@ import functools
 
 import tensorflow as tf
 
-from keras_senet.data.rand_augment_operations import OPERATIONS, rotated
+from keras_senet.data.rand_augment_operations import FILL, OPERATIONS, rotated
 
 
 def shift(image: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
@@ -71,3 +71,41 @@ def rand_augment(image: tf.Tensor, key: tf.Tensor, magnitude: float) -> tf.Tenso
         choice = tf.random.stateless_uniform((), choice_key, 0, 2 * len(operations), tf.int32)
         image = tf.ensure_shape(tf.switch_case(choice, [*operations, functools.partial(tf.identity, image)]), image.shape)
     return image
+
+
+def cutout(image: tf.Tensor, key: tf.Tensor, size: int) -> tf.Tensor:
+    """Paints a gray square of `size` pixels over the image. Its center may be any pixel, so a part of it may lie outside.
+
+    Source: DeVries and Taylor, "Cutout", arXiv 1708.04552, section 3.2, which takes the mean color of the dataset.
+    """
+    covered = []
+    for axis, axis_key in enumerate(tf.unstack(tf.random.split(key, 2))):
+        first = tf.random.stateless_uniform((), axis_key, 0, image.shape[axis], tf.int32) - size // 2
+        positions = tf.range(image.shape[axis])
+        covered.append((positions >= first) & (positions < first + size))
+    rows, columns = covered
+    return tf.where((rows[:, tf.newaxis] & columns)[..., tf.newaxis], FILL, image)
+
+
+def random_erasing(image: tf.Tensor, key: tf.Tensor, probability: float) -> tf.Tensor:
+    """Replaces a rectangle by noise, with a `probability`: 2 to 40 % of the area, of aspect ratio 0.3 to 1 / 0.3.
+
+    Source: Zhong et al., "Random Erasing Data Augmentation", arXiv 1708.04896, section 3.2 and 4.1.
+    """
+    choice_key, window_key, noise_key = tf.unstack(tf.random.split(key, 3))
+    begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
+        image.shape,
+        bounding_boxes=tf.zeros((1, 0, 4)),
+        seed=window_key,
+        min_object_covered=0.0,
+        area_range=(0.02, 0.4),
+        aspect_ratio_range=(0.3, 1 / 0.3),
+        max_attempts=100,
+        use_image_if_no_bounding_boxes=True,
+    )
+    rows, columns = (
+        (tf.range(image.shape[axis]) >= begin[axis]) & (tf.range(image.shape[axis]) < begin[axis] + size[axis]) for axis in (0, 1)
+    )
+    erased = tf.random.stateless_uniform((), choice_key) < probability
+    noise = tf.random.stateless_uniform(image.shape, noise_key, 0.0, 255.0)
+    return tf.where((rows[:, tf.newaxis] & columns & erased)[..., tf.newaxis], noise, image)

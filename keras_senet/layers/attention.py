@@ -18,7 +18,7 @@ from keras_senet.layers.gather_excite import GatherExcite
 from keras_senet.layers.global_context import GlobalContext
 from keras_senet.layers.spatial_squeeze_excite import SpatialSqueezeExcite
 from keras_senet.layers.squeeze_excite import SqueezeExcite
-from keras_senet.settings import setting
+from keras_senet.settings import lists_as_tuples, setting
 
 # Where attention stands in a residual unit (arXiv 1709.01507, section 6.5, figure 5): on the residual branch before the
 # addition; before the unit; after the addition; on the identity branch; after the first 3x3 convolution.
@@ -51,8 +51,7 @@ class AttentionConfig:
     attention_stages: tuple[int, ...] | None = setting(None, "stages that get attention; by default all")
 
     def __post_init__(self):
-        if isinstance(self.attention_stages, list):  # JSON has no tuples
-            object.__setattr__(self, "attention_stages", tuple(self.attention_stages))
+        lists_as_tuples(self)
 
 
 def attention_layer(attention: str | Callable | None, **excitation) -> Callable[..., keras.layers.Layer] | None:

@@ -1,6 +1,7 @@
 """The network of a run: as it is saved, and the model that `fit` trains."""
 
 import re
+from typing import Any
 
 import keras
 
@@ -31,11 +32,18 @@ def build(recipe: Recipe, classes: int) -> keras.Model:
     >>> keras_senet.training.build(keras_senet.training.Recipe("SEResNet20", "digits"), classes=10).name
     'seresnet20'
     """
-    network = find_model(recipe.model)(
+    construct: Any = find_model(recipe.model)  # a function with attributes of its own
+    for name in (options := recipe.model_kwargs or {}):
+        if name not in construct.options:
+            accepted = ", ".join(construct.options) or "none"
+            raise InputError(f"{recipe.model} has no option {name!r} in `model_kwargs`. Its own options: {accepted}.")
+    network = construct(
         weights=recipe.weights,
         input_shape=None if recipe.image_size is None else image_shape(recipe.image_size),
         classes=classes,
+        mean_only=recipe.mean_only,
         **vars(recipe.attention),
+        **options,
     )
     if recipe.zero_init_last:
         for layer in last_normalizations(network):

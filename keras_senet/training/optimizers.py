@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_senet.errors import InputError
 from keras_senet.training.recipe import Recipe
 
 
@@ -19,7 +20,7 @@ def optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimize
         # Keras decouples weight decay from momentum. The paper's L2 penalty goes through the momentum, which makes it
         # 1 / (1 - momentum) times as strong.
         decay = recipe.weight_decay / (1 - recipe.momentum) or None
-        result = keras.optimizers.SGD(rate, momentum=recipe.momentum, weight_decay=decay, **common)
+        result = keras.optimizers.SGD(rate, momentum=recipe.momentum, nesterov=recipe.nesterov, weight_decay=decay, **common)
     else:
         kind = {"adamw": keras.optimizers.AdamW, "lamb": keras.optimizers.Lamb}[recipe.optimizer]
         result = kind(rate, weight_decay=recipe.weight_decay, **common)
@@ -30,7 +31,10 @@ def optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimize
 def learning_rate(recipe: Recipe, steps_per_epoch: int) -> "WarmUp | float":
     """The schedule that `recipe` names, scaled with its batch size (Goyal et al., arXiv 1706.02677, section 2.1).
 
-    "step" divides by 10 after 30, 60 and 90 % of the epochs (paper, section 6.1). The rate of "plateau" is a number.
+    "step" drops by default after 30, 60 and 90 % of the epochs (paper, section 6.1). The rate of "plateau" is a number.
+
+    Raises:
+        ValueError: if the warm-up takes more steps than the run.
     """
     highest = recipe.learning_rate * recipe.batch_size / (recipe.base_batch_size or recipe.batch_size)
     steps = recipe.epochs * steps_per_epoch
@@ -39,20 +43,26 @@ def learning_rate(recipe: Recipe, steps_per_epoch: int) -> "WarmUp | float":
     if recipe.schedule == "cosine":
         schedule = keras.optimizers.schedules.CosineDecay(highest, steps)
     else:
-        boundaries = [round(steps * share) for share in (0.3, 0.6, 0.9)]
-        schedule = keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, [highest / 10**drops for drops in range(4)])
-    return WarmUp(schedule, round(recipe.warmup_epochs * steps_per_epoch))
+        epochs = recipe.decay_boundaries or [recipe.epochs * share for share in (0.3, 0.6, 0.9)]
+        boundaries = [round(epoch * steps_per_epoch) for epoch in epochs]
+        rates = [highest * recipe.decay_factor**drops for drops in range(len(boundaries) + 1)]
+        schedule = keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, rates)
+    warmup = recipe.warmup_steps or round(recipe.warmup_epochs * steps_per_epoch)
+    if warmup > steps:
+        raise InputError(f"`warmup_steps` must be at most the {steps} steps of the run. Received: warmup_steps={warmup}")
+    return WarmUp(schedule, warmup, recipe.warmup_factor)
 
 
 @keras.saving.register_keras_serializable(package="keras_senet")
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
-    """Follows another schedule, but raises the learning rate linearly from 0 over the first steps.
+    """Follows another schedule, but with a smaller learning rate in the first steps.
 
     Args:
         schedule: the `keras.optimizers.schedules.LearningRateSchedule` to follow.
         steps: number of steps after which it applies in full.
+        factor: share of the learning rate until then; None to let it rise linearly from 0.
 
-    Source: Goyal et al., "Accurate, Large Minibatch SGD", arXiv 1706.02677, section 2.2.
+    Source: Goyal et al., "Accurate, Large Minibatch SGD", arXiv 1706.02677, section 2.2: constant and gradual warm-up.
 
     Example:
 
@@ -62,17 +72,21 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
     [0.006, 0.298, 0.586]
     """
 
-    def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule, steps: int):
+    def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule, steps: int, factor: float | None = None):
         self.schedule = schedule
         self.steps = steps
+        self.factor = factor
 
     def __call__(self, step):
-        progress = (ops.cast(step, "float32") + 1) / max(self.steps, 1)
-        return self.schedule(step) * ops.minimum(progress, 1)
+        step = ops.cast(step, "float32")
+        share = ops.minimum((step + 1) / max(self.steps, 1), 1)
+        if self.factor is not None:
+            share = ops.where(step < self.steps, self.factor, 1.0)
+        return self.schedule(step) * share
 
     def get_config(self):
-        return {"schedule": keras.saving.serialize_keras_object(self.schedule), "steps": self.steps}
+        return {"schedule": keras.saving.serialize_keras_object(self.schedule), "steps": self.steps, "factor": self.factor}
 
     @classmethod
     def from_config(cls, config):
-        return cls(keras.saving.deserialize_keras_object(config["schedule"]), config["steps"])
+        return cls(**config | {"schedule": keras.saving.deserialize_keras_object(config["schedule"])})

@@ -4,12 +4,13 @@ Each field, those of `AttentionConfig` and `Augmentation` among them, is also a 
 """
 
 import dataclasses
+import itertools
 from typing import Any
 
 from keras_senet.data import Augmentation
 from keras_senet.errors import InputError
 from keras_senet.layers.attention import AttentionConfig
-from keras_senet.settings import check, flat_values, from_flat, setting
+from keras_senet.settings import check, flat_values, from_flat, lists_as_tuples, setting
 
 OPTIMIZERS = ("sgd", "adamw", "lamb")
 SCHEDULES = ("step", "cosine", "plateau")
@@ -49,6 +50,10 @@ class Recipe:
     )
     attention: AttentionConfig = AttentionConfig()
     weights: str | None = setting(None, "weights to start from: a tag of published ones, or a file")
+    model_kwargs: dict | None = setting(None, "options that only this network has, each as NAME=VALUE, such as depth=28")
+    mean_only: bool = setting(
+        False, "normalize pixels by the mean alone, as in the paper; published weights need the standard deviation, too"
+    )
     zero_init_last: bool = setting(False, "initialize the scale of each residual branch's last normalization to zero")
     drop_path: float = setting(
         0.0, "rate at which the last residual branch is dropped for an image; rates rise linearly from 0", minimum=0, maximum=0.9
@@ -74,12 +79,21 @@ class Recipe:
     )
     schedule: str = setting(
         "step",
-        "divide the learning rate by 10 after each 30 % of the epochs, let it fall as a cosine, or divide it by 10 when the "
-        "validation loss has not fallen for 10 epochs",
+        "let the learning rate drop at certain epochs, fall as a cosine, or drop when the validation loss has not fallen for 10 "
+        "epochs, three times",
         choices=SCHEDULES,
     )
-    warmup_epochs: float = setting(0.0, "epochs in which the learning rate rises from 0", minimum=0)
+    decay_boundaries: tuple[float, ...] | None = setting(
+        None, "epochs after which the schedule step drops; by default 30, 60 and 90 % of all epochs"
+    )
+    decay_factor: float = setting(0.1, "factor of each drop of the schedules step and plateau", minimum=1e-6, maximum=0.999)
+    warmup_epochs: float = setting(0.0, "epochs of warm-up, in which the learning rate rises from 0", minimum=0)
+    warmup_steps: int = setting(0, "steps of warm-up, instead of epochs", minimum=0)
+    warmup_factor: float | None = setting(
+        None, "share of the learning rate throughout the warm-up; by default it rises from 0", minimum=0, maximum=1
+    )
     momentum: float = setting(0.9, "momentum of stochastic gradient descent", minimum=0, maximum=0.999)
+    nesterov: bool = setting(False, "Nesterov's momentum, for sgd")
     weight_decay: float = setting(1e-4, "weight decay, of kernels only; for sgd an L2 penalty", minimum=0)
     loss: str = setting("categorical", "cross-entropy of one class among all, or of each class by itself", choices=LOSSES)
     label_smoothing: float = setting(0.0, "share of each label that is spread over all classes", minimum=0, maximum=0.999)
@@ -94,6 +108,7 @@ class Recipe:
     seed: int = setting(0, "seed of the initial weights, the order of the images and their augmentation", minimum=0)
 
     def __post_init__(self):
+        lists_as_tuples(self)
         for part in (self, self.attention, self.augmentation):
             check(part)
         if callable(self.attention.attention) or callable(self.attention.gate):
@@ -107,8 +122,28 @@ class Recipe:
             raise InputError(
                 "`ema_decay` and `freeze_bn_epochs` exclude each other: Keras averages all weights or none. Set one to 0."
             )
-        if self.schedule == "plateau" and self.warmup_epochs:
-            raise InputError(f'`warmup_epochs` must be 0 with schedule="plateau". Received: warmup_epochs={self.warmup_epochs}')
+        for name in ("warmup_epochs", "warmup_steps"):
+            if self.schedule == "plateau" and getattr(self, name):
+                raise InputError(f'`{name}` must be 0 with schedule="plateau". Received: {name}={getattr(self, name)}')
+        if self.warmup_epochs and self.warmup_steps:
+            raise InputError("`warmup_epochs` and `warmup_steps` exclude each other. Set one to 0.")
+        if self.nesterov and self.optimizer != "sgd":
+            raise InputError(f"`nesterov` is for optimizer='sgd'. Received: optimizer={self.optimizer!r}")
+        if self.decay_boundaries is not None:
+            self._check_boundaries(self.decay_boundaries)
+        if self.image_size is not None:
+            self.augmentation.check_image_size(self.image_size)
+
+    def _check_boundaries(self, boundaries: tuple) -> None:
+        if self.schedule != "step":
+            raise InputError(f"`decay_boundaries` are for schedule='step'. Received: schedule={self.schedule!r}")
+        if not all(isinstance(boundary, int | float) for boundary in boundaries):
+            raise InputError(f"`decay_boundaries` must be numbers of epochs. Received: {boundaries}")
+        if not all(before < after for before, after in itertools.pairwise((0, *boundaries, self.epochs))):
+            raise InputError(
+                f"`decay_boundaries` must rise, and lie between 0 and `epochs`, {self.epochs}; None is 30, 60 and 90 % of these. "
+                f"Received: decay_boundaries={boundaries}"
+            )
 
     @classmethod
     def of(cls, model: str, dataset: str, **fields: Any) -> "Recipe":

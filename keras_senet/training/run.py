@@ -108,7 +108,9 @@ def train(
             model.optimizer.build(model.trainable_variables)
         if devices.writes:
             folder.write_config(recipe, network, training_images.class_names, devices)
-        plateau = Plateau() if recipe.schedule == "plateau" else None
+        plateau = None
+        if recipe.schedule == "plateau":
+            plateau = Plateau(float(model.optimizer.learning_rate), recipe.decay_factor)
         state = TrainState(model, [loss_metric(model), *measured], training_images.damaged, plateau)
         if newest := folder.newest_state():
             state.restore(newest)
