@@ -7,7 +7,7 @@ from keras import layers
 
 import keras_senet
 from keras_senet.analysis import profile
-from keras_senet.analysis.paper_tables import network_cost
+from keras_senet.analysis.paper_comparison import network_cost
 
 
 def counted_by_tensorflow(model: keras.Model) -> int:

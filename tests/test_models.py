@@ -12,7 +12,7 @@ from reference import write_safetensors
 
 import keras_senet
 from keras_senet.analysis import profile
-from keras_senet.analysis.paper_tables import network_cost
+from keras_senet.analysis.paper_comparison import network_cost
 from keras_senet.models import blocks, cifar
 from keras_senet.models.build import _normalize, constructor
 from keras_senet.models.registry import MODELS, find_model

@@ -5,7 +5,7 @@ import stubs
 from common import DEMO, ROOT
 
 import keras_senet
-from keras_senet.analysis.paper_tables import network_cost
+from keras_senet.analysis.paper_comparison import network_cost
 from keras_senet.errors import require
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import itertools
 
 from keras_senet.cli.arguments import add_json, add_settings, as_flag
 from keras_senet.cli.output import print_json, print_table
@@ -28,6 +27,7 @@ def run(options: argparse.Namespace) -> None:
     import keras
 
     from keras_senet.analysis import profile
+    from keras_senet.cli.paper import show_tables
     from keras_senet.inference.runtimes import load_keras_model
     from keras_senet.layers.attention import AttentionConfig
     from keras_senet.models.build import image_shape
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> None:
     # A profile needs shapes alone, so the weights never get values.
     with keras.StatelessScope(initialize_variables=False):
         if options.paper:
-            _compare_with_paper(options.json)
+            show_tables(options.json)
         else:
             model = find_model(options.model)(weights=None, input_shape=shape, **attention)
             _show_cost(model, profile(model), options.json)
@@ -104,27 +104,3 @@ def _show_cost(model, cost, as_json: bool) -> None:
     rows.append([f"{model.name}, in total", "", "", *cells(cost.total), ""])
     rows.append([f"of that in {blocks} SE blocks", "", "", *cells(cost.attention, *shares), ""])
     print_table(["layer", "", "output", "parameters", "multiply-adds", "activations", "memory", ""], rows)
-
-
-def _compare_with_paper(as_json: bool) -> None:
-    from rich.console import Console
-    from rich.progress import track
-
-    from keras_senet.analysis.paper_tables import ROWS, compare
-
-    comparisons = [compare(row) for row in track(ROWS, "Counting", console=Console(stderr=True), transient=True)]
-    if as_json:
-        print_json([dataclasses.asdict(comparison) for comparison in comparisons])
-        return
-    marks = {None: "", True: "equal", False: "not equal"}
-    for table, group in itertools.groupby(comparisons, lambda comparison: comparison.row.table):
-        rows = []
-        for comparison in group:
-            row, multiply_adds = comparison.row, comparison.multiply_adds
-            in_millions = row.multiply_adds.endswith("M")
-            ours = f"{multiply_adds / 1e6:,.1f} M" if in_millions else f"{multiply_adds / 1e9:,.3f} G"
-            remark = ", ".join(filter(None, (marks[comparison.equal], comparison.reading, row.remark)))
-            parameters = [f"{comparison.parameters:,}", row.parameters]
-            rows.append([row.network, row.published, *parameters, ours, row.multiply_adds, remark])
-        print_table([table, "", "parameters", "paper", "multiply-adds", "paper", ""], rows)
-        print()

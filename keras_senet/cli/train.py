@@ -45,8 +45,25 @@ def _recipe_fields() -> dict[str, list[dataclasses.Field]]:
 
 
 def run(options: argparse.Namespace) -> None:
+    from keras_senet.training import report, train
+
+    recipe = recipe_of(options)
+    run_names = ("resume", "save_every", "keep_states", "strategy", "hosts", "worker", "data_service")
+    folder = train(recipe, options.output, **{name: getattr(options, name) for name in run_names})
+    if folder is None:  # only the first worker of several reports
+        return
+    for name, result in report(folder).items():
+        print(f"{options.output}/{name}.keras: top-1 accuracy {result['top1']:.2%}, epoch {result['epoch']}")
+
+
+def recipe_of(options: argparse.Namespace):
+    """The `Recipe` that the flags describe.
+
+    Raises:
+        ValueError: if they contradict each other, or a field has a value that it does not take.
+    """
     from keras_senet.settings import flat_fields
-    from keras_senet.training import RECIPES, Recipe, read_recipe, report, train
+    from keras_senet.training import RECIPES, Recipe, read_recipe
 
     names = {field.name for field in flat_fields(Recipe)}
     given = {name: value for name, value in vars(options).items() if name in names}
@@ -59,10 +76,4 @@ def run(options: argparse.Namespace) -> None:
     missing = [f"--{name}" for name in ("model", "dataset") if name not in fields]
     if missing:
         raise InputError(f"{' and '.join(missing)} must be given. See: keras-senet train --help")
-    recipe = RECIPES[options.recipe](**fields) if options.recipe else Recipe.of(**fields)
-    run_names = ("resume", "save_every", "keep_states", "strategy", "hosts", "worker", "data_service")
-    folder = train(recipe, options.output, **{name: getattr(options, name) for name in run_names})
-    if folder is None:  # only the first worker of several reports
-        return
-    for name, result in report(folder).items():
-        print(f"{options.output}/{name}.keras: top-1 accuracy {result['top1']:.2%}, epoch {result['epoch']}")
+    return RECIPES[options.recipe](**fields) if options.recipe else Recipe.of(**fields)
