@@ -130,7 +130,7 @@ def test_info_takes_the_ablations_of_the_paper(run):
 
 
 def test_every_command_shows_an_example(run, capsys):
-    for command in ("models", "info", "train", "evaluate", "predict", "export", "benchmark", "gates", "convert"):
+    for command in ("models", "info", "train", "plot", "evaluate", "predict", "export", "benchmark", "gates", "convert"):
         with pytest.raises(SystemExit) as exit_:
             run(command, "--help")
         assert exit_.value.code == 0
@@ -146,7 +146,7 @@ def help_of(run, capsys, *arguments) -> str:
 
 def test_help_lists_the_commands(run, capsys):
     listed = re.findall(r"^  ([a-z]+)  +[A-Z].*\.$", help_of(run, capsys), re.MULTILINE)
-    assert listed == ["models", "info", "train", "evaluate", "predict", "export", "benchmark", "gates", "convert"]
+    assert listed == ["models", "info", "train", "plot", "evaluate", "predict", "export", "benchmark", "gates", "convert"]
 
 
 def test_help_of_train_groups_every_field_of_a_recipe(run, capsys):

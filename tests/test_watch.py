@@ -19,7 +19,7 @@ from markdown_it import MarkdownIt
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import keras_senet
-from keras_senet.plots.learning_curve import draw_learning_curve
+from keras_senet.plots.learning_curve import draw_learning_curves
 from keras_senet.plots.predictions import most_wrong
 from keras_senet.training import GateHistograms, Recipe, RunFolder
 from keras_senet.training.callbacks.augmented_images import AugmentedImages
@@ -297,7 +297,7 @@ def test_the_report_shows_what_there_is(finished):
     html, _ = rendered(finished)
     assert "<img" not in html
     assert "Damaged" not in html
-    draw_learning_curve(finished / "history.csv", finished / "learning_curve.png")
+    draw_learning_curves({"run": finished / "history.csv"}, finished / "learning_curve.png")
     (finished / "confusion.png").touch()
     (finished / "damaged.txt").write_text("cat/*1*.jpg\ndog/<b>.jpg\n")
     html, _ = rendered(finished)
@@ -306,17 +306,98 @@ def test_the_report_shows_what_there_is(finished):
     assert "cat/*1*.jpg\ndog/&lt;b&gt;.jpg\n</code>" in html
 
 
+def legend_of(figure) -> dict[str, str]:
+    """The entries of the legend beside all panels, and how their lines are dashed."""
+    (legend,) = figure.legends
+    names = [text.get_text() for text in legend.get_texts()]
+    return dict(zip(names, [line.get_linestyle() for line in legend.get_lines()], strict=True))
+
+
 def test_the_learning_curve_has_a_panel_for_each_measure_and_for_the_learning_rate_where_it_is_known(finished, figures):
     def drawn():
-        draw_learning_curve(finished / "history.csv", finished / "curve.png")
-        return {axes.get_title(): [list(line.get_ydata()) for line in axes.lines] for axes in figures[-1].axes}
+        draw_learning_curves({"run": finished / "history.csv"}, finished / "curve.png")
+        assert legend_of(figures[-1]) == {"training": "--", "validation": "-"}
+        assert all(list(line.get_xdata()) == [1, 2] for axes in figures[-1].axes for line in axes.lines)
+        return {
+            axes.get_title(): {line.get_linestyle(): list(line.get_ydata()) for line in axes.lines} for axes in figures[-1].axes
+        }
 
-    panels = {"Loss": [[1.5, 0.5], [1.2, 0.7]], "Top-1 error, %": [pytest.approx([50, 10]), pytest.approx([40, 20])]}
-    assert drawn() == panels | {"Learning rate": [[0.6, 0.06]]}
-    assert all(list(line.get_xdata()) == [1, 2] for axes in figures[-1].axes for line in axes.lines)
+    panels = {
+        "Loss": {"--": [1.5, 0.5], "-": [1.2, 0.7]},
+        "Top-1 error, %": {"--": pytest.approx([50, 10]), "-": pytest.approx([40, 20])},
+    }
+    assert drawn() == panels | {"Learning rate": {"-": [0.6, 0.06]}}
     text = (finished / "history.csv").read_text()
     (finished / "history.csv").write_text(text.replace("learning_rate", "rate"))
     assert drawn() == panels
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Function that makes the folder of a run with given validation errors by epoch, and given learning rates."""
+
+    def make(name, errors, rates, columns="epoch,loss,top1,val_loss,val_top1,learning_rate"):
+        (tmp_path / name).mkdir(parents=True)
+        rows = [f"{epoch},2,0.5,1,{1 - error},{rate}" for epoch, (error, rate) in enumerate(zip(errors, rates, strict=True))]
+        (tmp_path / name / "history.csv").write_text("\n".join([columns, *rows, ""]))
+        return tmp_path / name
+
+    return make
+
+
+def test_runs_of_any_length_are_drawn_in_one_picture_with_a_color_and_a_name_for_each(run, runs, figures, tmp_path):
+    errors = {"a/plain": [0.9, 0.5, 0.25], "b/plain": [0.8], "b/$x$_y$": [0.9, 0.4]}
+    rates = {"a/plain": [1, 0.5, 0.1], "b/plain": [1], "b/$x$_y$": [1, 0.5]}
+    folders = [runs(name, errors[name], rates[name]) for name in errors]
+    assert run("plot", *folders, "--output", tmp_path / "curves.png") == (0, "", "")
+    (figure,) = figures
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert [axes.get_title() for axes in figure.axes] == ["Loss", "Top-1 error, %", "Learning rate"]
+    validation = [line for line in figure.axes[1].lines if line.get_linestyle() == "-"]
+    for line, expected in zip(validation, errors.values(), strict=True):
+        np.testing.assert_allclose(line.get_ydata(), 100 * np.array(expected))
+        assert list(line.get_xdata()) == list(range(1, 1 + len(expected)))
+    assert validation[1].get_marker() == "o"  # one point makes no line
+    (legend,) = figure.legends
+    colors = [line.get_color() for line in legend.get_lines()]
+    assert len(set(colors[:3])) == 3
+    for axes in figure.axes:
+        assert {line.get_color() for line in axes.lines} == set(colors[:3])
+    assert [line.get_color() for line in validation] == colors[:3]
+    # As much of the path as tells the runs apart.
+    assert list(legend_of(figure)) == [*errors, "training", "validation"]
+    assert not any(text.get_parse_math() for text in legend.get_texts())
+
+
+def test_runs_with_one_learning_rate_are_drawn_without_it(run, runs, figures, tmp_path):
+    folders = [runs(name, [0.9, 0.4], [1, 0.5]) for name in ("plain", "se")]
+    assert run("plot", *folders, "--output", tmp_path / "curves.png")[0] == 0
+    assert [axes.get_title() for axes in figures[0].axes] == ["Loss", "Top-1 error, %"]
+    assert list(legend_of(figures[0])) == ["plain", "se", "training", "validation"]
+
+
+def test_what_is_no_run_to_plot_is_one_line(fails, runs, tmp_path):
+    good, output = runs("good", [0.9], [1]), ("--output", tmp_path / "curves.png")
+    (tmp_path / "images").mkdir()
+    assert "There is no file or folder" in fails("plot", good, tmp_path / "goood", *output)
+    assert "Did you mean 'good'" in fails("plot", good, tmp_path / "goood", *output)
+    assert "images holds no run with a finished epoch" in fails("plot", good, tmp_path / "images", *output)
+    assert "holds no run" in fails("plot", good / "history.csv", *output)
+    assert "The run 'new' has no finished epoch" in fails("plot", good, runs("new", [], []), *output)
+    other = runs("other", [0.9], [1], "epoch,loss,mae,val_loss,val_mae,learning_rate")
+    error = fails("plot", good, other, *output)
+    assert "The run 'other' has other metrics" in error
+    assert "no column top1, val_top1; it has epoch, loss, mae, val_loss, val_mae, learning_rate" in error
+    assert "good is given 2 times: give each run once" in fails("plot", good, other, f"{good}{os.sep}.", *output)
+    for damage in ("0,2,0.5", "0,2,half,1,0.5,1"):
+        (other / "history.csv").write_text(f"{(good / 'history.csv').read_text()}{damage}\n")
+        assert "of the run 'other', is damaged" in fails("plot", good, other, *output)
+    (other / "history.csv").write_bytes(b"\x89PNG\r\n\xff")
+    assert "of the run 'other', is damaged" in fails("plot", good, other, *output)
+    assert "There is no flag --ouput. Did you mean '--output'" in fails("plot", good, "--ouput", "x.png")
+    assert "images could not be written" in fails("plot", good, "--output", tmp_path / "images")
+    assert "There is no folder" in fails("plot", good, "--output", tmp_path / "none" / "curves.png")
+    assert {file.name for file in tmp_path.iterdir()} == {"good", "images", "new", "other"}
 
 
 def test_the_most_wrong_images_are_those_of_numpy():

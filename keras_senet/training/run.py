@@ -13,7 +13,7 @@ from keras_senet.analysis.gate_reader import has_gates
 from keras_senet.errors import InputError, require
 from keras_senet.inference.preprocessing import preprocessing_for
 from keras_senet.keras_internals import loss_metric
-from keras_senet.plots.learning_curve import draw_learning_curve
+from keras_senet.plots.learning_curve import draw_learning_curves
 from keras_senet.training.batches import Batches
 from keras_senet.training.callbacks.augmented_images import AugmentedImages
 from keras_senet.training.callbacks.batch_norm import AverageStatistics, FreezeBatchNorm
@@ -122,7 +122,8 @@ def train(
         finally:
             if devices.writes:
                 with contextlib.suppress(OSError):  # a full disk has raised its error already
-                    draw_learning_curve(folder.history, folder.learning_curve)
+                    if folder.epochs():
+                        draw_learning_curves({folder.path.name: folder.history}, folder.learning_curve)
     if not devices.writes:
         return None
     folder.write_damaged(training_images.damaged | validation_images.damaged)
