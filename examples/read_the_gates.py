@@ -7,7 +7,6 @@ keras-senet gates RUN --dataset NAME.
 """
 
 import argparse
-import dataclasses
 import pathlib
 import sys
 
@@ -41,9 +40,8 @@ def main(arguments: list[str] | None = None) -> None:
             f"times as much between classes as within; {layer.never_moves.sum()} of {len(layer.mean)} channels never move"
         )
 
-    analysis.write_gates(statistics, options.output)
-    last_of_stages = dataclasses.replace(statistics, layers=statistics.layers[2::3])
-    analysis.draw_gates_by_class(last_of_stages, options.output / "gates_by_stage.png")
+    # Figures 6 and 7 of the paper, with the layers that it chose: the last of each stage, and all of the last stage.
+    analysis.write_gates(statistics, options.output, ["1", "3", "8", "9"], ["stage[23]_block3_se", "stage4_.*"], channels=50)
     print(f"The pictures are in {options.output}.")
 
 

@@ -221,7 +221,7 @@ def test_the_example_reads_gates_that_part_digits_late(run_example, tmp_path, di
     differences = [float(line.split(" differ by ")[1].split()[0]) for line in layers]
     assert len(differences) == 9
     assert differences[0] < 0.01 < 0.9 < differences[-1] <= 1
-    pictures = {"gates_by_class.png", "gates_by_stage.png", "mean_gates.png", "separability.png"}
+    pictures = {"gates_by_class.png", "gates_within_classes.png", "mean_gates.png", "separability.png"}
     assert pictures < {file.name for file in (tmp_path / "gates").iterdir()}
 
 

@@ -2,22 +2,37 @@
 
 import csv
 import dataclasses
+import itertools
 import json
+import re
+import shlex
 import tracemalloc
 
 import keras
 import numpy as np
 import pytest
-from common import DEMO
+import tensorflow_datasets
+from common import DEMO, ROOT
 from PIL import Image
 from scipy.special import expit as sigmoid
 from sklearn.datasets import load_iris
 from sklearn.feature_selection import f_classif
 
 import keras_senet
-from keras_senet import Preprocessing, data
-from keras_senet.analysis import draw_gates_by_class, draw_mean_gates, draw_separability, gate_statistics, write_gates
+from keras_senet import Preprocessing, cli, data
+from keras_senet.analysis import (
+    draw_gates_by_class,
+    draw_gates_within_classes,
+    draw_mean_gates,
+    draw_separability,
+    gate_statistics,
+    write_gates,
+)
+from keras_senet.analysis.gate_reader import gate_names
+from keras_senet.analysis.statistics import chosen_layers
 from keras_senet.layers import FeatureGate, SqueezeExcite
+from keras_senet.models.build import constructor
+from keras_senet.models.registry import MODELS
 from keras_senet.plots import gates as gate_plots
 from keras_senet.plots.figure import save_figure
 
@@ -78,6 +93,8 @@ def test_layers_of_nested_models_and_layers_that_run_again_are_read_in_the_order
     x = np.random.default_rng(0).normal(size=(3, 4, 4, 6)).astype("float32")
     gates = keras_senet.gates(randomized(model), x)
     assert list(gates) == ["outer/b_se", "outer/inner/z_se", "b_se", "a_se"]
+    assert gate_names(model) == sorted(gates)
+    assert [len(layer._inbound_nodes) for layer in model.layers] == [1, 1, 2, 1]  # asking leaves the graph as it was
     once, twice = shared(x), outer(x)
     inputs = {"outer/b_se": (shared, x), "outer/inner/z_se": (inner.layers[0], once), "b_se": (shared, twice)}
     for name, (layer, features) in inputs.items():
@@ -136,6 +153,7 @@ def test_the_statistics_are_those_of_numpy():
         "min": gates.min(axis=0),
         "max": gates.max(axis=0),
         "by_class": [gates[labels == label].mean(axis=0) if label != 2 else np.full(12, np.nan) for label in range(4)],
+        "std_by_class": [gates[labels == label].std(axis=0) if label != 2 else np.full(12, np.nan) for label in range(4)],
         "off": (gates < 0.01).mean(),
         "on": (gates > 0.99).mean(),
     }.items():
@@ -147,6 +165,18 @@ def test_the_statistics_are_those_of_numpy():
     summary = layer.summary()
     assert summary["spread"] == pytest.approx(np.sqrt(gates.var(axis=0).mean()))
     assert (summary["channels"], summary["never_move"], summary["always_off"]) == (12, 3, 1)
+
+
+def test_deviations_have_their_digits_where_they_are_tiny_beside_the_mean():
+    """Gates of two classes that are far apart, each of which varies by a millionth."""
+    random = np.random.default_rng(0)
+    labels = np.tile([0, 1], 300)
+    gates = (np.array([0.1, 0.9])[labels, np.newaxis] + 1e-6 * random.normal(size=(600, 5))).astype("float32")
+    (layer,) = statistics_of(gates, labels).layers
+    expected = [gates[labels == label].astype("float64").std(axis=0) for label in (0, 1)]
+    np.testing.assert_allclose(layer.std_by_class, expected, rtol=1e-9)
+    np.testing.assert_allclose(layer.std, gates.astype("float64").std(axis=0), rtol=1e-9)
+    assert (np.array(expected) < 2e-6).all()
 
 
 def test_separability_is_that_of_fisher_on_his_irises():
@@ -192,6 +222,23 @@ def test_memory_does_not_grow_with_the_images():
     assert peak(44) - peak(4) < 4 * 2**20
 
 
+def test_memory_is_two_numbers_for_each_class_and_channel():
+    images = keras.Input((1, 1, 256))
+    features = images
+    for index in range(16):
+        features = Given(name=f"gate_{index}")(features)
+    model = keras.Model(images, features)
+    classes = [f"{index}" for index in range(500)]
+    batches = [(np.ones((2, 1, 1, 256), "float32"), np.eye(500)[[3, 4]])]
+    gate_statistics(model, batches, classes)  # what TensorFlow and numpy allocate once does not count
+    tracemalloc.start()
+    gate_statistics(model, batches, classes)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    numbers = 2 * 8 * 500 * 16 * 256
+    assert numbers < peak < 1.3 * numbers
+
+
 def test_what_cannot_be_read_is_refused():
     images = np.zeros((2, 8, 8, 3))
     model = keras_senet.SEResNet20(weights=None, input_shape=(8, 8, 3))
@@ -223,6 +270,8 @@ np.savez(f"{folder}/gates.npz", **gates)
 labels = np.eye(2)[[0, 1] * 3]
 statistics = keras_senet.analysis.gate_statistics(model, [(pixels, labels)], ["even", "odd"])
 assert [layer.name for layer in statistics.layers] == list(gates)
+from keras_senet.analysis.gate_reader import gate_names
+assert gate_names(model) == sorted(gates)
 keras_senet.analysis.write_gates(statistics, f"{folder}/drawn")
 """
 
@@ -308,20 +357,75 @@ def test_the_picture_of_separability_has_bars_of_its_length(figure_of, tmp_path)
     assert_is_png(tmp_path / "separability.png")
 
 
-def test_the_picture_of_gates_by_class_has_a_line_for_each_class_and_one_for_all(figure_of, tmp_path):
+@pytest.fixture
+def ten_channels():
+    """The gates of 60 images of three classes in ten channels, their labels and their statistics."""
     labels = np.repeat([0, 1, 2], 20)
-    gates = sigmoid(np.random.default_rng(0).normal(size=(60, 5))).astype("float32")
-    statistics = statistics_of(gates, labels)
-    figure = figure_of(draw_gates_by_class, statistics, tmp_path / "by_class.png", ["kind 2", "kind 0"])
+    gates = sigmoid(np.random.default_rng(0).normal(size=(60, 10))).astype("float32")
+    return gates, labels, statistics_of(gates, labels)
+
+
+def colors_in(legend) -> dict[str, str]:
+    return {text.get_text(): line.get_color() for text, line in zip(legend.get_texts(), legend.get_lines(), strict=True)}
+
+
+@pytest.mark.parametrize("channels", [None, 4, 99])
+def test_the_picture_of_gates_by_class_has_a_line_for_each_class_and_one_for_all(channels, ten_channels, figure_of, tmp_path):
+    gates, labels, statistics = ten_channels
+    figure = figure_of(draw_gates_by_class, statistics, tmp_path / "by_class.png", ["kind 2", "kind 0"], channels)
     (axes,) = figure.axes
     assert axes.get_title() == "given"
-    order = np.argsort(gates.mean(axis=0))
+    order = {None: np.argsort(gates.mean(axis=0)), 4: [0, 3, 6, 9], 99: range(10)}[channels]
     expected = {"kind 2": gates[labels == 2], "kind 0": gates[labels == 0], "all": gates}
-    assert [line.get_label() for line in axes.lines] == list(expected)
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(expected)
+    names = {color: name for name, color in colors_in(figure.legends[0]).items()}
+    assert list(names.values()) == [names[line.get_color()] for line in axes.lines] == list(expected)
     for line, values in zip(axes.lines, expected.values(), strict=True):
+        np.testing.assert_array_equal(line.get_xdata(), range(10) if channels is None else order)
         np.testing.assert_allclose(line.get_ydata(), values.mean(axis=0)[order], rtol=1e-5)
     assert_is_png(tmp_path / "by_class.png")
+
+
+@pytest.mark.parametrize("channels", [None, 4])
+def test_the_picture_within_classes_has_a_band_of_one_deviation_around_each_mean(channels, ten_channels, figure_of, tmp_path):
+    gates, labels, statistics = ten_channels
+    two = dataclasses.replace(statistics, layers=statistics.layers * 2)
+    figure = figure_of(draw_gates_within_classes, two, tmp_path / "within.png", ["kind 2", "kind 0"], channels)
+    assert [axes.get_title() for axes in figure.axes] == ["kind 2", "kind 0", "", ""]  # one row for each layer
+    assert [axes.get_ylabel() for axes in figure.axes] == ["given", "", "given", ""]
+    order = np.argsort(gates.mean(axis=0)) if channels is None else np.array([0, 3, 6, 9])
+    for axes, label in zip(figure.axes, (2, 0, 2, 0), strict=True):
+        mean, std = (part(gates[labels == label], axis=0)[order] for part in (np.mean, np.std))
+        (line,), (band,) = axes.lines, axes.collections
+        np.testing.assert_allclose(line.get_ydata(), mean, rtol=1e-5)
+        x = np.arange(10) if channels is None else order
+        low, high = (np.column_stack([x, mean + sign * std]) for sign in (-1, 1))
+        # The outline of a band runs along one edge, and back along the other.
+        (outline,) = (path.vertices for path in band.get_paths())
+        for corner in (*low, *high):
+            assert np.isclose(outline, corner, rtol=1e-5).all(axis=1).any()
+        assert {len(outline) - 1 - 2 * len(order)} <= {1, 2}
+    assert figure.axes[0].lines[0].get_color() != figure.axes[1].lines[0].get_color()
+    assert_is_png(tmp_path / "within.png")
+
+
+def test_a_class_may_have_a_name_that_looks_like_a_formula(ten_channels, figure_of, tmp_path):
+    statistics = dataclasses.replace(ten_channels[2], class_names=["$5_x$", "_b", r"$\wrong$"])
+    assert list(colors_in(figure_of(draw_gates_by_class, statistics, tmp_path / "x.png").legends[0])) == [
+        *statistics.class_names,
+        "all",
+    ]
+    figure = figure_of(draw_gates_within_classes, statistics, tmp_path / "y.png")
+    assert [axes.get_title() for axes in figure.axes] == statistics.class_names
+
+
+def test_layers_are_chosen_by_name_or_regular_expression_in_the_order_in_which_they_run():
+    names = ["outer/stage2_se", "outer/stage3_se", "stage10_se", "b_se:2"]
+    assert chosen_layers(["b_se:2", r"stage\d_se"], names) == ["outer/stage2_se", "outer/stage3_se", "b_se:2"]
+    assert chosen_layers(["outer/.*", "outer/stage2_se"], names) == ["outer/stage2_se", "outer/stage3_se"]
+    with pytest.raises(ValueError, match="matches none of the 4 layers.*'stage1_se'. Did you mean 'stage10_se'"):
+        chosen_layers(["outer/.*", "stage1_se"], names)
+    with pytest.raises(ValueError, match=r"must be a regular expression, and .*Received: 'stage\[2_se'"):
+        chosen_layers(["stage[2_se"], names)
 
 
 def rows_of(path) -> list[dict[str, str]]:
@@ -332,15 +436,31 @@ def rows_of(path) -> list[dict[str, str]]:
 def test_the_files_hold_the_classes_that_were_chosen(two_layers, tmp_path):
     write_gates(two_layers, tmp_path / "both")
     write_gates(two_layers, tmp_path / "dog", ["dog"])
-    names = {"gates.csv", "gates_by_class.png", "mean_gates.png", "separability.png"}
+    names = {"gates.csv", "gates_by_class.png", "gates_within_classes.png", "mean_gates.png", "separability.png"}
     assert {file.name for file in (tmp_path / "dog").iterdir()} == names
     rows = [rows_of(tmp_path / folder / "gates.csv") for folder in ("both", "dog")]
     assert [(row["layer"], row["channel"]) for row in rows[0]] == [(name, f"{c}") for name in ("first", "second") for c in (0, 1)]
     assert (float(rows[0][0]["cat"]), float(rows[0][0]["dog"])) == pytest.approx((0.0095, -0.0095))
-    assert [{**row, "cat": rows[0][index]["cat"]} for index, row in enumerate(rows[1])] == rows[0]
+    assert (float(rows[0][0]["cat std"]), float(rows[0][1]["dog std"])) == pytest.approx((0.0005, 0.0005), rel=1e-3)
+    assert list(rows[0][0]) == ["layer", "channel", "mean", "std", "min", "max", "cat", "cat std", "dog", "dog std"]
+    assert [{**all_classes, **row} for all_classes, row in zip(*rows, strict=True)] == rows[0]
     with pytest.raises(ValueError, match="no class 'dgo' among the 2. Did you mean 'dog'"):
         write_gates(two_layers, tmp_path / "none", ["cat", "dgo"])
+    with pytest.raises(ValueError, match="`layers` matches none of the 2 layers. Received: 'thrid'"):
+        write_gates(two_layers, tmp_path / "none", layers=["thrid"])
+    with pytest.raises(ValueError, match="channels=0"):
+        write_gates(two_layers, tmp_path / "none", channels=0)
     assert not (tmp_path / "none").exists()
+
+
+def test_the_pictures_hold_the_layers_that_were_chosen_and_the_table_all(two_layers, figures, tmp_path):
+    write_gates(two_layers, tmp_path, layers=["sec.*"], channels=1)
+    by_class, within, mean_gates, _ = figures
+    assert [axes.get_title() for axes in by_class.axes] == ["second"]
+    assert [axes.get_ylabel() for axes in within.axes] == ["second", ""]
+    assert [list(line.get_xdata()) for axes in within.axes for line in axes.lines] == [[0], [0]]
+    assert len(mean_gates.axes[0].images) == 2
+    assert {row["layer"] for row in rows_of(tmp_path / "gates.csv")} == {"first", "second"}
 
 
 @pytest.mark.slow
@@ -365,7 +485,7 @@ def test_the_command_reads_what_the_network_looks_at(run, image_folder, tmp_path
 
 
 @pytest.mark.slow
-def test_the_command_shows_where_the_digits_part(run, fails, data_dir, digits, tmp_path, capsys):
+def test_the_command_shows_where_the_digits_part(run, fails, data_dir, digits, tmp_path, capsys, monkeypatch):
     digits("train")
     capsys.readouterr()  # what preparing them printed
     command = ("gates", DEMO / "model.keras", "--dataset", "digits", "--data-dir", data_dir)
@@ -379,9 +499,13 @@ def test_the_command_shows_where_the_digits_part(run, fails, data_dir, digits, t
     # The paper's finding: early gates are much the same for all classes, late ones are not.
     assert separability["stage2_block1_se"] < 0.1 < 5 < separability["stage4_block3_se"]
     header = (tmp_path / "new" / "gates" / "gates.csv").read_text().splitlines()[0]
-    assert header == "layer,channel,mean,std,min,max,3,8"
+    assert header == "layer,channel,mean,std,min,max,3,3 std,8,8 std"
 
     assert "no class '33' among the 10" in fails(*command, "--classes", 3, 33)
+    monkeypatch.setattr("keras_senet.analysis.gate_statistics", lambda *_: pytest.fail("It read images."))
+    error = fails(*command, "--layers", "stage3_.*", "stage4_block3")
+    assert "`layers` matches none of the 9 layers. Received: 'stage4_block3'. Did you mean 'stage4_block3_se'" in error
+    assert "channels=0" in fails(*command, "--channels", 0)
     assert "give the .keras file" in fails("gates", DEMO / "model.tflite", *command[2:])
     assert "Did you mean 'model.keras'" in fails("gates", DEMO / "modle.keras", *command[2:])
     assert "last.keras" in fails("gates", DEMO, *command[2:])
@@ -391,3 +515,34 @@ def test_the_command_shows_where_the_digits_part(run, fails, data_dir, digits, t
     (tmp_path / "labels.txt").write_text("".join(f"{name}\n" for name in "0123456798"))
     assert "Class 8 is '9'" in fails("gates", plain, *command[2:])
     assert not (tmp_path / "plain_gates").exists()
+
+
+@pytest.mark.slow
+def test_the_command_of_the_readme_draws_the_papers_panels(run, tmp_path, figures):
+    """For SE-ResNet-50 with few filters, and a stand-in for ImageNet: the four classes and a fifth one."""
+    (command,) = re.findall(r"keras-senet (gates SEResNet50 (?:.*\\\n)*.*)", (ROOT / "README.md").read_text("utf-8"))
+    words = shlex.split(command.replace("\\\n", ""))
+    layers = ["stage2_block3_se", "stage3_block4_se", "stage4_block6_se", *(f"stage5_block{block}_se" for block in (1, 2, 3))]
+    options = cli.parse(words)
+    names = tensorflow_datasets.builder(options.dataset, data_dir=tmp_path / "none").info.features["label"].names
+    assert set(options.classes) <= set(names)  # which are those of WordNet
+
+    architecture = dataclasses.replace(keras_senet.SEResNet50.architecture, widths=(4, 4, 8, 16), stem_widths=(4,))
+    narrow = constructor("Narrow", architecture, keras_senet.SEResNet50.features, "Narrow")
+    del MODELS["Narrow"]
+    randomized(narrow(weights=None, input_shape=(32, 32, 3), classes=5)).save(tmp_path / "narrow.keras")
+    random = np.random.default_rng(0)
+    for split, name in itertools.product(("train", "validation"), [*options.classes, "n00000000"]):
+        (tmp_path / "images" / split / name).mkdir(parents=True)
+        for index in range(2):
+            pixels = random.integers(0, 256, (32, 32, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / split / name / f"{index}.png")
+    replaced = {"SEResNet50": tmp_path / "narrow.keras", "imagenet2012": tmp_path / "images", "runs/gates": tmp_path / "gates"}
+    status, _, errors = run(*(replaced.get(word, word) for word in words))
+    assert status == 0, errors
+    by_class, within = figures[:2]
+    assert [axes.get_title() for axes in by_class.axes] == layers
+    assert list(colors_in(by_class.legends[0])) == [*options.classes, "all"]
+    assert [len(line.get_xdata()) for line in by_class.axes[-1].lines] == [50] * 5  # of 64 channels
+    assert [axes.get_ylabel() for axes in within.axes[::4]] == layers
+    assert len(within.axes) == 6 * 4

@@ -4,7 +4,13 @@ from keras_senet.analysis.cost import Cost, LayerCost, Profile, profile
 from keras_senet.analysis.gate_reader import gates
 from keras_senet.analysis.pruning import Pruning, prune
 from keras_senet.analysis.statistics import GateStatistics, LayerGates, gate_statistics
-from keras_senet.plots.gates import draw_gates_by_class, draw_mean_gates, draw_separability, write_gates
+from keras_senet.plots.gates import (
+    draw_gates_by_class,
+    draw_gates_within_classes,
+    draw_mean_gates,
+    draw_separability,
+    write_gates,
+)
 
 __all__ = [
     "Cost",
@@ -14,6 +20,7 @@ __all__ = [
     "Profile",
     "Pruning",
     "draw_gates_by_class",
+    "draw_gates_within_classes",
     "draw_mean_gates",
     "draw_separability",
     "gate_statistics",

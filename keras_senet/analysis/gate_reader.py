@@ -42,6 +42,15 @@ def gates(model: keras.Model, images, batch_size: int = 32) -> dict[str, np.ndar
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
 
+def gate_names(model: keras.Model) -> list[str]:
+    """The names of the layers that `gates` reads, sorted, found without an image.
+
+    Raises:
+        ValueError: as for `gates`.
+    """
+    return sorted(GateReader(model).compute_output_spec(model.inputs[0]))
+
+
 class GateReader(keras.Model):
     """A model that outputs the gates of another model, in the form that `gates` returns.
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_senet.analysis.gate_reader import GateReader
 from keras_senet.errors import InputError, did_you_mean
+from keras_senet.rewrite.places import matching_names
 
 OFF, ON = 0.01, 0.99  # gates below and above are saturated
 STILL = 0.01  # a channel never moves if its gates differ by less
@@ -26,6 +27,7 @@ class LayerGates:
         min: minimum of each channel, `(C,)`.
         max: maximum of each channel, `(C,)`.
         by_class: mean by class and channel, `(classes, C)`; NaN for a class without images.
+        std_by_class: standard deviation over the images of a class, by class and channel, `(classes, C)`; NaN likewise.
         off: share of all gates that are below 0.01, in [0, 1].
         on: share of all gates that are above 0.99, in [0, 1].
         separability: how well the gates separate the classes: the variance of the class means, divided by the variance within
@@ -40,6 +42,7 @@ class LayerGates:
     min: np.ndarray
     max: np.ndarray
     by_class: np.ndarray
+    std_by_class: np.ndarray
     off: float
     on: float
     separability: float
@@ -83,12 +86,24 @@ class GateStatistics:
     class_names: list[str]
     images: np.ndarray
 
+    def of_layers(self, chosen: Sequence[str]) -> "GateStatistics":
+        """The same statistics with some layers only.
+
+        Args:
+            chosen: names of layers, or regular expressions that match the whole name.
+
+        Raises:
+            ValueError: if one is neither; the message suggests the nearest names.
+        """
+        names = chosen_layers(chosen, [layer.name for layer in self.layers])
+        return dataclasses.replace(self, layers=tuple(layer for layer in self.layers if layer.name in names))
+
 
 def gate_statistics(model: keras.Model, batches: Iterable, class_names: Sequence[str]) -> GateStatistics:
     """Statistics of the gates of each layer over a dataset of any size.
 
-    Only one batch is in memory at a time, and a few sums for each class and channel: for SE-ResNet-50 on ImageNet, with 1000
-    classes and 15,104 channels of 8 bytes, 121 MB.
+    Only one batch is in memory at a time, and two numbers for each class and channel: for SE-ResNet-50 on ImageNet, with 1000
+    classes and 15,104 channels, 2 x 121 MB. The result is as large, and takes their place layer by layer.
 
     Args:
         model: model, as for `gates`.
@@ -114,8 +129,7 @@ def gate_statistics(model: keras.Model, batches: Iterable, class_names: Sequence
     (array([3, 3]), 'se', (2, 16))
     """
     reader = GateReader(model, average=True)
-    images = np.zeros(len(class_names), np.int64)
-    sums: dict[str, _Sums] = {}
+    layers: dict[str, _RunningStatistics] = {}
     for pixels, labels in batches:
         labels = np.asarray(labels)
         if not len(labels):  # every image of the batch is damaged
@@ -126,56 +140,86 @@ def gate_statistics(model: keras.Model, batches: Iterable, class_names: Sequence
             )
         if not labels.any(axis=1).all():
             raise InputError("Some images have no label: take another split.")
-        images += labels.astype(bool).sum(axis=0)
-        for name, values in reader.predict_on_batch(np.asarray(pixels)).items():
-            if name not in sums:
-                sums[name] = _Sums(len(class_names), values[0])
-            sums[name].add(values, labels)
-    if not sums:
+        for name, gates in reader.predict_on_batch(np.asarray(pixels)).items():
+            if name not in layers:
+                layers[name] = _RunningStatistics(len(class_names), gates[0])
+            layers[name].add(gates, labels)
+    if not layers:
         raise InputError("There are no images to read the gates for: `batches` is empty.")
-    return GateStatistics(tuple(layer.statistics(name, images) for name, layer in sums.items()), list(class_names), images)
+    images = next(iter(layers.values())).images
+    # `pop`, because what a layer has summed up is as large as its statistics.
+    found = tuple(layers.pop(name).result(name) for name in list(layers))
+    return GateStatistics(found, list(class_names), images)
 
 
-class _Sums:
-    """Running sums of the gates of one layer."""
+class _RunningStatistics:
+    """Statistics of the gates of one layer, updated batch by batch.
+
+    Means and sums of squared deviations are kept by class, and those of a batch are merged into them. Sums of squares would be
+    less code, but where gates vary little about their mean, the difference of two large sums has no correct digits.
+
+    Source: Chan, Golub and LeVeque, "Algorithms for computing the sample variance", 1983, equation 2.1.
+    """
 
     def __init__(self, classes: int, first: np.ndarray):
-        self.first = first.astype(np.float64)  # sums of squared differences from it lose less precision than sums of squares
-        self.by_class = np.zeros((classes, len(first)))
-        self.squares = np.zeros(len(first))
+        self.first = first.astype(np.float64)  # gates minus this, so that a gate that never moves is exactly 0
+        self.images = np.zeros(classes, np.int64)
+        self.means = np.zeros((classes, len(first)))
+        self.squares = np.zeros((classes, len(first)))
         self.min = self.max = self.first
         self.off = self.on = np.int64(0)
 
     def add(self, gates: np.ndarray, labels: np.ndarray) -> None:
+        present = labels.any(axis=0)
+        members = labels[:, present].astype(bool).astype(np.float64)
         differences = gates - self.first
-        self.by_class += labels.T @ differences
-        self.squares += (differences**2).sum(axis=0)
+        count = members.sum(axis=0)[:, np.newaxis]
+        means = members.T @ differences / count
+        squares = members.T @ (differences - members @ means) ** 2
+        before = self.images[present][:, np.newaxis]
+        step = means - self.means[present]
+        self.means[present] += step * count / (before + count)
+        self.squares[present] += squares + step**2 * before * count / (before + count)
+        self.images[present] += count[:, 0].astype(np.int64)
         self.min = np.minimum(self.min, gates.min(axis=0))
         self.max = np.maximum(self.max, gates.max(axis=0))
         self.off += np.count_nonzero(gates < OFF)
         self.on += np.count_nonzero(gates > ON)
 
-    def statistics(self, name: str, images: np.ndarray) -> LayerGates:
-        count, shares = images.sum(), images / images.sum()
-        mean = self.by_class.sum(axis=0) / count
-        class_means = self.by_class / np.maximum(1, images)[:, np.newaxis]
-        variance = np.maximum(0, self.squares / count - mean**2)
-        between = shares @ (class_means - mean) ** 2
-        within = max(0.0, (variance - between).sum())
+    def result(self, name: str) -> LayerGates:
+        count, shares = self.images.sum(), self.images / self.images.sum()
+        mean = shares @ self.means
+        between = shares @ (self.means - mean) ** 2
+        within = self.squares.sum(axis=0) / count
         with np.errstate(divide="ignore"):
-            separability = between.sum() / within if between.any() else 0.0
-        class_means[images == 0] = np.nan
+            separability = between.sum() / within.sum() if between.any() else 0.0
+        images = np.where(self.images, self.images, np.nan)[:, np.newaxis]  # NaN makes NaN of classes without images
         return LayerGates(
             name,
             mean=self.first + mean,
-            std=np.sqrt(variance),
+            std=np.sqrt(between + within),
             min=self.min,
             max=self.max,
-            by_class=self.first + class_means,
+            by_class=self.first + self.means * (images / images),
+            std_by_class=np.sqrt(self.squares / images),
             off=float(self.off / (count * len(mean))),
             on=float(self.on / (count * len(mean))),
             separability=float(separability),
         )
+
+
+def chosen_layers(chosen: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The layers that are meant, in the order of `names`.
+
+    Args:
+        chosen: names of layers, or regular expressions that match the whole name, with the models around a layer or without.
+        names: names of all layers, as in `gates`.
+
+    Raises:
+        ValueError: if one of them matches no layer; the message suggests the nearest names.
+    """
+    matching = {name for text in chosen for name in matching_names(text, names, argument="layers")}
+    return [name for name in names if name in matching]
 
 
 def class_indices(names: Sequence[str], class_names: Sequence[str]) -> list[int]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import keras
 
@@ -88,14 +88,27 @@ def matching_layers(
     texts = [after] if isinstance(after, str) else list(after) if isinstance(after, Iterable) else []
     if not texts or not all(isinstance(text, str) for text in texts):
         raise InputError(f"`after` must be a regular expression, names of layers, or a function. Received: after={after!r}")
-    names = []
-    for text in texts:
-        try:
-            pattern = re.compile(text if isinstance(after, str) else re.escape(text))
-        except re.error as error:
-            raise InputError(f"`after` must be a regular expression, and {error}. Received: {text!r}") from error
-        matching = [name for name in layers if pattern.fullmatch(name) or pattern.fullmatch(name.rpartition("/")[2])]
-        if not matching:
-            raise InputError(f"`after` matches none of the {len(layers)} layers. Received: {text!r}.{did_you_mean(text, layers)}")
-        names += matching
-    return names
+    literal = not isinstance(after, str)
+    return [name for text in texts for name in matching_names(text, layers, argument="after", literal=literal)]
+
+
+def matching_names(text: str, names: Collection[str], argument: str, literal: bool = False) -> list[str]:
+    """The names of the layers that `text` means, which matches a whole name, with the models around a layer or without.
+
+    Args:
+        text: a regular expression, or a name if it is `literal`.
+        names: names of all layers.
+        argument: name of the argument that `text` was passed as, for the message.
+        literal: whether `text` is a name.
+
+    Raises:
+        ValueError: if `text` is no regular expression, or matches no layer; the message suggests the nearest names.
+    """
+    try:
+        pattern = re.compile(re.escape(text) if literal else text)
+    except re.error as error:
+        raise InputError(f"`{argument}` must be a regular expression, and {error}. Received: {text!r}") from error
+    matching = [name for name in names if pattern.fullmatch(name) or pattern.fullmatch(name.rpartition("/")[2])]
+    if not matching:
+        raise InputError(f"`{argument}` matches none of the {len(names)} layers. Received: {text!r}.{did_you_mean(text, names)}")
+    return matching
