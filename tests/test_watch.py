@@ -345,11 +345,12 @@ def runs(tmp_path):
     return make
 
 
-def test_runs_of_any_length_are_drawn_in_one_picture_with_a_color_and_a_name_for_each(run, runs, figures, tmp_path):
+def test_runs_of_any_length_are_drawn_in_one_picture_with_a_color_and_a_name_for_each(run, runs, figures, tmp_path, monkeypatch):
     errors = {"a/plain": [0.9, 0.5, 0.25], "b/plain": [0.8], "b/$x$_y$": [0.9, 0.4]}
     rates = {"a/plain": [1, 0.5, 0.1], "b/plain": [1], "b/$x$_y$": [1, 0.5]}
     folders = [runs(name, errors[name], rates[name]) for name in errors]
-    assert run("plot", *folders, "--output", tmp_path / "curves.png") == (0, "", "")
+    monkeypatch.chdir(folders[0])
+    assert run("plot", ".", *folders[1:], "--output", tmp_path / "curves.png") == (0, "", "")
     (figure,) = figures
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert [axes.get_title() for axes in figure.axes] == ["Loss", "Top-1 error, %", "Learning rate"]
