@@ -1,7 +1,7 @@
 """What all pictures share: figures of matplotlib without a window, colors, and the legend beside the panels."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from keras_senet.errors import require
 from keras_senet.files import replacing
@@ -19,15 +19,16 @@ def colors(count: int) -> list:
     return list(require("matplotlib", "train").colormaps["turbo"].resampled(count)(range(count)))
 
 
-def draw_legend(figure, looks: Mapping[str, Mapping]) -> None:
+def draw_legend(figure, entries: Iterable[tuple[str, Mapping]]) -> None:
     """Draws a legend to the right of all panels.
 
     Args:
         figure: figure of `new_figure`.
-        looks: the look of each line, keyword arguments of `matplotlib.lines.Line2D`, by its label.
+        entries: the label of each line, and its look, keyword arguments of `matplotlib.lines.Line2D`.
     """
-    lines = [require("matplotlib.lines", "train").Line2D([], [], **look) for look in looks.values()]
-    legend = figure.legend(lines, list(looks), loc="outside right upper", frameon=False)
+    labels, looks = zip(*entries, strict=True)
+    lines = [require("matplotlib.lines", "train").Line2D([], [], **look) for look in looks]
+    legend = figure.legend(lines, labels, loc="outside right upper", frameon=False)
     for text in legend.get_texts():
         text.set_parse_math(False)  # a label may be the name of a folder, and a dollar sign in it is no formula
 

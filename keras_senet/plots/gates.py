@@ -43,16 +43,16 @@ def draw_gates_by_class(
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     for axes in grid[len(statistics.layers) :]:
         axes.remove()
-    looks = {textwrap.fill(name, 20): {"color": color} for name, color in zip(classes, colors(len(classes)), strict=True)}
-    looks["all"] = {"color": "black", "linewidth": 1.5}
+    labels = [*(textwrap.fill(name, 20) for name in classes), "all"]
+    looks = [*({"color": color, "linewidth": 0.8} for color in colors(len(classes))), {"color": "black", "linewidth": 1.5}]
     for axes, layer in zip(grid, statistics.layers, strict=False):
         order = _order(layer, channels)
-        for means, look in zip([*layer.by_class[indices], layer.mean], looks.values(), strict=True):
-            axes.plot(*_line(means, order, channels), **{"linewidth": 0.8} | look)
+        for means, look in zip([*layer.by_class[indices], layer.mean], looks, strict=True):
+            axes.plot(*_line(means, order, channels), **look)
         axes.set_title(layer.name, fontsize=9)
         _finish(axes)
     _label(figure, "mean gate", channels)
-    draw_legend(figure, looks)
+    draw_legend(figure, zip(labels, looks, strict=True))
     save_figure(figure, path)
 
 

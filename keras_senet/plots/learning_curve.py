@@ -52,9 +52,9 @@ def draw_learning_curves(runs: Mapping[str, str | os.PathLike], path: str | os.P
             axes.minorticks_off()
             axes.yaxis.set_major_locator(require("matplotlib.ticker", "train").LogLocator(subs=(1, 2, 5)))
             axes.yaxis.set_major_formatter("{x:g}")
-    looks = {name: {"color": color} for name, color in zip(names, colors(len(names)), strict=True)}
-    looks |= {part: {"color": "dimgray" if names else "C0", "linestyle": style} for part, style in _STYLES.items()}
-    draw_legend(figure, looks)
+    of_runs = [(name, {"color": color}) for name, color in zip(names, colors(len(names)), strict=True)]
+    of_parts = [(part, {"color": "dimgray" if names else "C0", "linestyle": style}) for part, style in _STYLES.items()]
+    draw_legend(figure, [*of_runs, *of_parts])
     save_figure(figure, path)
 
 
