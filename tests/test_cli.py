@@ -39,6 +39,7 @@ def test_published_weights_are_listed(run):
     table = {one["name"]: one for one in json.loads(output)}
     assert len(table) == 29
     assert table["seresnet50.ra2_in1k"]["architecture"] == {"stride_in_3x3": True, "caffe_pooling": False}
+    assert table["seresnet50.ra2_in1k"]["tag"] == "ra2_in1k"
     assert table["legacy_senet154.in1k"]["url"].endswith("/v0.1-weights/legacy_senet154-e9eb9fe6.pth")
     (line,) = (line for line in run("models", "--checkpoints")[1].splitlines() if "seresnet50.a1_in1k" in line)
     image, accuracy = ["224", "0.95", "bicubic"], ["80.01", "94.70"]

@@ -59,8 +59,8 @@ def _cost(entry: Entry, image_size: int | None) -> tuple[Profile, int]:
 
 def _explanation(entry: Entry) -> str:
     """How else the paper may have counted, which it does not say; "" if no way that we know gives all of its numbers."""
-    for size in filter(None, (entry.image_size or "default", entry.other_size)):
-        cost, weights = _cost(entry, None if size == "default" else size)
+    for size in (entry.image_size, entry.other_size) if entry.other_size else (entry.image_size,):
+        cost, weights = _cost(entry, size)
         total = cost.total
         parameters = _first(
             entry.parameters,
@@ -86,7 +86,7 @@ def _explanation(entry: Entry) -> str:
             },
         )
         if None not in (parameters, multiply_adds):
-            at = "" if size == "default" or size == entry.image_size else f"at {size} pixels"
+            at = "" if size == entry.image_size else f"at {size} pixels"
             return ", ".join(filter(None, (parameters, multiply_adds, at)))
     return ""
 

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model", nargs="?", metavar="MODEL", help="name of a network, a .keras file, or a .tflite file for its metadata"
     )
-    parser.add_argument("--paper", action="store_true", help="compare every table of the paper with our networks instead")
+    parser.add_argument("--paper", action="store_true", help="show the paper's tables beside our networks instead")
     parser.add_argument("--image-size", type=int, help="height and width of the image, pixels (default: the network's)")
     add_json(parser)
     add_settings(parser.add_argument_group("attention"), dataclasses.fields(AttentionConfig))

@@ -38,7 +38,7 @@ def _list_checkpoints(as_json: bool) -> None:
 
     checkpoints = list_checkpoints()
     if as_json:
-        facts = ("url", "architecture")  # properties, which asdict leaves out
+        facts = ("tag", "url", "architecture")  # properties, which asdict leaves out
         print_json([dataclasses.asdict(each) | {fact: getattr(each, fact) for fact in facts} for each in checkpoints])
         return
     rows = []

@@ -1,6 +1,7 @@
 """The networks by name, and the published weights that there are for each."""
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -26,8 +27,8 @@ def list_models() -> list[str]:
     return list(MODELS)
 
 
-def find_model(name: str) -> Callable[..., keras.Model]:
-    """The constructor called `name`, ignoring case.
+def find_model(name: str) -> Any:
+    """The constructor called `name`, ignoring case: a function with attributes, see `keras_senet.models.build.constructor`.
 
     Raises:
         ValueError: if there is none; the message suggests the nearest names.

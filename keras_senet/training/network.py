@@ -1,7 +1,6 @@
 """The network of a run: as it is saved, and the model that `fit` trains."""
 
 import re
-from typing import Any
 
 import keras
 
@@ -32,7 +31,7 @@ def build(recipe: Recipe, classes: int) -> keras.Model:
     >>> keras_senet.training.build(keras_senet.training.Recipe("SEResNet20", "digits"), classes=10).name
     'seresnet20'
     """
-    construct: Any = find_model(recipe.model)  # a function with attributes of its own
+    construct = find_model(recipe.model)
     for name in (options := recipe.model_kwargs or {}):
         if name not in construct.options:
             accepted = ", ".join(construct.options) or "none"
