@@ -24,7 +24,7 @@ def add_se(
 ) -> keras.Model:
     """A network with SE in it that at first computes the same as the network without it, to the last bit.
 
-    The layer that makes the gates starts at zero, so each gate of SE is exactly 0.5, and something else has to double the map: the
+    The layer that makes the gates starts at zero, so each gate of SE is exactly 0.5, and something else must double the map: the
     scale and offset of the normalization before the gate; where there is none, the weights of the convolutions before it; where
     something else consumes these, too, the kernels of all convolutions and fully connected layers that consume the gated map;
     and where none of this is possible, a layer `<layer>_se_rescale`. ReLU, pooling and padding may stand in between. Doubling
