@@ -153,7 +153,7 @@ def write_pth(path: pathlib.Path, reference: str) -> pathlib.Path:
     return path
 
 
-def write_caffemodel(path: pathlib.Path, reference: str) -> pathlib.Path:
+def write_caffemodel(path: pathlib.Path, reference: str | dict[str, np.ndarray]) -> pathlib.Path:
     """Written by hand, field by field, after https://protobuf.dev/programming-guides/encoding."""
 
     def varint(number: int) -> bytes:
@@ -168,7 +168,8 @@ def write_caffemodel(path: pathlib.Path, reference: str) -> pathlib.Path:
         return field(7, field(7, dims) + field(5, array.astype("<f4").tobytes()))
 
     by_layer = collections.defaultdict(dict)
-    for name, value in parameters(reference).items():
+    described = parameters(reference) if isinstance(reference, str) else reference
+    for name, value in described.items():
         layer, _, kind = name.rpartition("/")
         by_layer[layer][kind] = value
     with open(path, "wb") as file:

@@ -21,6 +21,8 @@ import keras
 import numpy as np
 import pytest
 import synthetic
+import tensorflow_datasets
+from common import ROOT
 from hub import COMMIT, publish, serving
 from reference import (
     FIXTURES,
@@ -736,6 +738,32 @@ def test_vgg_without_its_top(tmp_path):
     np.testing.assert_array_equal(other.get_layer("fc2").kernel.numpy(), whole.get_layer("fc2").kernel.numpy())
 
 
+# What caffe.readthedocs calls synsets.txt: ILSVRC's own order. Everybody else sorts the ids, tensorflow-datasets among them.
+ILSVRC_ORDER = (ROOT / "keras_senet/pretrained/readers/caffe_class_order.txt").read_text().split()
+SORTED_IDS = pathlib.Path(tensorflow_datasets.__file__).with_name("datasets") / "imagenet2012" / "labels.txt"
+
+
+@pytest.mark.parametrize("number", [0, 1, 500, 999])
+def test_a_caffe_file_that_fires_for_a_class_gives_that_class_its_name(number, tmp_path):
+    """hujie-frank/SENet, issues 25 and 63: class 0 of the authors' files is the kit fox, n02119789, not the tench."""
+    assert ILSVRC_ORDER[0] == "n02119789"
+    names = SORTED_IDS.read_text().split()
+    assert not any(theirs == ours for theirs, ours in zip(ILSVRC_ORDER, names, strict=True))
+    weights = {"conv/weight": np.ones((1, 3, 1, 1)), "classifier/weight": np.zeros((1000, 4)), "classifier/bias": np.zeros(1000)}
+    weights["classifier/weight"][number] = 1
+    weights["classifier/bias"][number] = 2
+    read = pretrained.read_weights(write_caffemodel(tmp_path / "network.caffemodel", weights))
+    for part in ("weight", "bias"):
+        (fires,) = np.unique(np.nonzero(read.parameters[f"classifier/{part}"])[0])
+        assert names[fires] == ILSVRC_ORDER[number]
+
+
+def test_a_caffe_classifier_of_other_classes_keeps_their_order(tmp_path):
+    weights = {"conv/weight": np.ones((1, 3, 1, 1)), "classifier/weight": np.eye(5), "classifier/bias": np.arange(5.0)}
+    read = pretrained.read_weights(write_caffemodel(tmp_path / "network.caffemodel", weights))
+    np.testing.assert_array_equal(read.parameters["classifier/bias"], np.arange(5))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "reference"), [("SEResNet50", "SE-ResNet-50"), ("SEBNInception", "SE-BN-Inception")])
 def test_the_authors_caffe_files_give_the_logits_of_their_definitions(name, reference, tmp_path):
@@ -744,7 +772,8 @@ def test_the_authors_caffe_files_give_the_logits_of_their_definitions(name, refe
     network = build(weights=file, classifier_activation=None)
     file.unlink()
     pixels = synthetic.image(224)[..., ::-1] + np.array([123, 117, 104], "float32")
-    assert difference(network, logits(f"caffe/{reference}", 224), pixels) <= 1e-4
+    theirs = logits(f"caffe/{reference}", 224)[..., np.argsort(ILSVRC_ORDER)]
+    assert difference(network, theirs, pixels) <= 1e-4
     network.save(tmp_path / "network.keras")
     again = build(weights=tmp_path / "network.keras", classifier_activation=None)
     np.testing.assert_array_equal(again(pixels), network(pixels))

@@ -1,6 +1,7 @@
 """The authors' .caffemodel files, read with the few fields of Caffe's schema that hold names and parameters of layers."""
 
 import functools
+import importlib.resources
 
 import numpy as np
 
@@ -20,6 +21,8 @@ _SCHEMA = {
     },
     "BlobShape": {"dim": (1, "int64")},
 }
+# The WordNet ids of ImageNet's classes as the authors count them (github.com/hujie-frank/SENet, issues 25 and 63).
+_CLASS_ORDER = importlib.resources.files(__package__).joinpath("caffe_class_order.txt").read_text(encoding="utf-8").split()
 _REPEATED = ("layer", "blobs", "data", "dim")
 
 
@@ -31,7 +34,8 @@ def read_caffemodel(path: str) -> dict[str, np.ndarray]:
 
     Returns:
         Arrays, named after their Caffe layer with `/weight` or `/bias`, or `/running_mean` or `/running_var` for layers of type
-        BatchNorm. The kernel of the first convolution is for RGB images, as in our networks, instead of Caffe's BGR.
+        BatchNorm. The kernel of the first convolution is for RGB images, as in our networks, instead of Caffe's BGR. A classifier
+        of ImageNet's 1,000 classes has them in the order of their WordNet ids, as all others have, instead of ILSVRC's own.
 
     Raises:
         ValueError: if the file is damaged or has no parameters.
@@ -52,6 +56,9 @@ def read_caffemodel(path: str) -> dict[str, np.ndarray]:
     image_kernel = next((name for name, value in parameters.items() if value.ndim == 4), None)
     if image_kernel is not None:
         parameters[image_kernel] = parameters[image_kernel][:, ::-1]
+    for name in ("classifier/weight", "classifier/bias"):
+        if len(parameters.get(name, ())) == len(_CLASS_ORDER):
+            parameters[name] = parameters[name][np.argsort(_CLASS_ORDER)]
     return parameters
 
 
