@@ -379,13 +379,14 @@ def test_a_picture_never_takes_the_place_of_a_folder(fails, tmp_path):
 def test_mismatches_are_said(fails, tmp_path, image_folder, data_dir, digits, capsys):
     digits("train")
     capsys.readouterr()  # what preparing them printed
-    weights = ("--weights", DEMO / "model.keras", "--model", "SEResNet32", "--output", tmp_path / "run", "--data-dir", data_dir)
+    flags = ("--model", "SEResNet32", "--recipe", "finetune", "--data-dir", data_dir)
+    weights = ("--weights", DEMO / "model.keras", *flags, "--output", tmp_path / "run")
     with pytest.warns(UserWarning, match="10 classes: the classifier of 2 classes starts at random"):
         assert "not those of seresnet32" in fails("train", "--dataset", image_folder, *weights, "--batch-size", 4)
     assert "10 classes, but the data has 2" in fails("evaluate", DEMO / "model.keras", "--dataset", image_folder)
     assert "at least 8 x 8" in fails("train", "--dataset", "digits", *weights, "--image-size", 4)
-    assert "not empty" in fails("train", "--dataset", "digits", *weights[:-4], "--output", DEMO, "--data-dir", data_dir)
-    assert "batch" in fails("train", "--dataset", image_folder, *weights[2:])
+    assert "not empty" in fails("train", "--dataset", "digits", *weights[:-1], DEMO)
+    assert "batch" in fails("train", "--dataset", image_folder, *weights[2:], "--batch-size", 1024)
     assert not (tmp_path / "run").exists()
 
 

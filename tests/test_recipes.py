@@ -161,6 +161,72 @@ def test_fields_that_exclude_each_other_are_named(mistake, said):
         Recipe.of("SEResNet20", "digits", **mistake)
 
 
+@pytest.mark.parametrize(
+    ("model", "images", "given", "expected"),
+    [
+        # Published weights are there, and the images are few.
+        ("SEResNet50", 500, {}, {"weights": "imagenet", "epochs": 20, "batch_size": 16, "learning_rate": 0.01, "area_min": 0.25}),
+        ("SEResNet50", 48, {}, {"weights": "imagenet", "epochs": 40, "batch_size": 8}),
+        ("SEResNet50", 1_281_167, {}, {"weights": None, "epochs": 20, "batch_size": 256, "learning_rate": 0.2, "area_min": 0.08}),
+        ("SEResNet50", 500, {"weights": None}, {"weights": None, "epochs": 60}),
+        ("SEResNet50", 500, {"attention": "eca"}, {"weights": None}),
+        ("SEResNet50", 500, {"mean_only": True}, {"weights": None}),
+        ("SEResNet20", 1437, {}, {"weights": None, "epochs": 21, "batch_size": 64, "learning_rate": 0.1, "crop": "shift"}),
+        ("SEResNet20", 5, {}, {"batch_size": 5, "epochs": 100, "warmup_epochs": 1.0}),
+        # What is given stays, and the rest follows it.
+        ("SEResNet20", 1437, {"epochs": 2}, {"epochs": 2, "warmup_epochs": 0.4}),
+        ("SEResNet20", 1437, {"batch_size": 256}, {"batch_size": 256, "learning_rate": 0.2}),
+        ("SEResNet20", 1437, {"optimizer": "adamw"}, {"learning_rate": 0.001, "weight_decay": 0.05}),
+        ("SEResNet20", 1437, {"schedule": "plateau"}, {"warmup_epochs": 0.0}),
+        ("SEResNet20", 1437, {"decay_boundaries": (5, 10)}, {"schedule": "step"}),
+        ("SEResNet20", 1437, {"weights": "own.keras"}, {"epochs": 7, "learning_rate": 0.01}),
+    ],
+)
+def test_without_a_recipe_it_follows_from_the_images(model, images, given, expected):
+    recipe, why = training.automatic_recipe(model, "photographs", images, **given)
+    assert {name: recipe.flat()[name] for name in expected} == expected
+    assert f"{images:,} training images" in why
+    assert f"{recipe.epochs} epochs in batches of {recipe.batch_size}" in why
+    assert recipe.schedule == given.get("schedule", "step" if "decay_boundaries" in given else "cosine")
+
+
+def test_characters_are_not_mirrored():
+    for dataset, flip in (("digits", False), ("emnist/letters", False), ("cifar10", True), ("./digits_of_mine", True)):
+        assert training.automatic_recipe("SEResNet20", dataset, 100)[0].augmentation.flip == flip
+
+
+@pytest.mark.exhaustive
+def test_digits_are_learned_without_another_flag(run, tmp_path, data_dir):
+    run("train", "--model", "SEResNet20", "--dataset", "digits", "--data-dir", data_dir, "--output", tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["last"]["top1"] > 0.97
+
+
+@pytest.mark.slow
+def test_a_folder_of_a_few_small_photographs_trains_without_another_flag(run, tmp_path):
+    from PIL import Image
+
+    random = np.random.default_rng(0)
+    for index in range(60):
+        color = np.eye(3)[index % 3] * 120 + random.uniform(0, 100, (40 + index, 50, 3))
+        folder = tmp_path / "photographs" / ("red", "green", "blue")[index % 3]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(color.astype("uint8")).save(folder / f"{index}.jpg")
+    flags = ("--epochs", 8, "--image-size", 8, "--output", tmp_path / "run")
+    status, output, _ = run("train", "--model", "SEResNet20", "--dataset", tmp_path / "photographs", *flags)
+    assert status == 0
+    assert (
+        "No recipe was named, so it follows from the network and 48 training images: random weights, since it has none" in output
+    )
+    held = json.loads((tmp_path / "run" / "config.json").read_text())["recipe"]
+    assert (held["epochs"], held["batch_size"], held["learning_rate"]) == (8, 8, 0.0354)
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["last"]["top1"] > 0.8
+
+
+def test_several_workers_need_a_recipe(fails, tmp_path):
+    flags = ("--model", "SEResNet20", "--dataset", "digits", "--output", tmp_path / "run", "--strategy", "multi_worker")
+    assert "name what they do with --recipe or --config" in fails("train", *flags)
+
+
 def test_a_warm_up_longer_than_the_run_is_refused():
     with pytest.raises(ValueError, match="at most the 1000 steps of the run. Received: warmup_steps=1001"):
         optimizer(Recipe.of("SEResNet20", "digits", warmup_steps=1001), 10)

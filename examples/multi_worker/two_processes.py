@@ -13,8 +13,8 @@ import socket
 import sys
 
 TRAIN = [str(pathlib.Path(sys.executable).with_name("keras-senet")), "train", "--strategy", "multi_worker", "--resume"]
-RUN = ["--model", "SEResNet20", "--dataset", "digits", "--crop", "shift", "--no-flip", "--image-size", "16"]
-RUN += ["--epochs", "3", "--batch-size", "64", "--learning-rate", "0.1", "--output", "runs/two_processes"]
+RUN = ["--recipe", "cifar-shake", "--cutout", "0", "--no-flip", "--epochs", "3", "--batch-size", "64", "--learning-rate", "0.1"]
+RUN += ["--model", "SEResNet20", "--dataset", "digits", "--image-size", "16", "--output", "runs/two_processes"]
 SECONDS = 10  # to save a state
 
 

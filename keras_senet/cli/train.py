@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import os
+from typing import Any
 
 from keras_senet.cli.arguments import add_settings, one_of
 from keras_senet.errors import InputError, existing_path
@@ -18,7 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("run")
     group.add_argument("--output", required=True, help="folder of the run, new or empty (required)")
     group.add_argument("--config", help="config.json of a run to repeat; other flags take precedence over it")
-    group.add_argument("--recipe", **one_of(RECIPES), help="defaults for the network, data, augmentation and optimization")
+    group.add_argument(
+        "--recipe",
+        **one_of(RECIPES),
+        help="defaults for the other flags (default: they follow from the network and the images)",
+    )
     group.add_argument("--resume", action="store_true", help="go on with the run in the folder, if there is one")
     group.add_argument("--save-every", type=int, metavar="STEPS", help="save the state after so many steps, too")
     group.add_argument("--keep-states", type=int, default=3, help="states to keep (default: 3)")
@@ -68,12 +73,32 @@ def recipe_of(options: argparse.Namespace):
     names = {field.name for field in flat_fields(Recipe)}
     given = {name: value for name, value in vars(options).items() if name in names}
     config = options.config
-    if options.resume and not (config or options.recipe or given):
-        config = os.path.join(options.output, "config.json")
+    started = os.path.join(options.output, "config.json")
+    if options.resume and not (config or options.recipe) and (os.path.exists(started) or not given):
+        config = started
     if config is not None and options.recipe:
         raise InputError("--recipe says what --config says already: leave one of them out.")
     fields = (read_recipe(existing_path(config)).flat() if config is not None else {}) | given
     missing = [f"--{name}" for name in ("model", "dataset") if name not in fields]
     if missing:
         raise InputError(f"{' and '.join(missing)} must be given. See: keras-senet train --help")
-    return RECIPES[options.recipe](**fields) if options.recipe else Recipe.of(**fields)
+    if options.recipe:
+        return RECIPES[options.recipe](**fields)
+    if config is not None:
+        return Recipe.of(**fields)
+    return _automatic_recipe(options, fields)
+
+
+def _automatic_recipe(options: argparse.Namespace, fields: dict[str, Any]):
+    """The `Recipe` that follows from the images; says which."""
+    from keras_senet import data
+    from keras_senet.settings import flat_fields
+    from keras_senet.training import Recipe, automatic_recipe, strategy_of
+
+    if strategy_of(options.strategy, options.hosts) == "multi_worker":
+        raise InputError("Several workers start before the images are counted: name what they do with --recipe or --config.")
+    defaults = {field.name: field.default for field in flat_fields(Recipe)}
+    dataset, split, folder = (fields.get(name, defaults[name]) for name in ("dataset", "train_split", "data_dir"))
+    recipe, why = automatic_recipe(images=data.load(dataset, split, folder).size, **fields)
+    print(why)
+    return recipe

@@ -1,8 +1,9 @@
 """Training and evaluation around `model.fit`."""
 
 from keras_senet.errors import DivergedError, Terminated
+from keras_senet.training.automatic import automatic_recipe
 from keras_senet.training.callbacks.gate_histograms import GateHistograms
-from keras_senet.training.devices import STRATEGIES, open_devices
+from keras_senet.training.devices import STRATEGIES, open_devices, strategy_of
 from keras_senet.training.evaluation import Evaluation, evaluate
 from keras_senet.training.network import build
 from keras_senet.training.recipe import Recipe
@@ -20,10 +21,12 @@ __all__ = [
     "Recipe",
     "RunFolder",
     "Terminated",
+    "automatic_recipe",
     "build",
     "evaluate",
     "open_devices",
     "read_recipe",
     "report",
+    "strategy_of",
     "train",
 ]

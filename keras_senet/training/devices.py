@@ -158,8 +158,7 @@ def open_devices(name: str = "auto", hosts: list[str] | None = None, worker: int
         )
     if hosts and name not in ("auto", "multi_worker"):
         raise InputError(f'`hosts` are for the strategy "multi_worker". Received: strategy={name!r}')
-    if name == "auto":
-        name = _offered(hosts)
+    name = strategy_of(name, hosts)
     if name == "multi_worker":
         return _multi_worker(hosts, worker)
     if name == "mirrored":
@@ -172,7 +171,10 @@ def open_devices(name: str = "auto", hosts: list[str] | None = None, worker: int
     return Devices()
 
 
-def _offered(hosts: list[str] | None) -> str:
+def strategy_of(name: str, hosts: list[str] | None = None) -> str:
+    """The strategy that `name` means: "auto" is what the machine and its environment offer, see `open_devices`."""
+    if name != "auto":
+        return name
     if hosts or "TF_CONFIG" in os.environ or int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
         return "multi_worker"
     if "TPU_NAME" in os.environ:
