@@ -386,7 +386,7 @@ def test_mismatches_are_said(fails, tmp_path, image_folder, data_dir, digits, ca
     assert "10 classes, but the data has 2" in fails("evaluate", DEMO / "model.keras", "--dataset", image_folder)
     assert "at least 8 x 8" in fails("train", "--dataset", "digits", *weights, "--image-size", 4)
     assert "not empty" in fails("train", "--dataset", "digits", *weights[:-1], DEMO)
-    assert "batch" in fails("train", "--dataset", image_folder, *weights[2:], "--batch-size", 1024)
+    assert "batch" in fails("train", "--dataset", image_folder, *weights[2:], "--weights", "none", "--batch-size", 1024)
     assert not (tmp_path / "run").exists()
 
 
