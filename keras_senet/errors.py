@@ -4,8 +4,11 @@ import difflib
 import importlib
 import os
 import signal
+import textwrap
 from collections.abc import Iterable
 from types import ModuleType
+
+_QUOTED = 200  # characters of another library's message
 
 
 class UserError(Exception):
@@ -65,8 +68,8 @@ def did_you_mean(received: str, accepted: Iterable[str]) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """The message of another library's error as one line, to be quoted in ours."""
-    return " ".join(str(error).split())
+    """The message of another library's error as one short line, to be quoted in ours."""
+    return textwrap.shorten(str(error), _QUOTED, placeholder=" ...")
 
 
 def existing_path(path: str | os.PathLike) -> str:

@@ -8,7 +8,7 @@ import pathlib
 import shutil
 from collections.abc import Iterable, Iterator
 
-from keras_senet.errors import FileError, MissingFileError
+from keras_senet.errors import FileError, InputError, MissingFileError
 
 
 @contextlib.contextmanager
@@ -76,3 +76,15 @@ def write_csv(path: str | os.PathLike, columns: Iterable[str], rows: Iterable[It
 def read_csv(path: str | os.PathLike) -> list[dict[str, str]]:
     """The rows of a table that `write_csv` wrote, by column name."""
     return list(csv.DictReader(pathlib.Path(path).read_text(encoding="utf-8").splitlines()))
+
+
+def refuse_stand_in(path: str | os.PathLike) -> None:
+    """Raises a ValueError if `path` is what a download often brings in place of a file: a Git LFS pointer or a web page."""
+    if not os.path.isfile(path):
+        return
+    with open(path, "rb") as file:
+        beginning = file.read(200).lstrip().lower()
+    if beginning.startswith(b"version https://git-lfs"):
+        raise InputError(f"{path} is a Git LFS pointer, not the file itself: fetch that with `git lfs pull`, or download it.")
+    if beginning.startswith((b"<!doctype html", b"<html")):
+        raise InputError(f"{path} is a web page, perhaps one that asks to sign in, not the file itself: download that again.")

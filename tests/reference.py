@@ -142,10 +142,12 @@ class TorchPickler(pickle._Pickler):
     dispatch[np.ndarray] = _save_array
 
 
-def write_pth(path: pathlib.Path, reference: str) -> pathlib.Path:
+def write_pth(path: pathlib.Path, reference: str, prefix: str = "", key: str | None = None) -> pathlib.Path:
+    """With `prefix` before each name, as wrappers of a network put it; with `key`, beside the epoch of a training run."""
     pickled = io.BytesIO()
     pickler = TorchPickler(pickled)
-    pickler.dump({name: value.astype(np.float32) for name, value in parameters(reference).items()})
+    state = {prefix + name: value.astype(np.float32) for name, value in parameters(reference).items()}
+    pickler.dump(state if key is None else {"epoch": 7, key: state})
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", pickled.getvalue())
         for key, numbers in pickler.storages.items():

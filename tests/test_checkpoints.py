@@ -809,3 +809,40 @@ def test_the_preprocessing_of_a_checkpoint_travels_with_the_network(hub, home, t
     for wrong in ({"crop_ratio": 1.5}, {"interpolation": "cubic"}):
         with pytest.raises(ValueError, match=f"{next(iter(wrong))}` must be"):
             keras_senet.Preprocessing(224, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "key"),
+    [("module.", None), ("_orig_mod.", None), ("model.", "state_dict"), ("module._orig_mod.", "model")],
+)
+def test_the_names_of_a_wrapped_network_are_those_of_the_network(prefix, key, tmp_path):
+    """Of DistributedDataParallel, torch.compile, Lightning; and beside the epoch in a checkpoint of a training run."""
+    plain = pretrained.read_weights(write_pth(tmp_path / "plain.pth", "narrow/legacy_seresnet18"))
+    wrapped = pretrained.read_weights(write_pth(tmp_path / "wrapped.pth", "narrow/legacy_seresnet18", prefix, key))
+    assert wrapped.layout == plain.layout
+    assert wrapped.parameters.keys() == plain.parameters.keys()
+    for name, value in plain.parameters.items():
+        np.testing.assert_array_equal(wrapped.parameters[name], value)
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [("git_lfs_pointer", "is a Git LFS pointer, .*git lfs pull"), ("html", "is a web page, perhaps one that asks")],
+)
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors", ".caffemodel", ".keras", ".weights.h5", ".tflite"])
+def test_what_a_download_brought_in_place_of_a_file_is_named(file, said, suffix, tmp_path):
+    path = shutil.copyfile(ROOT / "tests" / "fixtures" / "inputs" / f"{file}.pth", tmp_path / f"network{suffix}")
+    with pytest.raises(ValueError, match=f"{re.escape(str(path))} {said}"):
+        keras_senet.export.open_classifier(path) if suffix == ".tflite" else pretrained.read_weights(path)
+
+
+def test_other_classes_are_said_before_a_download(monkeypatch):
+    def download(*_):
+        raise AssertionError("nothing may be downloaded yet")
+
+    monkeypatch.setattr(pretrained, "keras_file", download)
+    with pytest.warns(UserWarning, match="1000 classes: the classifier of 7 classes"), pytest.raises(AssertionError):
+        keras_senet.SEResNet50(weights="imagenet", classes=7)
+    checkpoint = "seresnextaa101d_32x8d.sw_in12k"
+    with pytest.raises(ValueError, match="have 11821 classes, and this network has 1000 by default: pass classes=11821"):
+        keras_senet.SEResNeXtAA101D_32x8d(weights=checkpoint)

@@ -447,3 +447,28 @@ for words in ("--help", "trian", "models --help", "models --jsn"):
 """
     done = python(code)
     assert done.returncode == 0, done.stderr
+
+
+def test_no_error_is_longer_than_anybody_reads(fails, tmp_path):
+    (tmp_path / "network.keras").write_bytes(b"PK\x05\x06" + bytes(18))
+    for arguments in (
+        ("info", "Xyz"),
+        ("predict", tmp_path / "network.keras", SAMPLES),
+        ("train", "--model", "Q", "--dataset", "digits", "--output", "x", "--recipe", "q"),
+        ("train", "--model", "SEResNet20", "--dataset", "d" * 900, "--output", "x", "--recipe", "paper"),
+        ("predict", DEMO / "model.keras", "f" * 300),
+    ):
+        assert len(fails(*arguments)) <= 430  # 400 and the beginning of the line
+
+
+def test_a_format_that_there_is_not_is_refused_before_anything_is_read(fails, tmp_path):
+    for name, near in (
+        ("a.tfl", "Did you mean '.tflite'"),
+        ("a.h5", "Names end in .tflite, .onnx, .xml"),
+        ("a.pb", "of a SavedModel"),
+    ):
+        error = fails("export", tmp_path / "missing.keras", tmp_path / name)
+        assert "There is no format" in error
+        assert near in error
+    assert keras_senet.export.exporter_for("served/1") is keras_senet.export.saved_model
+    assert keras_senet.export.exporter_for("net_v1.2") is keras_senet.export.saved_model

@@ -16,6 +16,7 @@ import logging
 import os
 import re
 import sys
+import textwrap
 import warnings
 from types import ModuleType
 
@@ -24,6 +25,9 @@ from keras_senet.errors import InputError, UserError, did_you_mean
 
 # In the order in which `keras-senet --help` lists them. Each is the module `keras_senet.cli.NAME`.
 COMMANDS = ("models", "info", "train", "plot", "evaluate", "predict", "export", "benchmark", "gates", "convert")
+
+
+_LONGEST = 400  # characters of an error: more are not read
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -56,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         # TensorFlow puts the names of its nodes, {{node ...}}, into its messages.
         message = re.sub(r"\[?\{\{.*?\}\}\]?", "", str(error))
-        print(f"keras-senet: error: {' '.join(message.split())}", file=sys.stderr)
+        print(f"keras-senet: error: {textwrap.shorten(message, _LONGEST, placeholder=' ...')}", file=sys.stderr)
         return 2
     return 0
 

@@ -56,6 +56,7 @@ def run(options: argparse.Namespace) -> None:
     from keras_senet.inference.labels import read_labels
     from keras_senet.inference.runtimes import load_keras_model
 
+    exporter = export.exporter_for(options.output)
     suffix = pathlib.Path(options.output).suffix
     given = [as_flag(name) for name, default in _TFLITE.items() if getattr(options, name) != default]
     if suffix != ".tflite" and given:
@@ -72,5 +73,5 @@ def run(options: argparse.Namespace) -> None:
             "keep_failed": options.keep_failed,
             "gates": options.gates,
         }
-    proof = export.exporter_for(options.output)(model, options.output, class_names, images, **more)
+    proof = exporter(model, options.output, class_names, images, **more)
     print(f"{options.output} was made from {options.network}" + (f": {proof}." if proof else "."))

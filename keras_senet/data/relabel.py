@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_senet.data.sources import LabelledImages
-from keras_senet.errors import InputError, existing_path
+from keras_senet.errors import InputError, existing_path, one_line
 
 
 def relabelled(images: LabelledImages, path: str | os.PathLike) -> LabelledImages:
@@ -55,7 +55,7 @@ def _read(path: str | os.PathLike, names: list[str], classes: int) -> list[list[
     try:
         labels = json.loads(pathlib.Path(existing_path(path)).read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{path} is not a JSON file: {error}") from error
+        raise InputError(f"{path} is not a JSON file: {one_line(error)}") from error
     if isinstance(labels, list):
         if len(labels) != len(names):
             raise InputError(f"{path} has labels for {len(labels)} images, but the data has {len(names)}.")

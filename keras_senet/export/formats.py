@@ -4,6 +4,7 @@ import os
 import pathlib
 from collections.abc import Callable
 
+from keras_senet.errors import InputError, did_you_mean
 from keras_senet.export.proof import Proof
 from keras_senet.export.to_onnx import onnx
 from keras_senet.export.to_openvino import openvino
@@ -17,9 +18,18 @@ EXPORTERS: dict[str, Callable[..., Proof | None]] = {".tflite": tflite, ".onnx":
 def exporter_for(path: str | os.PathLike) -> Callable[..., Proof | None]:
     """The function that writes a file of this name: `exporter(model, path, class_names, images)`.
 
+    Raises:
+        ValueError: if the name ends in a suffix that no format has. The folder of a SavedModel has none, or a version number.
+
     Example:
 
     >>> keras_senet.export.exporter_for("digits.onnx") is keras_senet.export.onnx
     True
     """
-    return EXPORTERS.get(pathlib.Path(path).suffix, saved_model)
+    suffix = pathlib.Path(path).suffix
+    if suffix not in EXPORTERS and suffix.removeprefix(".") and not suffix.removeprefix(".").isdigit():
+        raise InputError(
+            f"There is no format {suffix!r}.{did_you_mean(suffix, EXPORTERS)} Names end in {', '.join(EXPORTERS)}, or in nothing "
+            f"for the folder of a SavedModel. Received: {path}"
+        )
+    return EXPORTERS.get(suffix, saved_model)

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_senet.data import LabelledImages
-from keras_senet.errors import InputError, did_you_mean
+from keras_senet.errors import InputError, did_you_mean, one_line
 from keras_senet.export.conversion import convert
 from keras_senet.export.job import LEAST_CALIBRATION_IMAGES, ExportJob
 from keras_senet.export.metadata import write_with_metadata
@@ -120,7 +120,8 @@ def tflite(
         except ValueError as error:
             layer = first_layer(inference, fails)
             raise InputError(
-                f"{model.name} cannot be converted to TFLite, from the layer {layer} on: {error}. Build it without that layer."
+                f"{model.name} cannot be converted to TFLite, from the layer {layer} on: {one_line(error)}. Build it without that "
+                "layer."
             ) from error
         write_with_metadata(content, partial, job.path.stem, model.name, quantize, class_names, job.preprocessing, bool(gates))
         accepted = limits or quantization.limits

@@ -35,7 +35,7 @@ def find_model(name: str) -> Any:
     """
     by_folded = {model.casefold(): model for model in MODELS}
     if name.casefold() not in by_folded:
-        near = did_you_mean(name, MODELS) or f" Available: {', '.join(MODELS)}."
+        near = did_you_mean(name, MODELS) or f" There are {len(MODELS)}: `keras-senet models` or keras_senet.list_models()."
         raise InputError(f"There is no model {name!r}.{near}")
     return MODELS[by_folded[name.casefold()]]
 

@@ -7,6 +7,17 @@ import numpy as np
 
 from keras_senet.pretrained.layouts import LAYOUTS
 
+# What DistributedDataParallel, torch.compile and Lightning put before every name.
+_WRAPPERS = ("module.", "_orig_mod.", "model.")
+
+
+def _without_wrappers(parameters: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The parameters under the names that they have in the network, without the prefixes of PyTorch modules that wrap it."""
+    for prefix in _WRAPPERS:
+        if parameters and all(name.startswith(prefix) for name in parameters):
+            return _without_wrappers({name.removeprefix(prefix): value for name, value in parameters.items()})
+    return parameters
+
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
@@ -36,6 +47,7 @@ class Weights:
         """The weights of a file of PyTorch tensors, in whichever of timm's two layouts their names follow."""
         # PyTorch counts batches in each normalization layer; nothing that it computes depends on the counts.
         parameters = {name: value for name, value in parameters.items() if not name.endswith(".num_batches_tracked")}
+        parameters = _without_wrappers(parameters)
         is_legacy = any(name.startswith(("layer0.", "last_linear.")) for name in parameters)
         return cls.in_layout(path, "timm legacy" if is_legacy else "timm", parameters)
 

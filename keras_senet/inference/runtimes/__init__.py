@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Callable
 
 from keras_senet.errors import InputError
+from keras_senet.files import refuse_stand_in
 from keras_senet.inference.runtimes.keras_file import load_keras_model, open_keras_file, open_keras_model, run_keras
 from keras_senet.inference.runtimes.onnx import open_onnx
 from keras_senet.inference.runtimes.openvino import open_openvino
@@ -42,6 +43,7 @@ def open_runtime(path: pathlib.Path) -> Runtime:
         ValueError: if the file is damaged, or of no kind that a runtime takes.
         ImportError: if the package that runs it is not installed.
     """
+    refuse_stand_in(path)
     if path.suffix in RUNTIMES:
         return RUNTIMES[path.suffix](path)
     if is_saved_model(path):

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_senet.errors import InputError, existing_path, one_line
+from keras_senet.files import refuse_stand_in
 from keras_senet.inference.preprocessing import Preprocessing, preprocessing_for
 from keras_senet.inference.runtimes.runtime import Runtime
 
@@ -19,6 +20,7 @@ def load_keras_model(path: str | os.PathLike) -> keras.Model:
     path = existing_path(path)
     if not path.endswith(".keras"):
         raise InputError(f"A trained network is a .keras file. Received: {path}")
+    refuse_stand_in(path)
     if not zipfile.is_zipfile(path):
         raise InputError(f"{path} is damaged, or not a .keras file.")
     try:

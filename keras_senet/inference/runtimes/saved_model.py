@@ -5,7 +5,7 @@ import pathlib
 
 import tensorflow as tf
 
-from keras_senet.errors import InputError
+from keras_senet.errors import InputError, one_line
 from keras_senet.inference.runtimes.runtime import Runtime
 
 
@@ -22,7 +22,7 @@ def open_saved_model(path: str | os.PathLike, signature: str = "serving_default"
         ((argument, source),) = forward.structured_input_signature[1].items()
         ((output, result),) = forward.structured_outputs.items()
     except (KeyError, OSError, ValueError, tf.errors.OpError) as error:
-        raise InputError(f"{path} cannot be read as a SavedModel that classifies images: {error}") from error
+        raise InputError(f"{path} cannot be read as a SavedModel that classifies images: {one_line(error)}") from error
 
     # The default argument keeps `loaded` alive, since a signature dies with the object that it was loaded with.
     def run(inputs, _loaded=loaded):

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 
 from keras_senet.errors import InputError, existing_path
+from keras_senet.files import refuse_stand_in
 from keras_senet.pretrained.readers.caffemodel import read_caffemodel
 from keras_senet.pretrained.readers.keras_files import read_keras_file
 from keras_senet.pretrained.readers.pth import read_pth
@@ -30,6 +31,7 @@ def read_weights(path: str | os.PathLike) -> Weights:
         ImportError: for a `.safetensors` file, if safetensors is not installed.
     """
     path = existing_path(path)
+    refuse_stand_in(path)
     for suffix, read in READERS.items():
         if path.endswith(suffix):
             return read(path)

@@ -5,7 +5,7 @@ import importlib.resources
 
 import numpy as np
 
-from keras_senet.errors import InputError
+from keras_senet.errors import InputError, one_line
 
 # message: {field: (number, type)}; github.com/BVLC/caffe, src/caffe/proto/caffe.proto
 _SCHEMA = {
@@ -50,7 +50,7 @@ def read_caffemodel(path: str) -> dict[str, np.ndarray]:
         for layer in network.layer:
             parameters |= _of_layer(layer)
     except (DecodeError, IndexError, ValueError) as error:
-        raise InputError(f"{path} is damaged, or not a .caffemodel file: {error}") from error
+        raise InputError(f"{path} is damaged, or not a .caffemodel file: {one_line(error)}") from error
     if not parameters:
         raise InputError(f"{path} holds no parameters: it is damaged, or not a .caffemodel file of Caffe's current format.")
     image_kernel = next((name for name, value in parameters.items() if value.ndim == 4), None)

@@ -11,7 +11,7 @@ import h5py
 import ml_dtypes
 import numpy as np
 
-from keras_senet.errors import InputError
+from keras_senet.errors import InputError, one_line
 from keras_senet.pretrained.layouts import LAYOUTS
 from keras_senet.pretrained.weights import Weights
 
@@ -48,7 +48,7 @@ def read_keras_file(path: str) -> Weights:
                 file["layers"].visititems(visit)
             written = file.attrs.get(DIGEST)
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is damaged, or not a weights file of Keras: {error}") from error
+        raise InputError(f"{path} is damaged, or not a weights file of Keras: {one_line(error)}") from error
     names = frozenset(layers.values()) - {None}
     for layout in LAYOUTS.values():
         if layout.mark in names:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import ml_dtypes
 import numpy as np
 
-from keras_senet.errors import InputError
+from keras_senet.errors import InputError, one_line
 
 # The first number in files of PyTorch before 1.6, which are a stream of pickles and raw bytes instead of a zip archive.
 _STREAM_MAGIC = 0x1950A86A20F9469CFC6C
@@ -44,7 +44,7 @@ def read_pth(path: str) -> dict[str, np.ndarray]:
     """The tensors of a state dict that `torch.save` wrote, in either of its formats.
 
     Args:
-        path: file that contains a dict from names to tensors, and nothing else.
+        path: file that contains a dict from names to tensors, or such a dict as its item "state_dict" or "model".
 
     Returns:
         Arrays by name, in the order of the file.
@@ -57,7 +57,9 @@ def read_pth(path: str) -> dict[str, np.ndarray]:
     except _RefusedError as error:
         raise InputError(f"{path} is refused: {error}") from None
     except Exception as error:  # a damaged pickle or archive can raise anything
-        raise InputError(f"{path} is damaged, or not a .pth file of PyTorch: {error}") from error
+        raise InputError(f"{path} is damaged, or not a .pth file of PyTorch: {one_line(error)}") from error
+    if isinstance(state, dict):  # a checkpoint of a training run has its state dict beside the epoch and the optimizer's
+        state = next((state[key] for key in ("state_dict", "model") if isinstance(state.get(key), dict)), state)
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(value, np.ndarray) for name, value in dict.items(state)
     ):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_senet.errors import InputError, require
+from keras_senet.errors import InputError, one_line, require
 
 
 def read_safetensors(path: str) -> dict[str, np.ndarray]:
@@ -17,4 +17,4 @@ def read_safetensors(path: str) -> dict[str, np.ndarray]:
         with safetensors.safe_open(path, framework="numpy") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, AttributeError, TypeError) as error:  # the last two: types that NumPy does not have
-        raise InputError(f"{path} is damaged, or not a .safetensors file: {error}") from error
+        raise InputError(f"{path} is damaged, or not a .safetensors file: {one_line(error)}") from error
