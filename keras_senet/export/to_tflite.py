@@ -120,8 +120,8 @@ def tflite(
         except ValueError as error:
             layer = first_layer(inference, fails)
             raise InputError(
-                f"{model.name} cannot be converted to TFLite, from the layer {layer} on: {one_line(error)}. Build it without that "
-                "layer."
+                f"{model.name} cannot be converted to TFLite, from the layer {layer} on: {one_line(error)}. Build it without "
+                "that layer."
             ) from error
         write_with_metadata(content, partial, job.path.stem, model.name, quantize, class_names, job.preprocessing, bool(gates))
         accepted = limits or quantization.limits
