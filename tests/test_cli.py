@@ -1,8 +1,10 @@
 """The command as a user types it."""
 
+import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -243,9 +245,54 @@ def test_the_shipped_network_reads_the_sample_digits(run, tmp_path):
             assert len(prediction["classes"]) == 3
         picture = tf.io.decode_png((tmp_path / "picture.png").read_bytes(), channels=3).numpy()
         assert 0.1 < (picture < 64).mean() < 0.9  # dark digits' backgrounds on white
-    table = run("predict", DEMO / "model.tflite", SAMPLES / "7.png", "--top", 2)[1]
-    assert "7.png" in table
-    assert "7 92.7%" in table
+    header, row = run("predict", DEMO / "model.tflite", SAMPLES / "7.png", "--top", 2)[1].splitlines()
+    assert header.split() == ["image", "top", "1", "top", "2"]
+    assert row.startswith(f"{SAMPLES / '7.png'}  7 92.7%  ")
+
+
+def test_bad_files_among_many_are_named_and_the_others_classified(run, tmp_path):
+    folder = tmp_path / "photographs of 100 % 😀 [1]"
+    shutil.copytree(SAMPLES, folder)
+    (folder / "text.png").write_text("no image")
+    (folder / "cut.png").write_bytes((SAMPLES / "1.png").read_bytes()[:60])
+    files = sorted(file.name for file in folder.iterdir())
+    status, output, errors = run("predict", DEMO / "model.tflite", folder, "--json", "--csv", tmp_path / "all.csv")
+    assert status == 1
+    assert "2 of 12 images could not be read; they are named above" in errors
+    for name in ("text.png", "cut.png"):
+        assert f"warning: {folder / name} is damaged" in errors
+    predictions = {os.path.basename(item["image"]): item for item in json.loads(output)}
+    assert list(predictions) == files
+    rows = list(csv.DictReader((tmp_path / "all.csv").read_text(encoding="utf-8").splitlines()))
+    assert [os.path.basename(row["image"]) for row in rows] == files
+    for row in rows:
+        name = os.path.basename(row["image"])
+        if name in ("text.png", "cut.png"):
+            assert row["class 1"] == ""
+            assert row["error"] == predictions[name]["error"]
+        else:
+            assert row["class 1"] == predictions[name]["classes"][0]["class"] == name.removesuffix(".png")
+            assert float(row["probability 3"]) == pytest.approx(predictions[name]["classes"][2]["probability"], rel=1e-5)
+    table = run("predict", DEMO / "model.tflite", folder)[1].splitlines()
+    assert len(table) == 13
+    assert sum(line.endswith("not read") for line in table) == 2
+
+
+def test_predictions_are_written_as_they_come(run, tmp_path, monkeypatch):
+    """And those of one image at a time are in memory: what was classified before an interruption is there."""
+    read, seen = keras_senet.data.read_image, []
+
+    def interrupted(path, preprocessing):
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+        seen.append(path)
+        return read(path, preprocessing)
+
+    monkeypatch.setattr(keras_senet.data, "read_image", interrupted)
+    status, output, _ = run("predict", DEMO / "model.tflite", SAMPLES, "--json", "--csv", tmp_path / "all.csv")
+    assert status == 130
+    assert len(json.loads(output)) == 4
+    assert len((tmp_path / "all.csv").read_text().splitlines()) == 5
 
 
 def test_the_shipped_network_is_as_accurate_as_its_card_says(run, data_dir):
@@ -310,7 +357,7 @@ def test_misspelt_names_get_suggestions(fails, tmp_path, data_dir):
 def test_bad_files_are_named(fails, tmp_path):
     text = tmp_path / "text.png"
     text.write_text("no image")
-    assert f"{text} is damaged" in fails("predict", DEMO / "model.tflite", SAMPLES / "1.png", text)
+    assert f"{text} is damaged" in fails("predict", DEMO / "model.tflite", text)
     truncated = tmp_path / "cut.png"
     truncated.write_bytes((SAMPLES / "1.png").read_bytes()[:60])
     assert f"{truncated} is damaged" in fails("predict", DEMO / "model.tflite", truncated)

@@ -5,7 +5,7 @@ Each command is a module of this package with
 - HELP: what it does, in a sentence;
 - EXAMPLE: the arguments of a typical call;
 - add_arguments(parser): declares its arguments;
-- run(options): does it.
+- run(options): does it; returns None, or the exit status.
 
 None of these modules imports Keras or TensorFlow at its top, so that help and errors in arguments come at once.
 """
@@ -37,8 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: the words after `keras-senet`; by default those of the process.
 
     Returns:
-        The exit status: 0; 2 after an error that the user can mend, with one line on stderr; 130 after Ctrl-C, and 143 after
-        SIGTERM in training.
+        The exit status: 0; 1 if some of many images could not be read; 2 after an error that the user can mend, with one line on
+        stderr; 130 after Ctrl-C, and 143 after SIGTERM in training.
 
     Raises:
         Exception: any other error, because its traceback helps to fix it; with --traceback, the user's errors too.
@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options = parse(sys.argv[1:] if arguments is None else arguments)
         show_traceback = options.traceback
-        options.run(options)
+        return options.run(options) or 0
     except KeyboardInterrupt as interrupt:
         print(f"keras-senet: {interrupt}".rstrip(": "), file=sys.stderr)
         return getattr(interrupt, "status", 130)

@@ -1,24 +1,37 @@
 """keras-senet predict: what is in these images."""
 
 import argparse
+import contextlib
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TextIO
 
 from keras_senet.cli.arguments import add_json, add_network, open_network
-from keras_senet.cli.output import print_json, print_table
 from keras_senet.errors import InputError
 
 HELP = "Classify images: the most probable classes of each."
 EXAMPLE = "saved_models/seresnet20_digits/model.tflite examples/digits"
+
+_PICTURED = 100  # images in a picture
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_network(parser)
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="an image, or a folder of images")
     parser.add_argument("--top", type=int, default=3, help="how many classes to show (default: 3)")
-    parser.add_argument("--picture", metavar="FILE.png", help="draw the images with their classes")
+    parser.add_argument("--picture", metavar="FILE.png", help=f"draw the first {_PICTURED} images with their classes")
+    parser.add_argument("--csv", metavar="FILE.csv", help="write all predictions there, each as it comes")
     add_json(parser)
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
+    """Classifies one image after the other, so that memory does not grow with their number.
+
+    Returns:
+        The exit status: 1 if some images could not be read; they are named.
+    """
     import numpy as np
 
     from keras_senet import data
@@ -28,22 +41,110 @@ def run(options: argparse.Namespace) -> None:
         raise InputError(f"--top must be at least 1. Received: {options.top}")
     classifier = open_network(options)
     files = data.list_images(options.images)
-    predictions: list[dict] = []
-    pictured: list[np.ndarray] = []
-    for file in files:
-        image = data.read_image(file, classifier.preprocessing).numpy()
-        if options.picture:
-            pictured.append(image)
-        (probabilities,) = classifier.probabilities(image[np.newaxis])
-        best = np.argsort(-probabilities, kind="stable")[: options.top]
-        classes = [{"class": classifier.class_names[index], "probability": float(probabilities[index])} for index in best]
-        predictions.append({"image": str(file), "classes": classes})
-    texts = [[f"{each['class']} {each['probability']:.1%}" for each in prediction["classes"]] for prediction in predictions]
-    if options.picture:
-        draw_predictions(pictured, [classes[0] for classes in texts], options.picture)
-    if options.json:
-        print_json(predictions)
-    else:
-        ranks = [f"top {rank}" for rank in range(1, len(texts[0]) + 1)]
-        rows = [[prediction["image"], *classes] for prediction, classes in zip(predictions, texts, strict=True)]
-        print_table(["image", *ranks], rows)
+    top = min(options.top, classifier.classes)
+    pictured: list[tuple[np.ndarray, str]] = []
+    unread = 0
+    with contextlib.ExitStack() as stack:
+        writers: list[Any] = [_Json(stack) if options.json else _Lines(list(map(str, files)), classifier.class_names, top)]
+        if options.csv:
+            writers.append(_Csv(stack.enter_context(open(options.csv, "w", encoding="utf-8", newline="")), top))
+        for file in _with_progress(files):
+            try:
+                image = data.read_image(file, classifier.preprocessing).numpy()
+            except (InputError, OSError) as error:
+                if len(files) == 1:
+                    raise
+                unread += 1
+                print(f"keras-senet: warning: {error}", file=sys.stderr)
+                for writer in writers:
+                    writer.failed(str(file), str(error))
+                continue
+            (probabilities,) = classifier.probabilities(image[np.newaxis])
+            best = np.argsort(-probabilities, kind="stable")[:top]
+            classes = [(classifier.class_names[index], float(probabilities[index])) for index in best]
+            for writer in writers:
+                writer.classified(str(file), classes)
+            if options.picture and len(pictured) < _PICTURED:
+                pictured.append((image, _text(*classes[0])))
+    if pictured:
+        images, captions = zip(*pictured, strict=True)
+        draw_predictions(images, captions, options.picture)
+    if unread:
+        print(f"keras-senet: {unread} of {len(files)} images could not be read; they are named above.", file=sys.stderr)
+    return int(unread > 0)
+
+
+def _with_progress(files: Sequence) -> Iterator:
+    """The files, with a bar on a terminal that shows how far it is."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    return iter(track(files, "Classifying", console=console, transient=True, disable=not console.is_terminal))
+
+
+def _text(name: str, probability: float) -> str:
+    return f"{name} {probability:.1%}"
+
+
+class _Lines:
+    """Writes the predictions to stdout as lines of a table."""
+
+    def __init__(self, files: list[str], class_names: Sequence[str], top: int):
+        self.first = max(map(len, ["image", *files]))
+        self.others = max(map(len, class_names)) + len(" 100.0%")
+        self.header = [f"top {rank}" for rank in range(1, top + 1)]
+
+    def _write(self, image: str, cells: list[str]) -> None:
+        if self.header:
+            titles, self.header = self.header, []
+            self._write("image", titles)
+        print("  ".join([image.ljust(self.first), *(cell.ljust(self.others) for cell in cells)]).rstrip(), flush=True)
+
+    def classified(self, image: str, classes: list[tuple[str, float]]) -> None:
+        self._write(image, [_text(*each) for each in classes])
+
+    def failed(self, image: str, reason: str) -> None:
+        self._write(image, ["not read"])
+
+
+class _Json:
+    """Writes the predictions to stdout as one JSON list, an item at a time."""
+
+    def __init__(self, stack: contextlib.ExitStack):
+        self.separator = "[\n"
+        stack.callback(self._end)
+
+    def _end(self) -> None:
+        print("[]" if self.separator == "[\n" else "\n]")
+
+    def _write(self, item: dict) -> None:
+        print(f"{self.separator}  {json.dumps(item, ensure_ascii=False)}", end="", flush=True)
+        self.separator = ",\n"
+
+    def classified(self, image: str, classes: list[tuple[str, float]]) -> None:
+        self._write({"image": image, "classes": [{"class": name, "probability": probability} for name, probability in classes]})
+
+    def failed(self, image: str, reason: str) -> None:
+        self._write({"image": image, "error": reason})
+
+
+class _Csv:
+    """Writes the predictions to a file as they come: what is there when the run is interrupted is right."""
+
+    def __init__(self, file: TextIO, top: int):
+        self.flush: Callable[[], None] = file.flush
+        self.writer = csv.writer(file)
+        self.columns = 2 * top
+        ranks = [title for rank in range(1, top + 1) for title in (f"class {rank}", f"probability {rank}")]
+        self._write(["image", *ranks, "error"])
+
+    def _write(self, row: list) -> None:
+        self.writer.writerow(row)
+        self.flush()
+
+    def classified(self, image: str, classes: list[tuple[str, float]]) -> None:
+        self._write([image, *(cell for name, probability in classes for cell in (name, f"{probability:.6g}")), ""])
+
+    def failed(self, image: str, reason: str) -> None:
+        self._write([image, *[""] * self.columns, reason])
