@@ -1,6 +1,7 @@
 """Concurrent spatial and channel squeeze-and-excitation (scSE) as one Keras layer."""
 
 import keras
+from keras import ops
 
 from keras_senet.layers.feature_gate import BottleneckGate
 from keras_senet.layers.spatial_squeeze_excite import SpatialSqueezeExcite
@@ -36,8 +37,9 @@ class ConcurrentSqueezeExcite(BottleneckGate):
     """
 
     def build(self, input_shape):
-        self.channel = SqueezeExcite(self.reduction, use_bias=self.use_bias, data_format=self.data_format, **self.part("channel"))
-        self.spatial = SpatialSqueezeExcite(data_format=self.data_format, **self.part("spatial"))
+        channel = {"use_bias": self.use_bias, "data_format": self.data_format}
+        self.channel = self.part("channel", SqueezeExcite, self.reduction, **channel)
+        self.spatial = self.part("spatial", SpatialSqueezeExcite, data_format=self.data_format)
         self.channel.build(input_shape)
         self.spatial.build(input_shape)
 
@@ -46,7 +48,7 @@ class ConcurrentSqueezeExcite(BottleneckGate):
         return self.channel.reduce
 
     def gates(self, inputs):
-        return self.along_the_map(self.channel.gates(inputs)) + self.spatial.gates(inputs)
+        return ops.add(self.along_the_map(self.channel.gates(inputs)), self.spatial.gates(inputs))
 
     def deciding_weights(self):
         both = zip(self.channel.deciding_weights(), self.spatial.deciding_weights(), strict=True)

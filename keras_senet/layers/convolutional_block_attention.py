@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_senet.layers.feature_gate import BottleneckGate
+from keras_senet.layers.grouped_conv2d import GroupedConv2D
 
 
 @keras.saving.register_keras_serializable(package="keras_senet")
@@ -41,10 +42,10 @@ class ConvolutionalBlockAttention(BottleneckGate):
         channels = self.known_channels(input_shape)
         hidden_units = self.reduced(channels)
         dense = {"use_bias": self.use_bias, "kernel_initializer": "he_normal"}
-        self.reduce = keras.layers.Dense(hidden_units, "relu", **dense, **self.part("reduce"))
-        self.expand = keras.layers.Dense(channels, **dense, **self.part("expand"))
-        self.conv = keras.layers.Conv2D(1, 7, padding="same", data_format=self.data_format, use_bias=False, **self.part("conv"))
-        self.norm = keras.layers.BatchNormalization(self.channel_axis, epsilon=1e-5, **self.part("norm"))
+        self.reduce = self.part("reduce", keras.layers.Dense, hidden_units, "relu", **dense)
+        self.expand = self.part("expand", keras.layers.Dense, channels, **dense)
+        self.conv = self.part("conv", GroupedConv2D, 1, 7, padding="same", data_format=self.data_format, use_bias=False)
+        self.norm = self.part("norm", keras.layers.BatchNormalization, self.channel_axis, epsilon=1e-5)
         self.reduce.build((None, channels))
         self.expand.build((None, hidden_units))
         two_maps, one_map = ([count if axis == self.channel_axis else None for axis in range(4)] for count in (2, 1))
@@ -54,10 +55,10 @@ class ConvolutionalBlockAttention(BottleneckGate):
     def gates(self, inputs):
         summaries = self.mean(inputs, self.spatial_axes), ops.max(inputs, axis=self.spatial_axes)
         channel_gates = self.along_the_map(ops.sigmoid(sum(self.expand(self.reduce(summary)) for summary in summaries)))
-        inputs = inputs * channel_gates
+        inputs = ops.multiply(inputs, channel_gates)
         mean, largest = self.mean(inputs, self.channel_axis, keepdims=True), ops.max(inputs, self.channel_axis, keepdims=True)
         maps = ops.concatenate([ops.cast(mean, largest.dtype), largest], axis=self.channel_axis)
-        return channel_gates * ops.sigmoid(self.norm(self.conv(maps)))
+        return ops.multiply(channel_gates, ops.sigmoid(self.norm(self.conv(maps))))
 
     def deciding_weights(self):
         return [self.expand.kernel, self.norm.gamma], [*self.expand.weights[1:], self.norm.beta]

@@ -44,10 +44,10 @@ class CoordinateAttention(BottleneckGate):
         channels = self.known_channels(input_shape)
         hidden_units = max(8, channels // self.reduction)
         dense = {"use_bias": self.use_bias}
-        self.reduce = keras.layers.Dense(hidden_units, kernel_initializer="he_normal", **dense, **self.part("reduce"))
-        self.norm = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, **self.part("norm"))
-        self.rows = keras.layers.Dense(channels, "sigmoid", **dense, **self.part("rows"))
-        self.columns = keras.layers.Dense(channels, "sigmoid", **dense, **self.part("columns"))
+        self.reduce = self.part("reduce", keras.layers.Dense, hidden_units, kernel_initializer="he_normal", **dense)
+        self.norm = self.part("norm", keras.layers.BatchNormalization, momentum=0.9, epsilon=1e-5)
+        self.rows = self.part("rows", keras.layers.Dense, channels, "sigmoid", **dense)
+        self.columns = self.part("columns", keras.layers.Dense, channels, "sigmoid", **dense)
         self.reduce.build((None, None, channels))
         for layer in (self.norm, self.rows, self.columns):
             layer.build((None, None, hidden_units))
@@ -59,7 +59,7 @@ class CoordinateAttention(BottleneckGate):
             rows, columns = ops.swapaxes(rows, 1, 2), ops.swapaxes(columns, 1, 2)
         hidden = ops.hard_swish(self.norm(self.reduce(ops.concatenate([rows, columns], axis=1))))
         rows, columns = self.rows(hidden[:, :height]), self.columns(hidden[:, height:])
-        gates = ops.expand_dims(rows, 2) * ops.expand_dims(columns, 1)
+        gates = ops.multiply(ops.expand_dims(rows, 2), ops.expand_dims(columns, 1))
         return gates if self.data_format == "channels_last" else ops.moveaxis(gates, -1, 1)
 
     def deciding_weights(self):

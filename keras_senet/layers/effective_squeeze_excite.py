@@ -33,7 +33,7 @@ class EffectiveSqueezeExcite(FeatureGate):
 
     def build(self, input_shape):
         channels = self.known_channels(input_shape)
-        self.dense = keras.layers.Dense(channels, "hard_sigmoid", **self.part("dense"))
+        self.dense = self.part("dense", keras.layers.Dense, channels, "hard_sigmoid")
         self.dense.build((None, channels))
 
     def gates(self, inputs):

@@ -39,14 +39,15 @@ class EfficientChannelAttention(FeatureGate):
 
     def build(self, input_shape):
         channels = self.known_channels(input_shape)
-        self.conv = keras.layers.Conv1D(
+        self.conv = self.part(
+            "conv",
+            keras.layers.Conv1D,
             filters=1,
             kernel_size=int((math.log2(channels) + 1) / 2) | 1,
             padding="same",
             data_format="channels_last",  # its positions are the channels of the map
             activation="sigmoid",
             use_bias=False,
-            **self.part("conv"),
         )
         self.conv.build((None, channels, 1))
 

@@ -1,6 +1,8 @@
 """The contract of SE and its relatives: layers that multiply a feature map by gates that they compute from it."""
 
 import itertools
+import warnings
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -22,8 +24,13 @@ class FeatureGate(keras.layers.Layer):
     `keras_senet.add_se` and `keras_senet.remove_se` insert it into trained networks and remove it again, and
     `keras_senet.analysis.profile` knows its cost.
 
+    `build` makes the layers inside this one with `part`. They are frozen and quantized with this layer, and whatever a user
+    changes in one of them and Keras keeps in its configuration (`trainable`, the dtype policy, LoRA) is kept in the configuration
+    of this layer, so that it survives saving, loading and cloning.
+
     Args:
         data_format: `"channels_last"` or `"channels_first"`; by default `keras.config.image_data_format()`.
+        parts: by the name of a part, what differs in its configuration from how `build` makes it, as `get_config` returns it.
         **kwargs: `name`, `dtype` and `trainable` of `keras.layers.Layer`.
 
     Input shape: `(N, H, W, C)`, or `(N, C, H, W)` with `"channels_first"`.
@@ -31,10 +38,14 @@ class FeatureGate(keras.layers.Layer):
     Output shape: same as the input.
     """
 
-    def __init__(self, data_format: str | None = None, **kwargs):
+    def __init__(self, data_format: str | None = None, parts: dict[str, dict] | None = None, **kwargs):
         super().__init__(**kwargs)
         self.data_format = standardize_data_format(data_format)
         self.input_spec = keras.layers.InputSpec(ndim=4)
+        # By name, the layers inside this one, each with the function that makes another one like it. They stand in tuples because
+        # Keras, when it saves, walks dictionaries of layers, and these layers are saved as attributes already.
+        self._parts: dict[str, tuple[keras.layers.Layer, Callable[[], keras.layers.Layer]]] = {}
+        self._part_changes = parts or {}
 
     @property
     def channel_axis(self) -> int:
@@ -73,12 +84,38 @@ class FeatureGate(keras.layers.Layer):
             )
         return height, width
 
-    def part(self, name: str) -> dict:
-        """Name and dtype of a layer inside this one.
+    def part(self, name: str, kind: type[keras.layers.Layer], *args, **kwargs) -> keras.layers.Layer:
+        """Makes a layer inside this one. Only `build` calls it, since the path of this layer is unknown before.
 
-        The name starts with that of this layer, because `gates` of a symbolic tensor makes it a layer of the user's new model.
+        Args:
+            name: what it is here. The name of the layer starts with that of this layer, because `gates` of a symbolic tensor
+                makes it a layer of the user's new model.
+            kind: class of the layer.
+            *args: arguments of the class.
+            **kwargs: arguments of the class, except for `name`, `dtype` and `trainable`.
         """
-        return {"name": f"{self.name}_{name}", "dtype": self.dtype_policy}
+        full_name = f"{self.name}_{name}"
+
+        def make():
+            return kind(*args, name=full_name, dtype=self._policy(kind, full_name), trainable=self.trainable, **kwargs)
+
+        layer = make()
+        if name in self._part_changes:
+            layer = kind.from_config(layer.get_config() | self._part_changes[name])
+        self._parts[name] = layer, make
+        return layer
+
+    def _policy(self, kind: type[keras.layers.Layer], name: str) -> keras.DTypePolicy:
+        """The dtype policy that this layer passes on to a layer inside it."""
+        policy = self.dtype_policy
+        if isinstance(policy, keras.dtype_policies.DTypePolicyMap):
+            if issubclass(kind, FeatureGate):
+                return policy  # which may say something about the parts of that one
+            policy = policy[f"{self.path}/{name}"]
+        if policy.quantization_mode is None or kind.quantize is not keras.layers.Layer.quantize:
+            return policy
+        # Keras builds any layer with a quantized policy, but then most cannot be called.
+        return keras.dtype_policies.get(policy.get_config()["source_name"])
 
     def mean(self, inputs, axis, keepdims: bool = False):
         """The mean along one or more axes, accumulated in at least float32."""
@@ -128,13 +165,55 @@ class FeatureGate(keras.layers.Layer):
         return ops.expand_dims(gates, self.spatial_axes) if len(gates.shape) == 2 else gates
 
     def call(self, inputs):
-        return inputs * self.along_the_map(self.gates(inputs))
+        # A part with a dtype policy of its own may have changed the dtype.
+        return inputs * ops.cast(self.along_the_map(self.gates(inputs)), inputs.dtype)
+
+    def quantized_call(self, inputs):
+        # Only the parts are quantized.
+        return self.call(inputs)
+
+    def quantize(self, mode=None, type_check=True, config=None):
+        """Quantizes the layers inside this one that Keras can quantize, and warns of the others, as `keras.Model.quantize` does.
+
+        Raises:
+            NotImplementedError: if there are none.
+        """
+        refusals = []
+        for layer, _ in self._parts.values():
+            try:
+                layer.quantize(mode, type_check=type_check, config=config)
+            except NotImplementedError as error:
+                refusals.append((layer, str(error)))
+        if len(refusals) == len(self._parts):
+            super().quantize(mode, type_check, config)
+        for layer, refusal in refusals:
+            if layer.weights:
+                warnings.warn(refusal, stacklevel=3)
 
     def compute_output_shape(self, input_shape):
         return input_shape
 
     def get_config(self):
-        return {**super().get_config(), "data_format": self.data_format}
+        config = {**super().get_config(), "data_format": self.data_format}
+        if self.built:
+            changes = {name: _changes(layer, make()) for name, (layer, make) in self._parts.items()}
+            parts = {name: changed for name, changed in changes.items() if changed}
+        else:
+            parts = self._part_changes
+        return {**config, "parts": dict(parts)} if parts else config
+
+
+def _changes(layer: keras.layers.Layer, fresh: keras.layers.Layer) -> dict:
+    """What is different in the configuration of `layer` from that of `fresh`."""
+    before, after = _unshared(fresh.get_config()), _unshared(layer.get_config())
+    return {key: value for key, value in after.items() if key not in before or value != before[key]}
+
+
+def _unshared(config):
+    """A configuration without the ids that Keras gives to objects that it meets twice while it saves a model."""
+    if isinstance(config, dict):
+        return {key: _unshared(value) for key, value in config.items() if key != "shared_object_id"}
+    return config
 
 
 class BottleneckGate(FeatureGate):

@@ -61,14 +61,13 @@ class GatherExcite(FeatureGate):
         conv = {"depthwise_initializer": "he_normal", "use_bias": False, "data_format": self.data_format}
         self.convs, self.norms = [], []
         for number in range(1, count + 1):
-            self.convs.append(keras.layers.DepthwiseConv2D(kernel_size, strides, **conv, **self.part(f"conv{number}")))
-            self.norms.append(
-                keras.layers.BatchNormalization(self.channel_axis, momentum=0.9, epsilon=1e-5, **self.part(f"norm{number}"))
-            )
-        for layer in (*self.convs, *self.norms):
-            layer.build(input_shape)
+            self.convs.append(self.part(f"conv{number}", keras.layers.DepthwiseConv2D, kernel_size, strides, **conv))
+            norm = {"axis": self.channel_axis, "momentum": 0.9, "epsilon": 1e-5}
+            self.norms.append(self.part(f"norm{number}", keras.layers.BatchNormalization, **norm))
         # Padding "same" would pad a map of even size on the right only.
-        self.pad = keras.layers.ZeroPadding2D(0 if self.extent is None else 1, self.data_format, **self.part("pad"))
+        self.pad = self.part("pad", keras.layers.ZeroPadding2D, 0 if self.extent is None else 1, self.data_format)
+        for layer in (*self.convs, *self.norms, self.pad):
+            layer.build(input_shape)
 
     def gates(self, inputs):
         x = self.norms[0](self.convs[0](self.pad(inputs)))

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_senet.layers.feature_gate import BottleneckGate, at_least_float32
+from keras_senet.layers.grouped_conv2d import GroupedConv2D
 
 
 @keras.saving.register_keras_serializable(package="keras_senet")
@@ -41,20 +42,23 @@ class GlobalContext(BottleneckGate):
     def build(self, input_shape):
         channels = self.known_channels(input_shape)
         hidden_units = self.reduced(channels)
-        self.conv = keras.layers.Conv2D(1, 1, data_format=self.data_format, **self.part("conv"))
         dense = {"use_bias": self.use_bias, "kernel_initializer": "he_normal"}
-        self.reduce = keras.layers.Dense(hidden_units, **dense, **self.part("reduce"))
-        self.norm = keras.layers.LayerNormalization(epsilon=1e-5, **self.part("norm"))
-        self.expand = keras.layers.Dense(channels, "sigmoid", **dense, **self.part("expand"))
+        self.conv = self.part("conv", GroupedConv2D, 1, 1, data_format=self.data_format)
+        self.reduce = self.part("reduce", keras.layers.Dense, hidden_units, **dense)
+        # A list, because `build` makes a list of a number, and that would be kept as a change.
+        self.norm = self.part("norm", keras.layers.LayerNormalization, axis=[-1], epsilon=1e-5)
+        self.expand = self.part("expand", keras.layers.Dense, channels, "sigmoid", **dense)
         self.conv.build(input_shape)
         self.reduce.build((None, channels))
         self.norm.build((None, hidden_units))
         self.expand.build((None, hidden_units))
-        # `ops.reshape` cannot infer two unknown sizes.
-        self.flat_logits = keras.layers.Flatten(**self.part("flat_logits"))
-        self.flat_map = keras.layers.Reshape(
-            (-1, channels) if self.data_format == "channels_last" else (channels, -1), **self.part("flat_map")
-        )
+        # `ops.reshape` cannot infer two unknown sizes. The one channel of the logits can stand first or last, and with
+        # "channels_last" Keras does not move it.
+        self.flat_logits = self.part("flat_logits", keras.layers.Flatten, data_format="channels_last")
+        flat = (-1, channels) if self.data_format == "channels_last" else (channels, -1)
+        self.flat_map = self.part("flat_map", keras.layers.Reshape, flat)
+        for layer in (self.flat_logits, self.flat_map):
+            layer.build(input_shape)
 
     def gates(self, inputs):
         weights = ops.softmax(at_least_float32(self.flat_logits(self.conv(inputs))))

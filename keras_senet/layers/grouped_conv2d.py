@@ -1,4 +1,4 @@
-"""A grouped convolution that trains fast with TensorFlow on a CPU."""
+"""A convolution that TensorFlow computes fast on a CPU in groups, and at all with the channels first."""
 
 import contextlib
 import contextvars
@@ -8,18 +8,19 @@ from collections.abc import Iterator
 import keras
 from keras import ops
 
-from keras_senet.layers.data_format import channel_axis
-
 
 @keras.saving.register_keras_serializable(package="keras_senet")
 class GroupedConv2D(keras.layers.Conv2D):
-    """`keras.layers.Conv2D(groups=...)`, with the same weights and results, but faster with TensorFlow on a CPU.
+    """`keras.layers.Conv2D`, with the same weights and results, for TensorFlow on a CPU: faster in groups, and in both formats.
 
     With TensorFlow, Keras compiles every grouped convolution by XLA, and on a CPU the gradient of that is tens of times slower
     than it has to be. TensorFlow's own grouped convolution is fast with oneDNN; without oneDNN, and in float16, it has no
     gradient and no fusion with a bias or a normalization. So on a CPU this layer runs separate convolutions, narrow groups
     several at a time; `benchmarks/grouped_conv.py` measures the gain. On a GPU, and inside `one_operator`, it runs TensorFlow's
     own grouped convolution. With JAX and PyTorch it is `Conv2D`.
+
+    TensorFlow convolves with `"channels_first"` on some CPUs and in some dtypes only. So on a CPU this layer moves the channels
+    to the end and back.
 
     Args:
         *args: arguments of `keras.layers.Conv2D`.
@@ -42,19 +43,26 @@ class GroupedConv2D(keras.layers.Conv2D):
     """
 
     def convolution_op(self, inputs, kernel):
-        if self.groups == 1 or keras.backend.backend() != "tensorflow":
+        if keras.backend.backend() != "tensorflow":
             return super().convolution_op(inputs, kernel)
         import tensorflow as tf
 
-        if _as_one_operator.get() or tf.config.list_logical_devices("GPU"):
+        if tf.config.list_logical_devices("GPU"):
+            return self._convolve(inputs, kernel, self.data_format) if self.groups > 1 else super().convolution_op(inputs, kernel)
+        if self.data_format == "channels_first":
+            return ops.moveaxis(self._convolve_on_cpu(ops.moveaxis(inputs, 1, -1), kernel), -1, 1)
+        return self._convolve_on_cpu(inputs, kernel)
+
+    def _convolve_on_cpu(self, inputs, kernel):
+        """The convolution of a map with the channels last."""
+        if self.groups == 1 or _as_one_operator.get():
             return self._convolve(inputs, kernel)
         parts = _parts(self.groups, self.filters)
-        axis = channel_axis(self.data_format)
-        inputs = ops.split(inputs, parts, axis=axis)
+        inputs = ops.split(inputs, parts, axis=-1)
         kernels = ops.split(_merge_groups(kernel, self.groups, parts), parts, axis=-1)
-        return ops.concatenate([self._convolve(*pair) for pair in zip(inputs, kernels, strict=True)], axis)
+        return ops.concatenate([self._convolve(*pair) for pair in zip(inputs, kernels, strict=True)], -1)
 
-    def _convolve(self, inputs, kernel):
+    def _convolve(self, inputs, kernel, data_format: str = "channels_last"):
         import tensorflow as tf
 
         return tf.nn.convolution(
@@ -62,7 +70,7 @@ class GroupedConv2D(keras.layers.Conv2D):
             kernel,
             strides=self.strides,
             padding=self.padding.upper(),
-            data_format="NHWC" if self.data_format == "channels_last" else "NCHW",
+            data_format="NHWC" if data_format == "channels_last" else "NCHW",
             dilations=self.dilation_rate,
         )
 

@@ -3,6 +3,7 @@
 import keras
 
 from keras_senet.layers.feature_gate import FeatureGate
+from keras_senet.layers.grouped_conv2d import GroupedConv2D
 
 
 @keras.saving.register_keras_serializable(package="keras_senet")
@@ -33,7 +34,7 @@ class SpatialSqueezeExcite(FeatureGate):
 
     def build(self, input_shape):
         self.known_channels(input_shape)
-        self.conv = keras.layers.Conv2D(1, 1, data_format=self.data_format, activation="sigmoid", **self.part("conv"))
+        self.conv = self.part("conv", GroupedConv2D, 1, 1, data_format=self.data_format, activation="sigmoid")
         self.conv.build(input_shape)
 
     def gates(self, inputs):

@@ -79,8 +79,8 @@ class SqueezeExcite(BottleneckGate):
         channels = self.known_channels(input_shape)
         hidden_units = self.reduced(channels) if self.hidden_units is None else self.hidden_units
         dense = {"use_bias": self.use_bias, "kernel_initializer": "he_normal"}
-        self.reduce = keras.layers.Dense(hidden_units, self.activation, **dense, **self.part("reduce"))
-        self.expand = keras.layers.Dense(channels, self.gate, **dense, **self.part("expand"))
+        self.reduce = self.part("reduce", keras.layers.Dense, hidden_units, self.activation, **dense)
+        self.expand = self.part("expand", keras.layers.Dense, channels, self.gate, **dense)
         self.reduce.build((None, channels))
         self.expand.build((None, hidden_units))
 

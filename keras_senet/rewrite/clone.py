@@ -75,8 +75,19 @@ def rewritten(
             continue  # an operation, nothing to copy, or a copy that `call` left out
         if isinstance(layer, keras.Model) and (nested is not None or has_graph(layer)):
             continue  # its weights are there already
-        replica.set_weights(layer.get_weights() if isinstance(layer, keras.Model) else weights(layer))
+        values = layer.get_weights() if isinstance(layer, keras.Model) else weights(layer)
+        replica.set_weights(_in_order(values, layer, replica))
         for part in all_layers(replica):
             if isinstance(part, keras.layers.Normalization):
                 part.finalize_state()  # it computes with constants that it derives from its weights
     return clone
+
+
+def _in_order(values: list[np.ndarray], layer: keras.layers.Layer, replica: keras.layers.Layer) -> list[np.ndarray]:
+    """Values for the weights of `layer`, in the order of the weights of `replica`.
+
+    Keras orders the weights of a layer otherwise if it was quantized before it was built.
+    """
+    by_path = {weight.path: value for weight, value in zip(layer.weights, values, strict=False)}
+    paths = [weight.path for weight in replica.weights]
+    return [by_path[path] for path in paths] if len(values) == len(paths) and by_path.keys() == {*paths} else values
