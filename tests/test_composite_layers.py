@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+import keras_senet
 from keras_senet import layers
 from keras_senet.keras_internals import all_layers
 from keras_senet.rewrite.clone import rewritten
@@ -256,3 +257,26 @@ def test_a_layer_does_not_depend_on_the_format_of_other_layers(name):
         np.testing.assert_array_equal(found(MAP), expected(MAP))
     finally:
         keras.config.set_image_data_format("channels_last")
+
+
+@quantization_warns
+@pytest.mark.parametrize("change", ["frozen", "int8", "lora"])
+def test_attention_is_added_to_and_removed_from_a_network_without_a_change_in_the_rest(change):
+    images = keras.Input((8, 8, 16))
+    x = keras.layers.Conv2D(16, 3, name="first")(images)
+    x = keras.layers.Conv2D(16, 3, name="second")(layers.SqueezeExcite(4, name="se")(x))
+    network = keras.Model(images, x)
+    if change == "frozen":
+        network.trainable = False
+    elif change == "int8":
+        network.quantize("int8")
+    else:
+        network.get_layer("se").reduce.enable_lora(2)
+    learning = {weight.path for weight in network.trainable_weights}
+    more = keras_senet.add_se(network, after="second")
+    assert {weight.path for weight in more.trainable_weights if "second_se" not in weight.path} == learning
+    assert len(more.get_layer("second_se").trainable_weights) == 4
+    np.testing.assert_array_equal(more(MAP), network(MAP))
+    with pytest.warns(UserWarning, match="The function of"):
+        fewer = keras_senet.remove_se(network)
+    assert bool(fewer.trainable_weights) == (change != "frozen")

@@ -109,6 +109,37 @@ def test_the_integer_file_takes_the_bytes_of_pixels_and_gives_256ths(exported):
     assert source["shape"].tolist() == [1, 32, 32, 3]
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_a_network_in_half_precision_becomes_a_file_in_float32(policy, tmp_path):
+    keras.config.set_dtype_policy(policy)
+    try:
+        network = attentive(keras_senet.layers.SqueezeExcite(4, name="se"), keras.layers.AveragePooling2D(2))
+        proof = export.tflite(network, tmp_path / "half.tflite")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    exact = attentive(keras_senet.layers.SqueezeExcite(4, name="se"), keras.layers.AveragePooling2D(2))
+    exact.set_weights(network.get_weights())
+    assert proof.largest < 1e-6
+    probabilities = export.open_classifier(tmp_path / "half.tflite").probabilities(NOISE[:4])
+    np.testing.assert_allclose(probabilities, exact(NOISE[:4]), atol=1e-6)
+
+
+def test_low_rank_adaptation_is_merged_into_the_file(tmp_path):
+    network = attentive(keras.layers.Conv2D(32, 1), keras_senet.layers.SqueezeExcite(4, name="se"))
+    for layer in (network.layers[3], network.get_layer("se").reduce, network.get_layer("se").expand):
+        layer.enable_lora(2)
+        layer.lora_kernel_b.assign(np.random.default_rng(0).normal(size=layer.lora_kernel_b.shape))
+    assert export.tflite(network, tmp_path / "lora.tflite").largest < 1e-6
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have a `quantize` method:UserWarning")
+def test_a_network_that_keras_quantized_is_refused_with_what_to_do(tmp_path):
+    network = attentive(keras_senet.layers.SqueezeExcite(4, name="se"))
+    network.quantize("int8")
+    with pytest.raises(ValueError, match="from the layer se on.*Export it as it was before Keras quantized it"):
+        export.tflite(network, tmp_path / "int8.tflite")
+
+
 @pytest.mark.parametrize("name", ["SEResNet50", "SEResNeXt50", "SEMobileNet", "SEShuffleNet"])
 @pytest.mark.slow
 def test_xnnpack_takes_every_operator(name, shallow, tmp_path):

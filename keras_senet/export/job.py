@@ -21,6 +21,7 @@ from keras_senet.inference.labels import LABELS_FILE, read_labels, write_labels
 from keras_senet.inference.preprocessing import Preprocessing
 from keras_senet.inference.runtimes.keras_file import preprocessing_of, run_keras
 from keras_senet.layers.grouped_conv2d import one_operator
+from keras_senet.rewrite.precision import in_float32
 
 LEAST_CALIBRATION_IMAGES = 32
 _CALIBRATION_IMAGES = 200
@@ -30,7 +31,7 @@ _BATCH_SIZE = 32
 
 @dataclasses.dataclass(frozen=True)
 class ExportJob:
-    """One network on its way to one file."""
+    """One network, in float32, on its way to one file."""
 
     model: keras.Model
     path: pathlib.Path
@@ -59,6 +60,8 @@ class ExportJob:
         if beside and class_names and beside != list(class_names):
             labels = path.with_name(LABELS_FILE)
             raise InputError(f"{labels} holds the class names of another network: choose another folder for {path.name}.")
+        # Few runtimes compute in half precision, and none as Keras does.
+        model = in_float32(model)
         return cls(model, path, class_names, preprocessing_of(model))
 
     def images(self, batch_size: int | None) -> tf.TensorSpec:

@@ -40,6 +40,7 @@ def onnx(
     """
     require("tf2onnx", "runtimes")
     job = ExportJob.of(model, path, class_names, ".onnx")
+    model = job.model
     folded = fold_batch_norm(model)
     for layer in all_layers(folded):
         if isinstance(layer, keras.layers.Normalization):  # tf2onnx would turn captured tensors into inputs

@@ -39,6 +39,7 @@ def openvino(
     """
     require("openvino", "runtimes")
     job = ExportJob.of(model, path, class_names, ".xml")
+    model = job.model
     with replacing(job.path.with_suffix(".bin")), job.replacing() as partial:  # OpenVINO derives one name from the other
         job.export_by_keras(fold_batch_norm(model), partial, "openvino")
         return job.prove(open_openvino(partial).run, images)

@@ -50,6 +50,7 @@ def saved_model(
     1.0
     """
     job = ExportJob.of(model, path, class_names)
+    model = job.model
     if job.path.exists() and not is_saved_model(path):
         raise InputError(f"{path} exists and is not a SavedModel: choose another folder.")
     inference = optimized_for_cpu(model)

@@ -16,6 +16,7 @@ from keras_senet.export.metadata import write_with_metadata
 from keras_senet.export.proof import Limits, Proof, first_layer
 from keras_senet.export.quantization import QUANTIZATIONS
 from keras_senet.inference.runtimes import open_tflite, run_keras
+from keras_senet.keras_internals import all_layers
 from keras_senet.layers import FeatureGate
 from keras_senet.rewrite.for_cpu import optimized_for_cpu
 
@@ -34,6 +35,8 @@ def tflite(
     gates: str | None = None,
 ) -> Proof:
     """Writes a TFLite file that classifies images: RGB pixels in [0, 255], shape `(1, H, W, 3)`.
+
+    A network in half precision, such as one with the policy `"mixed_bfloat16"`, is exported as it computes in float32.
 
     The graph is optimized for XNNPACK, the library that runs such files on a CPU (see `keras_senet.rewrite.for_cpu`). The file
     has metadata, so that MediaPipe's ImageClassifier opens it as it is.
@@ -78,6 +81,7 @@ def tflite(
     (8, 1.0)
     """
     job = ExportJob.of(model, path, class_names, ".tflite")
+    model = job.model
     quantize = "float32" if quantize is None else quantize
     if quantize not in QUANTIZATIONS:
         near = did_you_mean(str(quantize), QUANTIZATIONS)
@@ -95,7 +99,7 @@ def tflite(
     inference = optimized_for_cpu(model)
     outputs = {"probabilities": inference.output}
     if gates is not None:
-        outputs["gates"] = keras.layers.Flatten()(_gates(model, inference, gates))
+        outputs["gates"] = keras.layers.Flatten(dtype="float32")(_gates(model, inference, gates))
 
     def converted(part: keras.Model) -> bytes:
         return convert(part, quantize, batch_size, measured)
@@ -119,9 +123,13 @@ def tflite(
             content = converted(keras.Model(inference.inputs, outputs))
         except ValueError as error:
             layer = first_layer(inference, fails)
+            quantized = any(layer.quantization_mode is not None for layer in all_layers(model))
+            advice = (
+                "Export it as it was before Keras quantized it, with `quantize`" if quantized else "Build it without that layer"
+            )
+            reason = one_line(error)
             raise InputError(
-                f"{model.name} cannot be converted to TFLite, from the layer {layer} on: {one_line(error)}. Build it without "
-                "that layer."
+                f"{model.name} cannot be converted to TFLite, from the layer {layer} on: {reason}. {advice}."
             ) from error
         write_with_metadata(content, partial, job.path.stem, model.name, quantize, class_names, job.preprocessing, bool(gates))
         accepted = limits or quantization.limits

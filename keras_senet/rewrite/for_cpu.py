@@ -36,7 +36,7 @@ def optimized_for_cpu(model: keras.Model) -> keras.Model:
     model = fold_batch_norm(model)
     graph = Graph(model)
     pools = {layer.name: layer for layer in model.layers if _is_depthwise(layer)}
-    attention = {layer.name: layer for layer in model.layers if isinstance(layer, SqueezeExcite) and layer.squeeze is not None}
+    attention = {layer.name: layer for layer in model.layers if _is_replaceable(layer)}
     pointwise = {
         name: conv for name, se in attention.items() if _is_pointwise(conv := graph.producer(se)) and se.squeeze == "avg"
     }
@@ -64,23 +64,36 @@ def optimized_for_cpu(model: keras.Model) -> keras.Model:
             return layer(*args, **kwargs)
         se, conv = attention[layer.name], pointwise.get(layer.name)
         pool = layers.GlobalAveragePooling2D if se.squeeze == "avg" else layers.GlobalMaxPooling2D
-        gates = pool(keepdims=True, name=f"{se.name}_squeeze")(inputs if conv is None else narrow[conv.name])
+        squeeze = pool(se.data_format, keepdims=True, dtype=se.compute_dtype, name=f"{se.name}_squeeze")
+        gates = squeeze(inputs if conv is None else narrow[conv.name])
         for dense, weights in zip((se.reduce, se.expand), _excitation(se, conv), strict=True):
-            gates = _with_weights(layers.Dense(weights[1].size, dense.activation, name=dense.name), weights, gates)
-        return layers.Multiply(name=se.name)([inputs, gates])
+            replacement = layers.Dense(weights[1].size, dense.activation, dtype=dense.compute_dtype, name=dense.name)
+            gates = _with_weights(replacement, weights, gates)
+        return layers.Multiply(dtype=se.compute_dtype, name=se.name)([inputs, gates])
 
     return rewritten(model, call=call, nested=optimized_for_cpu)
 
 
 def _excitation(se: SqueezeExcite, conv: layers.Conv2D | None) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """The weights of both layers; if there is a `conv`, for an input that is the mean of its input."""
-    (reduce, *reduce_bias), (expand, *expand_bias) = se.reduce.get_weights(), se.expand.get_weights()
-    hidden, channels = expand.shape
-    reduce_bias, expand_bias = sum(reduce_bias, np.zeros(hidden)), sum(expand_bias, np.zeros(channels))
+    (reduce, reduce_bias), (expand, expand_bias) = _kernel_and_bias(se.reduce), _kernel_and_bias(se.expand)
     if conv is not None:
-        kernel, bias = conv.get_weights()
+        kernel, bias = _kernel_and_bias(conv)
         reduce, reduce_bias = kernel[0, 0] @ reduce, bias @ reduce + reduce_bias
     return [reduce, reduce_bias], [expand, expand_bias]
+
+
+def _kernel_and_bias(layer: keras.layers.Layer) -> list[np.ndarray]:
+    """The kernel, in which LoRA is merged, and the bias, which is zero for a layer without one."""
+    kernel = keras.ops.convert_to_numpy(layer.kernel)
+    return [kernel, keras.ops.convert_to_numpy(layer.bias) if layer.use_bias else np.zeros(kernel.shape[-1])]
+
+
+def _is_replaceable(layer: keras.layers.Layer) -> bool:
+    """Whether it is SE with squeeze, in floating point: Keras quantizes the inputs of a quantized layer, too, as it goes."""
+    if not isinstance(layer, SqueezeExcite) or layer.squeeze is None:
+        return False
+    return layer.reduce.quantization_mode is None and layer.expand.quantization_mode is None
 
 
 def _is_depthwise(layer: keras.layers.Layer) -> bool:
@@ -96,7 +109,8 @@ def _is_depthwise(layer: keras.layers.Layer) -> bool:
 
 def _average(pool: keras.layers.Layer, inputs):
     equal = np.full((*pool.pool_size, inputs.shape[-1], 1), 1 / math.prod(pool.pool_size))
-    return _with_weights(layers.DepthwiseConv2D(pool.pool_size, pool.strides, use_bias=False, name=pool.name), [equal], inputs)
+    common = {"data_format": pool.data_format, "dtype": pool.compute_dtype, "name": pool.name}
+    return _with_weights(layers.DepthwiseConv2D(pool.pool_size, pool.strides, use_bias=False, **common), [equal], inputs)
 
 
 def _is_pointwise(layer: keras.layers.Layer | None) -> bool:

@@ -76,8 +76,8 @@ def _without_attention(
 
     def call(layer, *args, **kwargs):
         if layer.name in remaining:
-            common = {"data_format": layer.data_format, "dtype": layer.dtype_policy, "name": layer.name}
-            scale = keras.layers.DepthwiseConv2D(1, use_bias=False, **common)
+            common = {"dtype": layer.compute_dtype, "trainable": layer.trainable, "name": layer.name}
+            scale = keras.layers.DepthwiseConv2D(1, use_bias=False, data_format=layer.data_format, **common)
             outputs = scale(inputs_of(*args, **kwargs))
             scale.set_weights([remaining[layer.name].reshape(1, 1, -1, 1)])
             return outputs
@@ -99,6 +99,6 @@ def _as_constant(layer: FeatureGate, measured: np.ndarray | None) -> tuple[np.nd
         measured = np.moveaxis(measured, 1 if measured.ndim == 2 else layer.channel_axis, -1)
         measured = measured.reshape(-1, measured.shape[-1])
         return np.broadcast_to(measured.mean(axis=0), channels), float(np.ptp(measured, axis=0).max())
-    fresh = layer.from_config(layer.get_config())
+    fresh = layer.from_config({key: value for key, value in layer.get_config().items() if key != "parts"})
     fresh(keras.KerasTensor(layer.input.shape, layer.input.dtype))
     return np.full(channels, fresh.make_constant()), None
