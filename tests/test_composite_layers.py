@@ -89,7 +89,8 @@ def state(network: keras.Model) -> list[tuple]:
     """What Keras keeps of each layer at any depth, except for the inputs, which `clone_model` renames."""
     found = [layer for layer in all_layers(network) if not isinstance(layer, (keras.Model, keras.layers.InputLayer))]
     kept = [(one.name, one.trainable, one.dtype_policy.name, getattr(one, "lora_rank", None)) for one in found]
-    return [*kept, *[(weight.shape, weight.dtype, weight.trainable) for weight in network.weights]]
+    # Sorted, because Keras orders the weights of float8 otherwise in a layer that is built from its configuration.
+    return [*kept, *sorted((weight.path, str(weight.shape), weight.dtype, weight.trainable) for weight in network.weights)]
 
 
 def check_that_all_is_kept(network: keras.Model, folder) -> None:
