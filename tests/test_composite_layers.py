@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import zipfile
 
 import keras
 import numpy as np
@@ -30,7 +31,7 @@ COMPOSITE = {
 WITH_DENSE = ("se", "ese", "scse", "cbam", "gc", "coord")  # the only layer among these that Keras quantizes
 MODES = {"int8": "int8_from_float32", "int4": "int4/-1_from_float32", "float8": "float8_from_float32"}
 
-CHEAP = (("int8", "layer"), ("int4", "model"), ("float8", "policy"))  # each mode and each way once
+CHEAP = (("int8", "policy"), ("int4", "model"), ("float8", "layer"))  # each mode and each way once
 
 each = pytest.mark.parametrize("name", COMPOSITE)
 # Keras quantizes what it can, and warns of the rest.
@@ -108,6 +109,12 @@ def test_an_untouched_layer_keeps_nothing_about_its_parts(name):
     layer.build(MAP.shape)
     assert "parts" not in layer.get_config()
     assert all(part.built for part in all_layers(layer))
+
+
+def test_the_file_of_untouched_layers_keeps_nothing_about_their_parts(tmp_path):
+    saved(network_of(*[layer_of(name) for name in COMPOSITE]), tmp_path)
+    with zipfile.ZipFile(tmp_path / "network.keras") as file:
+        assert '"parts"' not in file.read("config.json").decode()
 
 
 @pytest.mark.parametrize("when", ["argument", "before", "after"])
@@ -281,3 +288,14 @@ def test_attention_is_added_to_and_removed_from_a_network_without_a_change_in_th
     with pytest.warns(UserWarning, match="The function of"):
         fewer = keras_senet.remove_se(network)
     assert bool(fewer.trainable_weights) == (change != "frozen")
+
+
+def test_what_takes_the_place_of_a_frozen_layer_is_frozen():
+    images = keras.Input((8, 8, 16))
+    squashed = keras.layers.Activation("tanh")
+    network = keras.Model(images, keras.layers.Activation("tanh")(layers.SqueezeExcite(4, name="se")(squashed(images))))
+    network.trainable = False
+    with pytest.warns(UserWarning, match="The function of"):
+        without = keras_senet.remove_se(network)
+    assert type(without.get_layer("se")) is keras.layers.DepthwiseConv2D
+    assert not without.trainable_weights
