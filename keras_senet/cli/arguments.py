@@ -5,6 +5,7 @@ import ast
 import contextlib
 import dataclasses
 import itertools
+import sys
 import types
 import typing
 from collections.abc import Iterable
@@ -92,6 +93,12 @@ def open_network(options: argparse.Namespace):
     classifier = open_classifier(options.network, options.image_size)
     changes = {name: value for name in ("crop_ratio", "interpolation") if (value := getattr(options, name)) is not None}
     return dataclasses.replace(classifier, preprocessing=dataclasses.replace(classifier.preprocessing, **changes))
+
+
+def tell_note(classifier) -> None:
+    """Says on stderr what had to be done to get probabilities, if anything."""
+    if classifier.note:
+        print(f"keras-senet: note: {classifier.note}", file=sys.stderr)
 
 
 def add_settings(parser: argparse._ActionsContainer, fields: Iterable[dataclasses.Field]) -> None:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from keras_senet.cli.arguments import add_dataset, add_json, add_network, open_network
+from keras_senet.cli.arguments import add_dataset, add_json, add_network, open_network, tell_note
 from keras_senet.cli.output import print_json, print_table
 from keras_senet.errors import InputError
 
@@ -28,9 +28,9 @@ def run(options: argparse.Namespace) -> None:
     if options.labels and options.confusion:
         raise InputError("--labels and --confusion: where an image has several labels, none is taken for another. Choose one.")
     images = data.load(options.dataset, options.split, options.data_dir)
-    measured = training.evaluate(
-        open_network(options), images, options.batch_size, ten_crop=options.ten_crop, labels=options.labels
-    )
+    classifier = open_network(options)
+    tell_note(classifier)
+    measured = training.evaluate(classifier, images, options.batch_size, ten_crop=options.ten_crop, labels=options.labels)
     summary = measured.summary()
     if options.json:
         print_json(summary | ({} if options.labels else {"per_class": measured.per_class}))

@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> None:
     if suffix != ".tflite" and given:
         raise InputError(f"{' and '.join(given)}: only for .tflite. Received: {options.output}")
     model = load_keras_model(options.network)
-    class_names = read_labels(pathlib.Path(options.network), model.output_shape[-1])
+    class_names = read_labels(pathlib.Path(options.network), max(2, model.output_shape[-1]))
     images = data.load(options.dataset, "validation", options.data_dir) if options.dataset else None
     more = {}
     if suffix == ".tflite":

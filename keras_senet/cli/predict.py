@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TextIO
 
-from keras_senet.cli.arguments import add_json, add_network, open_network
+from keras_senet.cli.arguments import add_json, add_network, open_network, tell_note
 from keras_senet.errors import InputError
 
 HELP = "Classify images: the most probable classes of each."
@@ -40,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
     if options.top < 1:
         raise InputError(f"--top must be at least 1. Received: {options.top}")
     classifier = open_network(options)
+    tell_note(classifier)
     files = data.list_images(options.images)
     top = min(options.top, classifier.classes)
     pictured: list[tuple[np.ndarray, str]] = []

@@ -18,6 +18,7 @@ from keras_senet.export.quantization import QUANTIZATIONS
 from keras_senet.files import replacing
 from keras_senet.inference.classifier import classifier_sizes
 from keras_senet.inference.labels import LABELS_FILE, read_labels, write_labels
+from keras_senet.inference.outputs import Outputs, outputs_like, outputs_of
 from keras_senet.inference.preprocessing import Preprocessing
 from keras_senet.inference.runtimes.keras_file import preprocessing_of, run_keras
 from keras_senet.layers.grouped_conv2d import one_operator
@@ -29,6 +30,10 @@ _NOISE_IMAGES = 4
 _BATCH_SIZE = 32
 
 
+def _noise(model: keras.Model) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (_NOISE_IMAGES, *model.input_shape[1:])).astype("float32")
+
+
 @dataclasses.dataclass(frozen=True)
 class ExportJob:
     """One network, in float32, on its way to one file."""
@@ -37,6 +42,7 @@ class ExportJob:
     path: pathlib.Path
     class_names: Sequence[str] | None
     preprocessing: Preprocessing
+    outputs: Outputs
 
     @classmethod
     def of(cls, model: keras.Model, path: str | os.PathLike, class_names: Sequence[str] | None, suffix: str = "") -> "ExportJob":
@@ -45,7 +51,8 @@ class ExportJob:
         Raises:
             ValueError: if the model, the path or the class names cannot be used, or class names beside `path` differ.
         """
-        _, classes = classifier_sizes(model.input_shape, model.output_shape, model.name)
+        _, columns = classifier_sizes(model.input_shape, model.output_shape, model.name)
+        classes = max(2, columns)  # one number is for two classes
         path = pathlib.Path(path)
         if suffix and path.suffix != suffix:
             raise InputError(f"The name of such a file ends in {suffix}. Received: {path}")
@@ -62,7 +69,8 @@ class ExportJob:
             raise InputError(f"{labels} holds the class names of another network: choose another folder for {path.name}.")
         # Few runtimes compute in half precision, and none as Keras does.
         model = in_float32(model)
-        return cls(model, path, class_names, preprocessing_of(model))
+        outputs = outputs_of(model) or outputs_like(run_keras(model)(_noise(model)))
+        return cls(model, path, class_names, preprocessing_of(model), outputs)
 
     def images(self, batch_size: int | None) -> tf.TensorSpec:
         """The signature of the network's input."""
@@ -70,8 +78,7 @@ class ExportJob:
 
     def noise(self) -> np.ndarray:
         """A few images of random pixels."""
-        shape = (_NOISE_IMAGES, *self.model.input_shape[1:])
-        return np.random.default_rng(0).integers(0, 256, shape).astype("float32")
+        return _noise(self.model)
 
     @contextlib.contextmanager
     def replacing(self) -> Iterator[pathlib.Path]:
@@ -87,7 +94,7 @@ class ExportJob:
     def batches(self, images: LabelledImages | np.ndarray | None) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         """Batches of pixels and of one-hot labels, which are None for images without labels."""
         if isinstance(images, LabelledImages):
-            classes = self.model.output_shape[-1]
+            classes = max(2, self.model.output_shape[-1])
             if len(images.class_names) != classes:
                 raise InputError(f"{self.model.name} has {classes} classes, but the images have {len(images.class_names)}.")
             if self.class_names and list(self.class_names) != images.class_names:
@@ -165,7 +172,7 @@ class ExportJob:
         Raises:
             ValueError: if the difference is beyond `limits`; the message says by how much, and at which layer it starts.
         """
-        proof = compare(run_keras(self.model), run, self.batches(images))
+        proof = compare(run_keras(self.model), run, self.batches(images), self.outputs)
         misses = proof.misses(dataclasses.replace(limits, agreement=0.0) if images is None else limits)
         if misses:
             layer = culprit and culprit()

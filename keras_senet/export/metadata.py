@@ -52,7 +52,8 @@ def write_with_metadata(
     kind = {"tensor_type": file.subgraphs[0].tensors[file.subgraphs[0].inputs[0]].type}
     # Mean 0 and std 1, since our networks normalize the pixels themselves.
     pixels = info.InputImageTensorMd("images", "RGB pixels in [0, 255]", [0.0], [1.0], schema.ColorSpaceType.RGB, **kind)
-    labels = [info.LabelFileMd(LABELS)] if class_names else None
+    columns = file.subgraphs[0].tensors[file.subgraphs[0].outputs[0]].shape[-1]
+    labels = [info.LabelFileMd(LABELS)] if class_names and len(class_names) == columns else None  # not one number for two
     outputs = [info.ClassificationTensorMd("probabilities", "one for each class", labels, **kind)]
     if gates:
         outputs.append(info.TensorMd("gates", "by what attention multiplies each channel"))

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 import keras
 import numpy as np
 
+from keras_senet.inference.outputs import PROBABILITIES, Outputs
+
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
@@ -31,11 +33,13 @@ class Proof:
 
     Attributes:
         images: number of images.
-        largest: largest difference in the probability of any class of any image, in [0, 1].
-        mean: mean over the images of the largest difference of each image, in [0, 1].
+        largest: largest difference in the probability of any class of any image, in [0, 1]; for logits, relative to the largest
+            absolute logit of the network.
+        mean: mean over the images of the largest difference of each image, likewise.
         agreement: share of images with the same most probable class, in [0, 1].
         accuracy: top-1 accuracy of the file; None if the images have no labels.
         model_accuracy: top-1 accuracy of the network; None if the images have no labels.
+        outputs: what was compared, "probability" or "relative logit".
     """
 
     images: int
@@ -44,14 +48,15 @@ class Proof:
     agreement: float
     accuracy: float | None = None
     model_accuracy: float | None = None
+    outputs: str = "probability"
 
     def misses(self, limits: Limits) -> list[str]:
         """A sentence for each limit that is exceeded."""
         misses = []
         if not self.largest <= limits.largest:
-            misses.append(f"the largest difference in probability is {self.largest:.2g}, and {limits.largest:g} is accepted")
+            misses.append(f"the largest difference in {self.outputs} is {self.largest:.2g}, and {limits.largest:g} is accepted")
         if not self.mean <= limits.mean:
-            misses.append(f"the mean difference in probability is {self.mean:.2g}, and {limits.mean:g} is accepted")
+            misses.append(f"the mean difference in {self.outputs} is {self.mean:.2g}, and {limits.mean:g} is accepted")
         if self.agreement < limits.agreement:
             misses.append(f"{self.agreement:.2%} of the images keep their top-1 class, and {limits.agreement:.2%} must")
         if self.accuracy is not None and self.model_accuracy - self.accuracy > limits.accuracy:
@@ -60,9 +65,8 @@ class Proof:
         return misses
 
     def __str__(self) -> str:
-        text = (
-            f"on {self.images} images top-1 agrees for {self.agreement:.2%}, probabilities differ by at most {self.largest:.2g}"
-        )
+        many = "probabilities" if self.outputs == "probability" else f"{self.outputs}s"
+        text = f"on {self.images} images top-1 agrees for {self.agreement:.2%}, {many} differ by at most {self.largest:.2g}"
         text += f" and on average {self.mean:.2g}"
         if self.accuracy is not None:
             text += f"; top-1 accuracy is {self.accuracy:.2%} and was {self.model_accuracy:.2%}"
@@ -73,28 +77,32 @@ def compare(
     model: Callable[[np.ndarray], np.ndarray],
     export: Callable[[np.ndarray], np.ndarray],
     batches: Iterable[tuple[np.ndarray, np.ndarray | None]],
+    outputs: Outputs = PROBABILITIES,
 ) -> Proof:
     """Runs a network and its exported file on the same images.
 
     Args:
-        model: function of the network, from float32 RGB pixels `(N, H, W, 3)` in [0, 255] to probabilities `(N, classes)`.
+        model: function of the network, from float32 RGB pixels `(N, H, W, 3)` in [0, 255] to outputs `(N, outputs)`.
         export: the same function of the file.
         batches: pairs of such pixels and of one-hot labels `(N, classes)`, or None instead of labels.
+        outputs: what the outputs are.
 
     Returns:
         A `Proof`.
     """
-    differences, agree, right, right_before = [], [], [], []
+    differences, agree, right, right_before, scale = [], [], [], [], 1.0
     for pixels, labels in batches:
         before, after = model(pixels), export(pixels)
         differences.append(np.abs(after - before).max(axis=1))
-        top_before, top_after = before.argmax(axis=1), after.argmax(axis=1)
+        if outputs.name == "logits":
+            scale = max(scale, float(np.abs(before).max()))
+        top_before, top_after = (outputs.probabilities(each).argmax(axis=1) for each in (before, after))
         agree.append(top_before == top_after)
         if labels is not None:
             truth = labels.argmax(axis=1)
             right.append(top_after == truth)
             right_before.append(top_before == truth)
-    largest = np.concatenate(differences)  # of each image
+    largest = np.concatenate(differences) / scale  # of each image
     return Proof(
         images=len(largest),
         largest=float(largest.max()),
@@ -102,6 +110,7 @@ def compare(
         agreement=float(np.concatenate(agree).mean()),
         accuracy=float(np.concatenate(right).mean()) if right else None,
         model_accuracy=float(np.concatenate(right_before).mean()) if right else None,
+        outputs="relative logit" if outputs.name == "logits" else "probability",
     )
 
 

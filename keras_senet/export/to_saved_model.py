@@ -56,7 +56,7 @@ def saved_model(
     inference = optimized_for_cpu(model)
 
     def run(images):
-        return {"probabilities": inference(images, training=False)}
+        return {job.outputs.name: inference(images, training=False)}
 
     def decode(image_bytes):
         return tf.map_fn(

@@ -97,7 +97,7 @@ def tflite(
         measured, held_out = job.calibration(calibration)
         images = held_out if images is None else images
     inference = optimized_for_cpu(model)
-    outputs = {"probabilities": inference.output}
+    outputs = {job.outputs.name: inference.output}
     if gates is not None:
         outputs["gates"] = keras.layers.Flatten(dtype="float32")(_gates(model, inference, gates))
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from keras_senet.errors import InputError, MissingFileError, did_you_mean, existing_path, one_line
 from keras_senet.inference.labels import LABELS_FILE, imagenet_labels, numbered_labels, read_labels
+from keras_senet.inference.outputs import Outputs, outputs_like, outputs_of
 from keras_senet.inference.preprocessing import Preprocessing
-from keras_senet.inference.runtimes import open_keras_model, open_runtime
+from keras_senet.inference.runtimes import Runtime, open_keras_model, open_runtime
 from keras_senet.models.build import image_shape
 from keras_senet.models.registry import find_model, list_checkpoints
 from keras_senet.pretrained import find_checkpoint
@@ -29,6 +30,7 @@ class Classifier:
         classes: number of classes.
         class_names: names of the classes; "class 0" and so on if they are not known.
         labels_file: file that contains the names; None if there is none.
+        note: what had to be done to the network's outputs, such as logits, to get probabilities; "" for nothing.
         model: Keras model of a `.keras` file or of published weights; None for an exported file, which has no layers to read.
     """
 
@@ -38,6 +40,7 @@ class Classifier:
     class_names: list[str]
     labels_file: pathlib.Path | None = None
     model: keras.Model | None = None
+    note: str = ""
 
 
 def open_classifier(path: str | os.PathLike, image_size: int | None = None) -> Classifier:
@@ -53,7 +56,8 @@ def open_classifier(path: str | os.PathLike, image_size: int | None = None) -> C
     Returns:
         A `Classifier`. The class names are the lines of labels.txt in the same folder; without this file, those inside a
         `.tflite` file, or those of ImageNet for published weights with 1000 classes. `.keras` and `.tflite` files of this package
-        say how their images are cropped and resized; others get the default of their size.
+        say how their images are cropped and resized; others get the default of their size. A network that puts out logits, or one
+        number for two classes, gets what makes probabilities of them, and `note` says so.
 
     Raises:
         FileNotFoundError: if there is nothing at `path`.
@@ -87,17 +91,26 @@ def open_classifier(path: str | os.PathLike, image_size: int | None = None) -> C
     size, classes = classifier_sizes(runtime.input_shape, runtime.output_shape, path)
     if image_size not in (None, size):
         raise InputError(f"{path} takes images of {size} x {size} pixels and no others. Open the .keras file that it came from.")
+    outputs = _outputs(runtime, size)
+    classes = max(2, classes)
     names, labels_file = read_labels(path, classes), path.with_name(LABELS_FILE)
     if not names:
         names, labels_file = list(runtime.class_names), path
     return Classifier(
-        runtime.run,
+        lambda images: outputs.probabilities(runtime.run(images)),
         runtime.preprocessing or Preprocessing(size),
         classes,
         names or numbered_labels(classes),
         labels_file if names else None,
         runtime.model,
+        outputs.note,
     )
+
+
+def _outputs(runtime: Runtime, size: int) -> Outputs:
+    """What the outputs of the network are: what its model says, or else what they look like on noise."""
+    said = None if runtime.model is None else outputs_of(runtime.model)
+    return said or outputs_like(runtime.run(np.random.default_rng(0).uniform(0, 255, (2, size, size, 3)).astype("float32")))
 
 
 def _at_size(model: keras.Model, image_size: int, owner: object) -> keras.Model:

@@ -17,7 +17,8 @@ def open_tflite(path: str | os.PathLike) -> Runtime:
         interpreter.allocate_tensors()
         (source,) = interpreter.get_input_details()
         outputs = interpreter.get_signature_runner().get_output_details() if interpreter.get_signature_list() else {}
-        result = outputs["probabilities"] if "probabilities" in outputs else interpreter.get_output_details()[0]
+        named = [outputs[name] for name in ("probabilities", "logits") if name in outputs]  # beside the gates
+        result = named[0] if named else interpreter.get_output_details()[0]
     except (RuntimeError, ValueError) as error:
         raise InputError(f"{path} is damaged, or not a TFLite image classifier: {one_line(error)}") from error
     batch_size = source["shape"][0]
