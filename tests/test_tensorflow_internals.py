@@ -75,16 +75,18 @@ def test_the_converter_stops_in_floats_with_the_ranges_that_the_images_have(mode
 
 def test_a_map_that_is_zero_on_all_images_gets_a_range(measured):
     assert any(high <= np.finfo("float32").tiny for _, high in ranges(measured))
-    usable = internals.with_usable_ranges(measured)
+    usable = internals.with_usable_ranges(measured, (0.0, 1.0))
     changed = [pair for pair in zip(ranges(measured), ranges(usable), strict=True) if pair[0] != pair[1]]
     assert changed
     assert {new for _, new in changed} == {(0.0, 1.0)}
+    wider = ranges(internals.with_usable_ranges(measured, (-2.0, 3.0)))
+    assert [new for old, new in zip(ranges(usable), wider, strict=True) if old != new] == [(-2.0, 3.0)]
     np.testing.assert_array_equal(outputs(opened(usable)), outputs(opened(measured)))
 
 
 @pytest.mark.parametrize(("ends", "floats"), [(tf.uint8, False), (tf.float32, True)])
 def test_int8_has_integers_everywhere_but_at_ends_that_are_floats(model, measured, ends, floats):
-    interpreter = opened(internals.quantized_int8(internals.with_usable_ranges(measured), ends))
+    interpreter = opened(internals.quantized_int8(internals.with_usable_ranges(measured, (0.0, 1.0)), ends))
     assert interpreter.get_input_details()[0]["dtype"] == ends.as_numpy_dtype
     assert interpreter.get_output_details()[0]["dtype"] == ends.as_numpy_dtype
     assert (np.float32 in types(interpreter)) == floats
@@ -93,7 +95,7 @@ def test_int8_has_integers_everywhere_but_at_ends_that_are_floats(model, measure
 
 
 def test_an_operator_that_is_to_stay_in_floats_reads_and_makes_them(measured):
-    file = internals.with_usable_ranges(measured)
+    file = internals.with_usable_ranges(measured, (0.0, 1.0))
 
     def types_at_softmax(file: bytes) -> set[int]:
         model = internals.flatbuffer_utils.read_model_from_bytearray(bytearray(file))
@@ -107,6 +109,6 @@ def test_an_operator_that_is_to_stay_in_floats_reads_and_makes_them(measured):
 
 
 def test_int16x8_keeps_the_ranges_without_images(model, measured):
-    interpreter = opened(internals.quantized_int16x8(internals.with_usable_ranges(measured)))
+    interpreter = opened(internals.quantized_int16x8(internals.with_usable_ranges(measured, (0.0, 1.0))))
     assert {np.int16, np.int8} < types(interpreter)
     np.testing.assert_allclose(outputs(interpreter), model(IMAGES[:, 0]), atol=2e-3)

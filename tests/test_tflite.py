@@ -10,7 +10,7 @@ import mediapipe
 import numpy as np
 import pytest
 import tensorflow as tf
-from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from ai_edge_litert.tools import flatbuffer_utils
 from common import DEMO
 from mediapipe.tasks.python import BaseOptions, vision
@@ -83,6 +83,30 @@ def test_each_kind_of_numbers_keeps_the_accuracy_on_digits(quantize, agreement, 
     assert proof.accuracy >= proof.model_accuracy - 0.003
     assert proof.agreement >= agreement
     assert path.stat().st_size < size * 4 * 272_095  # parameters of four bytes
+
+
+@pytest.mark.slow
+def test_int8_is_integers_alone(exported):
+    """Compilers for hardware that has no floats leave every operator on floats to the processor."""
+    interpreter = Interpreter(
+        str(exported("int8")[0]), experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    )
+    interpreter.allocate_tensors()
+    assert {tensor["dtype"] for tensor in interpreter.get_tensor_details()} <= {np.uint8, np.int8, np.int32}
+
+
+@pytest.mark.slow
+def test_fully_connected_layers_of_int16x8_have_one_scale(exported):
+    """Runtimes before 2.15 take a scale a channel without a word, and compute something else."""
+    model = flatbuffer_utils.read_model(str(exported("int16x8", "test[:90]")[0]))
+    graph, dense = model.subgraphs[0], flatbuffer_utils.schema_fb.BuiltinOperator.FULLY_CONNECTED
+    scales = [
+        len(graph.tensors[operator.inputs[1]].quantization.scale)
+        for operator in graph.operators
+        if model.operatorCodes[operator.opcodeIndex].builtinCode == dense
+    ]
+    assert len(scales) == 2 * 9 + 1
+    assert set(scales) == {1}
 
 
 @pytest.mark.slow
@@ -192,7 +216,7 @@ def test_where_a_whole_layer_is_always_off_integers_have_a_range(python, tmp_pat
         expected.append(dead(NOISE[:1])[0])
     run = """
 import sys, numpy
-from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 image = numpy.load(sys.argv[1])
 for file in sys.argv[2:]:
     runner = Interpreter(file).get_signature_runner()

@@ -28,17 +28,11 @@ def convert(model: keras.Model, quantization: str, batch_size: int, calibration:
     """
     pixels = tf.TensorSpec((batch_size, *model.input_shape[1:]), tf.float32, name="images")
 
-    def forward(images):
-        if quantization.startswith("int8"):
-            # Fix the range, so that one step of the input's integers is one step of a pixel, whatever the calibration images are.
-            images = tf.quantization.fake_quant_with_min_max_args(images, 0, 255)
-        return model(images, training=False)
-
     # Convert from memory: writing and reading a SavedModel would take more than half of the total time.
     weights = tf.Module()
     weights.variables_of_model = [variable.value for variable in model.variables]
     with one_operator():
-        traced = tf.function(forward, [pixels], autograph=False).get_concrete_function()
+        traced = tf.function(lambda images: model(images, training=False), [pixels], autograph=False).get_concrete_function()
         converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], weights)
         # Adding that metadata would read and write the whole file once more.
         converter.exclude_conversion_metadata = True
@@ -58,7 +52,8 @@ def convert(model: keras.Model, quantization: str, batch_size: int, calibration:
                 return converter.convert()
             # All hidden units of an excitation can be off, and so can any map after a ReLU. The range of such a map would give
             # the integers a step so small that some runtimes refuse the file and others crash.
-            measured = with_usable_ranges(converted_with_ranges(converter))
+            # One step of the input's integers is one step of a pixel, whatever the calibration images are.
+            measured = with_usable_ranges(converted_with_ranges(converter), (0.0, 255.0))
             if quantization == "int16x8":
                 return quantized_int16x8(measured)
             ends = tf.uint8 if quantization == "int8" else tf.float32

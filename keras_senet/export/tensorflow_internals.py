@@ -21,8 +21,8 @@ def converted_with_ranges(converter: tf.lite.TFLiteConverter) -> bytes:
     return converter.convert()
 
 
-def with_usable_ranges(file: bytes) -> bytes:
-    """The file with the range [0, 1] for feature maps that are zero on all images.
+def with_usable_ranges(file: bytes, input_range: tuple[float, float]) -> bytes:
+    """The file with `input_range` for its input, and the range [0, 1] for feature maps that are zero on all images.
 
     Relies on `flatbuffer_utils` of `tensorflow.lite.tools`, and on the calibrator's running maximum starting at the smallest
     positive number.
@@ -32,6 +32,8 @@ def with_usable_ranges(file: bytes) -> bytes:
         low, high = tensor.quantization.min, tensor.quantization.max
         if high is not None and max(-low[0], high[0]) <= np.finfo("float32").tiny:
             tensor.quantization.max = [1.0]
+    source = model.subgraphs[0].tensors[model.subgraphs[0].inputs[0]].quantization
+    source.min, source.max = ([end] for end in input_range)
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
@@ -55,5 +57,11 @@ def quantized_int16x8(file: bytes) -> bytes:
     """
     no_more_images = tuple
     return Calibrator(file).calibrate_and_quantize(
-        no_more_images, tf.float32, tf.float32, allow_float=False, activations_type=tf.int16, bias_type=tf.int64
+        no_more_images,
+        tf.float32,
+        tf.float32,
+        allow_float=False,
+        activations_type=tf.int16,
+        bias_type=tf.int64,
+        disable_per_channel_quantization_for_dense_layers=True,
     )
