@@ -1,5 +1,7 @@
 """Networks whose outputs are no probabilities: what is made of them, in each kind of file."""
 
+import concurrent.futures
+
 import keras
 import numpy as np
 import pytest
@@ -138,3 +140,19 @@ def test_a_network_within_another_keeps_its_preprocessing(suffix, tmp_path):
     opened = export.open_classifier(path)
     assert opened.preprocessing == keras_senet.Preprocessing(8, 0.8, "bicubic") == keras_senet.preprocessing_for(model)
     np.testing.assert_allclose(opened.probabilities(PIXELS), model(PIXELS), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "suffix", [".keras", ".tflite", "", *(pytest.param(suffix, marks=pytest.mark.slow) for suffix in (".onnx", ".xml"))]
+)
+def test_threads_get_the_answers_to_their_own_images(suffix, tmp_path):
+    model = network("softmax", 3)
+    path = tmp_path / f"network{suffix}"
+    model.save(path) if suffix == ".keras" else export.exporter_for(path)(model, path)
+    opened = export.open_classifier(path)
+    batches = RANDOM.uniform(0, 255, (200, 3, 8, 8, 3)).astype("float32")
+    alone = [opened.probabilities(images) for images in batches]
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(opened.probabilities, batches))
+    for expected, found in zip(alone, together, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-6)

@@ -20,4 +20,9 @@ def open_openvino(path: str | os.PathLike) -> Runtime:
         )
     except RuntimeError as error:
         raise InputError(f"{path} is damaged, or not an OpenVINO image classifier: {one_line(error)}") from error
-    return Runtime(lambda images: compiled(np.asarray(images, "float32"))[0], input_shape, output_shape)
+
+    def run(images):
+        # A request of its own for each call, since threads would overwrite what is in a common one.
+        return np.array(compiled.infer_new_request(np.asarray(images, "float32"))[0])
+
+    return Runtime(run, input_shape, output_shape)

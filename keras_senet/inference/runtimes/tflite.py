@@ -1,6 +1,7 @@
 """LiteRT: `.tflite` files."""
 
 import os
+import threading
 
 import numpy as np
 
@@ -22,12 +23,14 @@ def open_tflite(path: str | os.PathLike) -> Runtime:
     except (RuntimeError, ValueError) as error:
         raise InputError(f"{path} is damaged, or not a TFLite image classifier: {one_line(error)}") from error
     batch_size = source["shape"][0]
+    one_at_a_time = threading.Lock()  # the interpreter has one input and one output for all threads
 
     def run_batch(images):
         batch = np.resize(images, source["shape"])  # repeats images to fill up the last batch
-        interpreter.set_tensor(source["index"], _quantized(batch, source))
-        interpreter.invoke()
-        return _dequantized(interpreter.get_tensor(result["index"]), result)[: len(images)]
+        with one_at_a_time:
+            interpreter.set_tensor(source["index"], _quantized(batch, source))
+            interpreter.invoke()
+            return _dequantized(interpreter.get_tensor(result["index"]), result)[: len(images)]
 
     def run(images):
         return np.concatenate([run_batch(images[start : start + batch_size]) for start in range(0, len(images), batch_size)])
