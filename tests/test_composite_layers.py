@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import random
 
 import keras
 import numpy as np
@@ -295,3 +296,11 @@ def test_what_takes_the_place_of_a_frozen_layer_is_frozen():
         without = keras_senet.remove_se(network)
     assert type(without.get_layer("se")) is keras.layers.DepthwiseConv2D
     assert not without.trainable_weights
+
+
+def test_the_configuration_takes_no_random_numbers():
+    layer = layers.ConvolutionalBlockAttention()
+    layer(keras.Input((8, 8, 32)))
+    before = random.getstate()
+    layer.get_config()
+    assert random.getstate() == before

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import zipfile
 
 import keras
 import numpy as np
@@ -338,8 +339,16 @@ def test_weights_are_loaded_from_a_file(suffix, model, tmp_path):
         other_classes = keras_senet.SEResNet20(weights=path, classes=7)
     for one, other in zip(other_classes.get_weights()[:-2], source.get_weights()[:-2], strict=True):
         np.testing.assert_array_equal(one, other)
-    for other, words in (({"attention": None}, "not have the layers stage2_block1_se, .* 4 more"), ({"reduction": 4}, "27 miss")):
-        with pytest.raises(ValueError, match=f"are not those of seresnet20, .*{words}"):
+    in_keras = suffix == ".keras"
+    for other, words, said in (
+        (
+            {"attention": None},
+            "not those of seresnet20, .*not have the layers stage2_block1_se, .* 4 more",
+            "attention='se', and",
+        ),
+        ({"reduction": 4}, "are not those of seresnet20, .*27 miss", "reduction=16, and reduction=4 was given"),
+    ):
+        with pytest.raises(ValueError, match=said if in_keras else words):
             keras_senet.SEResNet20(weights=path, **other)
     with pytest.raises(ValueError, match=r"are not those of seresnet32.*84 missing \(stage2_block4_bn1/0"):
         keras_senet.SEResNet32(weights=path)
@@ -441,3 +450,72 @@ def test_se_stands_after_each_module_or_branch():
         assert sum(layer.name.endswith("_se") for layer in network.layers) == count
         for block, source in places.items():
             assert network.get_layer(f"{block}_se").input is network.get_layer(source).output
+
+
+OTHERS = [
+    {"gate": "tanh"},
+    {"squeeze": "max"},
+    {"attention": "eca"},
+    {"attention": None},
+    {"attention_position": "pre"},
+    {"attention_position": "3x3"},
+    {"attention_stages": (3,)},
+    {"use_bias": False},
+    {"mean_only": True},
+]
+
+
+@pytest.mark.parametrize("arguments", OTHERS, ids=str)
+def test_a_file_says_which_network_it_is(arguments, shallow, tmp_path):
+    """Most of these change no shape of a weight."""
+    build = shallow("SEResNet20")
+    keras.utils.set_random_seed(0)
+    trained = build(weights=None, **arguments)
+    trained.save(tmp_path / "trained.keras")
+    images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    again = build(weights=tmp_path / "trained.keras")
+    np.testing.assert_array_equal(again(images), trained(images))
+    for other in ({"gate": "relu"}, {"attention_position": "post"}, {"attention_position": "identity"}):
+        if arguments.keys() & {"attention"}:
+            continue
+        with pytest.raises(
+            ValueError, match="is of a network with gate=|is of another network, with the same shapes|are not those"
+        ):
+            build(weights=tmp_path / "trained.keras", **other)
+
+
+def test_both_values_are_named_where_a_file_and_an_argument_contradict(shallow, tmp_path):
+    build = shallow("SEResNet20")
+    build(weights=None, gate="tanh", attention_stages=(3,)).save(tmp_path / "trained.keras")
+    for given, words in (
+        ({"gate": "relu"}, "with gate='tanh', and gate='relu' was given"),
+        ({"attention": "ese"}, "with attention='se', and attention='ese' was given"),
+        ({"attention_stages": (2,)}, r"attention_stages=\(3,\), and attention_stages=\(2,\) was given"),
+        (
+            {"attention_position": "post"},
+            "'stage3_block1_add' follows stage3_block1_se, .* in the file, and stage3_block1_bn2, .* here",
+        ),
+    ):
+        with pytest.raises(ValueError, match=words):
+            build(weights=tmp_path / "trained.keras", **given)
+    build(weights=tmp_path / "trained.keras", gate="tanh", attention_stages=3)
+
+
+def test_another_normalization_is_another_network(shallow, tmp_path):
+    build = shallow("SEResNet20")
+    network = build(weights=None)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.epsilon = 1e-3
+    network.save(tmp_path / "other.keras")
+    with pytest.raises(ValueError, match="'stem_bn' has epsilon=0.001 in the file, and 1e-05 here"):
+        build(weights=tmp_path / "other.keras")
+
+
+def test_an_edited_file_without_its_description_is_compared_by_shapes(shallow, tmp_path):
+    build = shallow("SEResNet20")
+    build(weights=None).save(tmp_path / "trained.keras")
+    with zipfile.ZipFile(tmp_path / "trained.keras") as whole, zipfile.ZipFile(tmp_path / "bare.keras", "w") as bare:
+        bare.writestr("model.weights.h5", whole.read("model.weights.h5"))
+    with pytest.raises(ValueError, match="bare.keras is damaged, or not a weights file of Keras"):
+        build(weights=tmp_path / "bare.keras")

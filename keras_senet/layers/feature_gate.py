@@ -1,6 +1,7 @@
 """The contract of SE and its relatives: layers that multiply a feature map by gates that they compute from it."""
 
 import itertools
+import random
 import warnings
 from collections.abc import Callable
 
@@ -196,7 +197,9 @@ class FeatureGate(keras.layers.Layer):
     def get_config(self):
         config = {**super().get_config(), "data_format": self.data_format}
         if self.built:
+            state = random.getstate()  # from which Keras draws seeds for the initializers of new layers
             changes = {name: _changes(layer, make()) for name, (layer, make) in self._parts.items()}
+            random.setstate(state)
             parts = {name: changed for name, changed in changes.items() if changed}
         else:
             parts = self._part_changes

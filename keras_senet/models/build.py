@@ -19,9 +19,9 @@ from keras_senet.layers import PixelNormalization
 from keras_senet.layers.attention import ATTENTIONS, Attention, AttentionConfig, attention_layer
 from keras_senet.layers.data_format import channel_axis
 from keras_senet.models.architecture import MEAN_ONLY_STD, Architecture
-from keras_senet.models.named_weights import check_activation, find_weights
+from keras_senet.models.named_weights import build_for, check_activation, find_weights
 from keras_senet.models.registry import register
-from keras_senet.pretrained import assign, checkpoints_of
+from keras_senet.pretrained import checkpoints_of
 
 
 def constructor(
@@ -74,13 +74,13 @@ def constructor(
             raise InputError(
                 f"`attention_position` must be one of {net.positions} in {construct.__name__}. Received: {attention_position!r}"
             )
-        layer = attention_layer(attention, reduction=reduction, squeeze=squeeze, gate=gate, use_bias=use_bias)
-        placed = Attention(layer, attention_position, _check_stages(attention_stages, net.stages))
+        stages = None if attention_stages is None else _check_stages(attention_stages, net.stages)
+        config = AttentionConfig(attention, reduction, squeeze, gate, use_bias, attention_position, stages)
+        attention_of(config, net)  # raises before anything is downloaded
 
         pretrained = None
         if weights is not None:
             check_activation(include_top, classifier_activation)
-            config = AttentionConfig(attention, reduction, squeeze, gate, use_bias, attention_position, attention_stages)
             head_classes = (classes, default.classes) if include_top else None
             pretrained = find_weights(weights, construct, config, head_classes)
             known = pretrained.architecture.keys() & {field.name for field in dataclasses.fields(net)}
@@ -94,18 +94,18 @@ def constructor(
         if mean_only:
             net = dataclasses.replace(net, std=MEAN_ONLY_STD)
 
-        inputs = _input(input_tensor, input_shape, net, include_top)
-        x = _normalize(inputs, net) if include_preprocessing else inputs
-        x = features(x, net, placed)
-        if include_top:
-            x = _head(x, net, default.classes if classes is None else classes, classifier_activation)
-        elif pooling is not None:
-            x = _POOLINGS[pooling](name=f"{pooling}_pool")(x)
-        source = inputs if input_tensor is None else keras.utils.get_source_inputs(inputs)
-        model = keras.Model(source, x, name=name)
-        if pretrained is not None:
-            assign(model, pretrained, head=include_top and model.output_shape[-1] == pretrained.classes)
-        return model
+        def build(config: AttentionConfig) -> keras.Model:
+            inputs = _input(input_tensor, input_shape, net, include_top)
+            x = _normalize(inputs, net) if include_preprocessing else inputs
+            x = features(x, net, attention_of(config, net))
+            if include_top:
+                x = _head(x, net, default.classes if classes is None else classes, classifier_activation)
+            elif pooling is not None:
+                x = _POOLINGS[pooling](name=f"{pooling}_pool")(x)
+            source = inputs if input_tensor is None else keras.utils.get_source_inputs(inputs)
+            return keras.Model(source, x, name=name)
+
+        return build(config) if pretrained is None else build_for(pretrained, build, config, net.positions, include_top)
 
     public: Any = construct  # a function with attributes of its own
     public.__name__ = public.__qualname__ = name
@@ -134,6 +134,13 @@ def constructor(
     )
     register(construct)
     return construct
+
+
+def attention_of(config: AttentionConfig, net: Architecture) -> Attention:
+    """The attention that `config` means in a network like `net`."""
+    taken = ("reduction", "squeeze", "gate", "use_bias")
+    layer = attention_layer(config.attention, **{name: getattr(config, name) for name in taken})
+    return Attention(layer, config.attention_position, config.attention_stages or net.stages)
 
 
 _POOLINGS = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
@@ -196,8 +203,6 @@ _DOCUMENTATION = """
 
 
 def _check_stages(attention_stages, stages) -> tuple[int, ...]:
-    if attention_stages is None:
-        return stages
     subset = (attention_stages,) if isinstance(attention_stages, int) else tuple(attention_stages)
     if not subset or not set(subset) <= set(stages):
         raise InputError(

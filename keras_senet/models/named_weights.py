@@ -1,17 +1,20 @@
 """From the argument `weights` of a constructor to the weights: a checkpoint of the catalogue, or a file of the user."""
 
+import dataclasses
 import functools
 import os
 import random
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
 from keras_senet import pretrained
 from keras_senet.errors import InputError, did_you_mean
-from keras_senet.layers.attention import AttentionConfig
+from keras_senet.layers.attention import ATTENTIONS, AttentionConfig
 from keras_senet.pretrained import Checkpoint, Weights, checkpoints_of
+from keras_senet.pretrained.description import attention_in, difference
 
 _AS_PUBLISHED = AttentionConfig()
 
@@ -58,6 +61,76 @@ def find_weights(
     known = {fact: value for fact in facts if (value := getattr(checkpoint, fact)) is not None}
     published.architecture.update(known)
     return published
+
+
+def build_for(
+    weights: Weights,
+    build: Callable[[AttentionConfig], keras.Model],
+    given: AttentionConfig,
+    positions: tuple[str, ...],
+    include_top: bool,
+) -> keras.Model:
+    """The network that `weights` are of, with these weights.
+
+    Where the file holds the configuration of its model, and the arguments of the constructor are at their defaults, the network
+    gets the attention of the file.
+
+    Args:
+        weights: the weights.
+        build: function from an attention to a network with it.
+        given: attention that the constructor was called with.
+        positions: positions of attention that the network has.
+        include_top: whether the network has a classifier.
+
+    Raises:
+        ValueError: if the file says something else than the arguments, or the weights do not fit.
+    """
+    config = _attention_in(weights, given)
+    default = AttentionConfig.attention_position
+    others = [position for position in positions if position != default] if given.attention_position == default else []
+    model = build(config)
+    reason = None if weights.config is None else difference(weights.config, model)
+    if reason and config.attention is not None:
+        for position in others:
+            other = build(dataclasses.replace(config, attention_position=position))
+            if difference(weights.config, other) is None:
+                model, reason = other, None
+                break
+    pretrained.assign(model, weights, head=include_top and model.output_shape[-1] == weights.classes)
+    if reason:
+        raise InputError(f"{weights.path} is of another network, with the same shapes of weights: {reason}.")
+    return model
+
+
+def _attention_in(weights: Weights, given: AttentionConfig) -> AttentionConfig:
+    """The attention that the file says, where the arguments are at their defaults.
+
+    Raises:
+        ValueError: if the file says something else than the arguments.
+    """
+    said = None if weights.config is None or callable(given.attention) else attention_in(weights.config)
+    if said is None:
+        return given
+    fields = {}
+    for field in dataclasses.fields(AttentionConfig):
+        ours, theirs = getattr(given, field.name), getattr(said, field.name)
+        if field.name == "attention_position" or _is_the_same(field.name, ours, theirs):
+            theirs = ours
+        elif ours != field.default:
+            raise InputError(
+                f"{weights.path} is of a network with {field.name}={theirs!r}, and {field.name}={ours!r} was given: leave that "
+                "out to build the network of the file, or choose other weights."
+            )
+        fields[field.name] = theirs
+    return AttentionConfig(**fields)
+
+
+def _is_the_same(field: str, ours: Any, theirs: Any) -> bool:
+    if field == "attention":
+        return ATTENTIONS.get(ours) is ATTENTIONS.get(theirs)
+    if field == "gate":
+        return keras.activations.serialize(keras.activations.get(ours)) == theirs
+    return ours == theirs
 
 
 def _find_checkpoint(weights: str | os.PathLike, model: str) -> Checkpoint | None:

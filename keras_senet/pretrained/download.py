@@ -13,7 +13,7 @@ import keras
 from keras_senet.errors import FileError, InputError, one_line, require
 from keras_senet.files import replacing
 from keras_senet.pretrained.catalogue import Checkpoint
-from keras_senet.pretrained.readers.keras_files import DIGEST, digest, read_keras_file
+from keras_senet.pretrained.readers.keras_files import CONFIG, DIGEST, digest, read_keras_file
 
 _A_WEEK = 7 * 24 * 60 * 60  # seconds
 _PARTIAL = ".partial-"  # prefix of the names of unfinished files, here and in `replacing`
@@ -92,11 +92,13 @@ def _convert(
             + ("Try again." if downloaded else f"Remove {source} and try again.")
         )
     with replacing(cached) as partial:
-        convert(source).save_weights(partial)
+        model = convert(source)
+        model.save_weights(partial)
         facts = {"source": checkpoint.url, "revision": revision, "source_sha256": sha256}
         facts[DIGEST] = digest(read_keras_file(str(partial)).parameters)
         with h5py.File(partial, "a") as file:
             file.attrs.update(facts)
+            file.create_dataset(CONFIG, data=model.to_json())
     if downloaded:
         source.unlink()
 

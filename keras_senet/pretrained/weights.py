@@ -29,6 +29,7 @@ class Weights:
         parameters: their values, with the axes in the publisher's order.
         architecture: what the file implies for the network: fields of its architecture that replace the defaults.
         layers: names of the network's layers; empty unless it is a Keras file.
+        config: configuration of the model that was saved; None if the file does not hold it.
     """
 
     path: str
@@ -36,6 +37,7 @@ class Weights:
     parameters: dict[str, np.ndarray]
     architecture: dict[str, Any]
     layers: frozenset[str] = frozenset()
+    config: dict[str, Any] | None = None
 
     @classmethod
     def in_layout(cls, path: str, layout: str, parameters: dict[str, np.ndarray]) -> "Weights":

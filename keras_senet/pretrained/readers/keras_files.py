@@ -15,6 +15,7 @@ from keras_senet.errors import InputError, one_line
 from keras_senet.pretrained.layouts import LAYOUTS
 from keras_senet.pretrained.weights import Weights
 
+CONFIG = "model_config"  # dataset of a file in our cache: the configuration of its model as JSON
 DIGEST = "sha256"  # attribute of a file in our cache: the `digest` of its parameters when it was written
 
 
@@ -35,18 +36,22 @@ def read_keras_file(path: str) -> Weights:
             value = item[()]
             arrays[name] = value.view(ml_dtypes.bfloat16) if value.dtype.kind == "V" else value
 
-    architecture = {}
+    architecture: dict[str, Any] = {}
+    config = None
     try:
         with contextlib.ExitStack() as stack:
             source: str | io.BytesIO = path
             if path.endswith(".keras"):
                 archive = stack.enter_context(zipfile.ZipFile(path))
-                architecture = _preprocessing(json.loads(archive.read("config.json")))
+                config = json.loads(archive.read("config.json"))
+                architecture = _preprocessing(config)
                 source = io.BytesIO(archive.read("model.weights.h5"))
             file = stack.enter_context(h5py.File(source))
             if "layers" in file:
                 file["layers"].visititems(visit)
             written = file.attrs.get(DIGEST)
+            if CONFIG in file:
+                config = json.loads(file[CONFIG][()])
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is damaged, or not a weights file of Keras: {one_line(error)}") from error
     names = frozenset(layers.values()) - {None}
@@ -59,7 +64,7 @@ def read_keras_file(path: str) -> Weights:
         parameters[f"{layers.get(group)}/{inner.replace('vars/', '')}"] = value
     if written is not None and written != digest(parameters):
         raise InputError(f"{path} is damaged: its numbers have changed since it was written.")
-    return Weights(path, "keras", parameters, architecture, names)
+    return Weights(path, "keras", parameters, architecture, names, config)
 
 
 def digest(parameters: dict[str, np.ndarray]) -> str:
