@@ -7,7 +7,8 @@ import tensorflow as tf
 from comparison import Comparison, compare, show, timed
 from sklearn.datasets import load_sample_images
 
-from keras_senet.data.decode import decode_window, random_window
+from keras_senet.data.decode import random_window
+from keras_senet.data.pixels import decode_window
 
 IMAGES, ROUNDS, THREADS = 1000, 7, 2
 

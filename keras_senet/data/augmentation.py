@@ -11,7 +11,8 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from keras_senet.data import mixing, transforms
-from keras_senet.data.decode import evaluation_image, random_window, resized_window
+from keras_senet.data.decode import evaluation_image, random_window
+from keras_senet.data.pixels import resized_window
 from keras_senet.errors import InputError
 from keras_senet.inference.preprocessing import Preprocessing
 from keras_senet.settings import check, setting
@@ -83,11 +84,12 @@ class Augmentation:
         if self.cutout > image_size:
             raise InputError(f"`cutout` must be at most {image_size}, the size of the images. Received: cutout={self.cutout}")
 
-    def decoder(self, image_size: int) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    def decoder(self, image_size: int, portable: bool = False) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
         """The function that decodes a crop of an image.
 
         Args:
             image_size: height and width of the crop, pixels.
+            portable: whether it must run where there is no Python, see `pixels.decode_window`.
 
         Returns:
             A function from an encoded image, a scalar string, and its key to float32 RGB pixels in [0, 255] of shape
@@ -98,8 +100,10 @@ class Augmentation:
         def decode(encoded: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
             crop_key, *_ = self._keys(key)
             if self.crop == "random":
-                return resized_window(encoded, lambda shape: random_window(shape, crop_key, self.area_min), image_size)
-            square = evaluation_image(encoded, Preprocessing(image_size, crop_ratio=1.0))
+                return resized_window(
+                    encoded, lambda shape: random_window(shape, crop_key, self.area_min), image_size, portable=portable
+                )
+            square = evaluation_image(encoded, Preprocessing(image_size, crop_ratio=1.0), portable=portable)
             return transforms.shift(square, crop_key) if self.crop == "shift" else square
 
         return decode

@@ -40,7 +40,8 @@ def training_batches(
         shard: which of the processes that share the images this one is.
         batches_per_epoch: by default, as many as the images fill.
         data_service: address of the dispatcher of a tf.data service whose workers do all this, such as
-            "grpc://10.0.0.1:5000". They must see the same files. The order then differs from run to run.
+            "grpc://10.0.0.1:5000". They must see the same files, of formats that TensorFlow reads without Python: JPEG, PNG,
+            WebP and 24-bit BMP. The order then differs from run to run.
 
     Returns:
         A `tf.data.Dataset` of batches `(images, labels)`: float32 RGB pixels in [0, 255] of shape
@@ -65,7 +66,8 @@ def training_batches(
         return batch._replace(pixels=pixels, label=labels)
 
     groups = order.groups(images, batch_size, batches_per_epoch, start, shard, aug_repeats, balanced)
-    examples = decode.examples(groups, images, augmentation.decoder(image_size), (image_size, image_size, 3))
+    decoder = augmentation.decoder(image_size, portable=data_service is not None)
+    examples = decode.examples(groups, images, decoder, (image_size, image_size, 3))
     # Not in the decoder: its pipeline is set up again for every group, at a cost that grows with what it holds.
     examples = examples.map(augmented, num_parallel_calls=tf.data.AUTOTUNE)
     batches = examples.batch(batch_size, drop_remainder=True).map(mixed, num_parallel_calls=tf.data.AUTOTUNE)

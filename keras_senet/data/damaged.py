@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from keras_senet.data.elements import Example
+from keras_senet.data.formats import not_an_image
 from keras_senet.errors import InputError
 
 _SEPARATOR = "\0"  # occurs in no path
@@ -32,7 +33,7 @@ class DamagedImages(set[str]):
         """
         if name in self:
             return
-        warnings.warn(f"Left out {name}: damaged, or not a JPEG, PNG, GIF or BMP image.", stacklevel=1)
+        warnings.warn(f"Left out {name}: {not_an_image()}.", stacklevel=1)
         self.add(name)
         if len(self) > _MAX_DAMAGED * image_count:
             raise InputError(_TOO_MANY_DAMAGED.format(len(self), image_count, name))

@@ -1,4 +1,4 @@
-"""From encoded images to pixels, decoding only the window that is needed: for training, evaluation and single files."""
+"""What a network looks at: windows of encoded images for training, evaluation and single files."""
 
 import os
 import pathlib
@@ -8,7 +8,9 @@ import tensorflow as tf
 
 from keras_senet.data import damaged
 from keras_senet.data.elements import Example, Group
-from keras_senet.data.sources import IMAGE_SUFFIXES, LabelledImages
+from keras_senet.data.formats import image_suffixes, not_an_image
+from keras_senet.data.pixels import resized_window
+from keras_senet.data.sources import LabelledImages
 from keras_senet.errors import InputError, existing_path
 from keras_senet.inference.preprocessing import Preprocessing
 
@@ -51,14 +53,17 @@ def examples(
     return groups.flat_map(examples_of).prefetch(_PREFETCHED_IMAGES)
 
 
-def evaluation_image(encoded: tf.Tensor, preprocessing: Preprocessing, place: tuple[int, int] = (1, 1)) -> tf.Tensor:
+def evaluation_image(
+    encoded: tf.Tensor, preprocessing: Preprocessing, place: tuple[int, int] = (1, 1), *, portable: bool = False
+) -> tf.Tensor:
     """The center square of an encoded image, as evaluation, prediction and exported files see it; or another square.
 
     Args:
-        encoded: scalar string, the bytes of a JPEG, PNG, GIF or BMP file.
+        encoded: scalar string, the bytes of an image file.
         preprocessing: size of the result, and which part of the image it shows.
         place: where the square lies, (vertical, horizontal): 0 for the top or left edge, 1 for the center, 2 for the bottom or
             right edge.
+        portable: whether to use nothing but TensorFlow operations, as in a SavedModel; see `pixels.decode_window`.
 
     Returns:
         Float32 RGB pixels in [0, 255] of shape `(image_size, image_size, 3)`.
@@ -69,7 +74,9 @@ def evaluation_image(encoded: tf.Tensor, preprocessing: Preprocessing, place: tu
         side = tf.maximum(side, 1)
         return tf.concat([(shape - side) * place // 2, [side, side]], 0)
 
-    image = resized_window(encoded, window, preprocessing.image_size, preprocessing.interpolation, antialias=True)
+    image = resized_window(
+        encoded, window, preprocessing.image_size, preprocessing.interpolation, antialias=True, portable=portable
+    )
     return tf.clip_by_value(image, 0.0, 255.0)  # bicubic interpolation overshoots
 
 
@@ -99,8 +106,10 @@ def read_image(path: str | os.PathLike, preprocessing: Preprocessing) -> tf.Tens
     """
     try:
         return evaluation_image(tf.io.read_file(existing_path(path)), preprocessing)
+    except InputError as error:
+        raise InputError(f"{os.fspath(path)} {error}") from error
     except tf.errors.OpError as error:
-        raise InputError(f"{os.fspath(path)} is damaged, or not a JPEG, PNG, GIF or BMP image.") from error
+        raise InputError(f"{os.fspath(path)} is {not_an_image()}.") from error
 
 
 def list_images(paths: Sequence[str | os.PathLike]) -> list[pathlib.Path]:
@@ -112,49 +121,15 @@ def list_images(paths: Sequence[str | os.PathLike]) -> list[pathlib.Path]:
     """
     files = []
     for path in map(pathlib.Path, map(existing_path, paths)):
-        listed = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+        listed = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.suffix.lower() in image_suffixes())
         if not listed:
-            raise InputError(f"The folder {path} holds no image ({', '.join(IMAGE_SUFFIXES)}).")
+            raise InputError(f"The folder {path} holds no image ({', '.join(image_suffixes())}).")
         files += listed
     return files
 
 
-def resized_window(
-    encoded: tf.Tensor, window: Callable, image_size: int, interpolation: str = "bilinear", antialias: bool = False
-) -> tf.Tensor:
-    """A window of an encoded image, resized to a square. For `window` see `decode_window`."""
-    # Resizing floats is faster than resizing bytes, with the same result.
-    pixels = tf.cast(decode_window(encoded, window), tf.float32)
-    image = tf.image.resize(pixels, (image_size, image_size), interpolation, antialias=antialias)
-    return tf.ensure_shape(image, (image_size, image_size, 3))
-
-
-def decode_window(encoded: tf.Tensor, window: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
-    """A window of an encoded image; of a JPEG file only the window is decoded.
-
-    Args:
-        encoded: scalar string, the bytes of a JPEG, PNG, GIF or BMP file.
-        window: function from the image's (height, width) to the window's (top, left, height, width), int32 tensors.
-
-    Returns:
-        Uint8 RGB pixels of shape `(height, width, 3)`.
-    """
-
-    def from_jpeg():
-        crop = window(tf.io.extract_jpeg_shape(encoded)[:2])
-        # The default transform is faster, but darkens images by 0.5 of 255 on average.
-        return tf.io.decode_and_crop_jpeg(encoded, crop, channels=3, dct_method="INTEGER_ACCURATE")
-
-    def from_other():
-        image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-        top, left, height, width = tf.unstack(window(tf.shape(image)[:2]), num=4)
-        return image[top : top + height, left : left + width]
-
-    return tf.cond(tf.io.is_jpeg(encoded), from_jpeg, from_other)
-
-
 def random_window(shape: tf.Tensor, key: tf.Tensor, area_min: float = 0.08) -> tf.Tensor:
-    """A window, for `decode_window`, of `area_min` to 100 % of the area and of aspect ratio 3/4 to 4/3.
+    """A window, for `resized_window`, of `area_min` to 100 % of the area and of aspect ratio 3/4 to 4/3.
 
     It is the whole image if ten attempts find no such window.
     """

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable
 import tensorflow as tf
 
 from keras_senet.data.damaged import DamagedImages
+from keras_senet.data.formats import image_suffixes
 from keras_senet.errors import InputError, did_you_mean, existing_path, require
 
 VALIDATION, ALL = "validation", "all"
-IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 _VALIDATION_NAMES = ("validation", "val", "test")
 _SHUFFLE_BUFFER = 10_000  # encoded images; about 1 GB of ImageNet
 
@@ -146,7 +146,7 @@ def _load_folder(folder: pathlib.Path, split: str) -> LabelledImages:
         class_names = _sorted_classes(files)
     if len(class_names) < 2:
         raise InputError(
-            f"{folder} must hold one sub-folder of images ({', '.join(IMAGE_SUFFIXES)}) for each class, and at least two. "
+            f"{folder} must hold one sub-folder of images ({', '.join(image_suffixes())}) for each class, and at least two. "
             f"Found: {class_names or 'none'}."
         )
     paths = [str(file) for name in files for file in files[name]]
@@ -185,7 +185,7 @@ def _files_by_class(*folders: pathlib.Path) -> dict[str, list[pathlib.Path]]:
     """The image files of each class that has any."""
     files: dict[str, list[pathlib.Path]] = collections.defaultdict(list)
     for class_folder in (entry for folder in folders for entry in sorted(folder.iterdir()) if entry.is_dir()):
-        files[class_folder.name] += sorted(file for file in class_folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+        files[class_folder.name] += sorted(file for file in class_folder.iterdir() if file.suffix.lower() in image_suffixes())
     return {name: class_files for name, class_files in files.items() if class_files}
 
 

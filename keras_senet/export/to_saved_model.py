@@ -24,8 +24,9 @@ def saved_model(
     """Writes a SavedModel for TensorFlow Serving and other TensorFlow programs, with the same graph as `tflite`.
 
     It has two signatures. `serving_default` takes `images`, float32 RGB pixels in [0, 255] of shape `(N, H, W, 3)`.
-    `serve_encoded` takes `image_bytes`, JPEG or PNG files as strings `(N,)`; it crops and resizes them as evaluation does. Both
-    return `probabilities` `(N, classes)`.
+    `serve_encoded` takes `image_bytes`, files as strings `(N,)`; it turns them upright, crops and resizes them as evaluation
+    does. It reads JPEG, PNG, WebP and 24-bit BMP files. Others can only be read by Python, so they are an error that says what to
+    send. Both return `probabilities` `(N, classes)`.
 
     Args:
         model: network with its preprocessing inside, for images of one fixed square size, with the top.
@@ -60,7 +61,7 @@ def saved_model(
 
     def decode(image_bytes):
         return tf.map_fn(
-            lambda encoded: evaluation_image(encoded, job.preprocessing),
+            lambda encoded: evaluation_image(encoded, job.preprocessing, portable=True),
             image_bytes,
             fn_output_signature=tf.TensorSpec(model.input_shape[1:], tf.float32),
         )

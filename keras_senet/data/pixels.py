@@ -1,0 +1,221 @@
+"""From the bytes of an image file to upright RGB pixels: the one reader for training, evaluation, prediction and SavedModels.
+
+TensorFlow decodes JPEG and PNG files: of a JPEG file only the window that is needed, and at 1/2, 1/4 or 1/8 where it is many
+times larger than the result. Pillow reads all other formats. A SavedModel runs without Python; there, what TensorFlow cannot read
+is an error.
+"""
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from keras_senet.data.orientation import (
+    is_plain_jpeg,
+    jpeg_orientation,
+    png_orientation,
+    stored_window,
+    turned,
+    upright_shape,
+    webp_orientation,
+)
+from keras_senet.data.pillow_reader import orientation_by_pillow, read_by_pillow
+
+Window = Callable[[tf.Tensor], tf.Tensor]
+
+# An image that is decoded at a lower resolution must still be so many times larger than the result, or pixels would change by
+# more than 8 of 255. 4000 x 3000 pixels, cropped to 7/8 for a network of 224, are just decoded at 1/4.
+_MARGIN = 2.9
+_KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic"}
+_MAX_PIXELS = 178_956_970  # the limit of Pillow, beyond which a file is taken for an attack
+_METADATA_OR_TRANSPARENCY = (
+    r"\C{25}([\x04\x06]|\C*(eXIf|tRNS|tiff:Orientation|Raw profile type exif|XML:com\.adobe\.xmp\x00\x01))\C*"
+)
+# Metadata that TensorFlow operations cannot read: hexadecimal text, or compressed.
+_HIDDEN_ORIENTATION = r"\C*(Raw profile type exif|XML:com\.adobe\.xmp\x00\x01)\C*"
+_NOT_PORTABLE = "The image is damaged, or TensorFlow alone cannot read it: send a JPEG, PNG, still WebP or 24-bit BMP file."
+
+
+def decode_window(encoded: tf.Tensor, window: Window, *, portable: bool = False) -> tf.Tensor:
+    """A window of an encoded image, upright; of a JPEG file only the window is decoded.
+
+    Args:
+        encoded: scalar string, the bytes of an image file.
+        window: function from the image's (height, width) to the window's (top, left, height, width), int32 tensors.
+        portable: whether to use nothing but TensorFlow operations, for graphs that run without this process. They read JPEG,
+            PNG, still WebP and 24-bit BMP files.
+
+    Returns:
+        Uint8 RGB pixels of shape `(height, width, 3)`.
+    """
+    return tf.ensure_shape(_read(encoded, window, portable, _decode_jpeg, tf.identity), (None, None, 3))
+
+
+def resized_window(
+    encoded: tf.Tensor,
+    window: Window,
+    image_size: int,
+    interpolation: str = "bilinear",
+    antialias: bool = False,
+    *,
+    portable: bool = False,
+) -> tf.Tensor:
+    """A window of an encoded image, resized to a square; arguments as of `decode_window`.
+
+    JPEG files much larger than the result are decoded at a lower resolution, and resized with antialiasing in any case.
+    """
+    smallest = image_size * _MARGIN
+
+    def resized(pixels):
+        # Resizing floats is faster than resizing bytes, with the same result.
+        return tf.image.resize(tf.cast(pixels, tf.float32), (image_size, image_size), interpolation, antialias=antialias)
+
+    def from_crop(encoded, crop):
+        return tf.cond(
+            tf.cast(tf.reduce_min(crop[2:]), tf.float32) >= 2 * smallest,
+            lambda: _called(lambda: _reduced(encoded, crop, smallest, image_size, interpolation)),
+            lambda: resized(_decode_jpeg(encoded, crop)),
+        )
+
+    image = _read(encoded, window, portable, from_crop, resized)
+    return tf.ensure_shape(image, (image_size, image_size, 3))
+
+
+def _read(
+    encoded: tf.Tensor,
+    window: Window,
+    portable: bool,
+    from_jpeg: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    from_pixels: Callable[[tf.Tensor], tf.Tensor],
+) -> tf.Tensor:
+    """A window of an encoded image: `from_jpeg(encoded, window)` of a JPEG file, turned upright, or `from_pixels(pixels)`."""
+    encoded = tf.convert_to_tensor(encoded, tf.string)
+
+    def plain_jpeg():
+        return from_jpeg(encoded, window(tf.io.extract_jpeg_shape(encoded)[:2]))
+
+    def jpeg():
+        orientation = jpeg_orientation(encoded) if portable else _by_pillow(orientation_by_pillow, encoded, tf.int32, ())
+        shape = upright_shape(tf.io.extract_jpeg_shape(encoded)[:2], orientation)
+        return turned(from_jpeg(encoded, stored_window(window(shape), shape, orientation)), orientation)
+
+    def unusual():
+        if portable:
+            return _decode_without_python(encoded)
+        return _by_pillow(read_by_pillow, encoded, tf.uint8, (None, None, 3))
+
+    def other():
+        pixels = tf.cond(_is_plain_png(encoded), lambda: tf.io.decode_png(encoded, channels=3), unusual)
+        top, left, height, width = tf.unstack(window(tf.shape(pixels)[:2]), num=4)
+        return from_pixels(pixels[top : top + height, left : left + width])
+
+    def not_plain():
+        return tf.cond(tf.io.is_jpeg(encoded), jpeg, other)
+
+    return tf.cond(is_plain_jpeg(encoded), plain_jpeg, lambda: _called(not_plain))
+
+
+def _called(function: Callable[[], tf.Tensor]) -> tf.Tensor:
+    """`function()`, which few images need, as a call.
+
+    TensorFlow visits all operations in the branches of a condition, even in those that are not taken. A call is only one.
+    """
+    if tf.executing_eagerly():
+        return function()
+    return tf.function(function, autograph=False, experimental_attributes={"_noinline": True})()
+
+
+def _by_pillow(function: Callable[[bytes], np.ndarray], encoded: tf.Tensor, dtype: tf.DType, shape: tuple) -> tf.Tensor:
+    if tf.executing_eagerly():  # where tf.numpy_function would pass an array that holds the bytes
+        return tf.constant(function(encoded.numpy()))
+    return tf.ensure_shape(tf.numpy_function(function, [encoded], dtype, stateful=False), shape)
+
+
+def _decode_jpeg(encoded: tf.Tensor, crop: tf.Tensor, ratio: int = 1) -> tf.Tensor:
+    # The default transform is faster, but darkens images by 0.5 of 255 on average.
+    return tf.io.decode_and_crop_jpeg(encoded, crop, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")
+
+
+def _reduced(encoded: tf.Tensor, crop: tf.Tensor, smallest: float, image_size: int, interpolation: str) -> tf.Tensor:
+    """A crop of a JPEG file, resized after decoding at 1/8, 1/4 or 1/2, the first with sides of at least `smallest` pixels."""
+    reduction = tf.cast(tf.reduce_min(crop[2:]), tf.float32) / smallest
+    ratio = tf.where(reduction >= 8, 8, tf.where(reduction >= 4, 4, 2))
+    begin, end = crop[:2], crop[:2] + crop[2:]
+    first, last = begin // ratio, -(-end // ratio)
+    reduced_crop = tf.concat([first, last - first], 0)
+    decoders = [functools.partial(_decode_jpeg, encoded, reduced_crop, each) for each in (2, 4, 8)]
+    pixels = tf.cast(tf.switch_case(ratio // 4, decoders), tf.float32)
+
+    # Pixels at the edges may lie partly outside the crop, and count by the share inside: so the result is divided by that of the
+    # shares.
+    begin, end, first, last = tf.unstack(
+        tf.cast([begin, end, first * ratio, last * ratio], tf.float32) / tf.cast(ratio, tf.float32)
+    )
+    scale = image_size / (end - begin)
+
+    def resized(images, *axes):
+        size, scales, shifts = [1, 1], [1.0, 1.0], [0.0, 0.0]
+        for axis in axes:
+            size[axis], scales[axis], shifts[axis] = image_size, scale[axis], (first - begin)[axis] * scale[axis]
+        return tf.raw_ops.ScaleAndTranslate(
+            images=images, size=size, scale=scales, translation=shifts, kernel_type=_KERNELS[interpolation], antialias=True
+        )[0]
+
+    def shares(axis):
+        place = tf.range(first[axis], last[axis])
+        return tf.minimum(place + 1, end[axis]) - tf.maximum(place, begin[axis])
+
+    rows, columns = shares(0), shares(1)
+    # Of two axes, since TensorFlow is slow at multiplying along the middle one of three.
+    flat = tf.reshape(pixels, (tf.size(rows), -1)) * (rows[:, tf.newaxis] * tf.repeat(columns, 3))
+    result = resized(tf.reshape(flat, tf.shape(pixels[tf.newaxis])), 0, 1)
+    return result / (resized(tf.reshape(rows, (1, -1, 1, 1)), 0) * resized(tf.reshape(columns, (1, 1, -1, 1)), 1))
+
+
+def _decode_without_python(encoded: tf.Tensor) -> tf.Tensor:
+    """What TensorFlow reads right among the formats other than JPEG: PNG, 24-bit BMP, and WebP that is not animated."""
+
+    def part(position, size):
+        padded = tf.strings.substr(encoded, 0, position + size) + bytes(position + size)
+        return tf.strings.substr(padded, position, size)
+
+    def png():
+        return turned(_over_white(tf.io.decode_png(encoded, channels=4)), png_orientation(encoded))
+
+    def webp():
+        frame = tf.io.decode_webp(encoded)[0]
+        rgba = tf.concat([frame, tf.fill(tf.shape(frame[..., :1]), tf.constant(255, tf.uint8))], -1)[..., :4]
+        return turned(_over_white(tf.ensure_shape(rgba, (None, None, 4))), webp_orientation(encoded))
+
+    def refused():
+        with tf.control_dependencies([tf.debugging.Assert(False, [_NOT_PORTABLE])]):
+            return tf.zeros((1, 1, 3), tf.uint8)
+
+    is_png = _is_png(encoded) & ~tf.strings.regex_full_match(encoded, _HIDDEN_ORIENTATION)
+    is_bmp = (part(0, 2) == b"BM") & (part(28, 6) == b"\x18\0\0\0\0\0")
+    is_webp = (part(0, 4) == b"RIFF") & (part(8, 4) == b"WEBP")
+    # TensorFlow 2.21 writes beyond its memory when it decodes an animation.
+    is_animation = (part(12, 4) == b"VP8X") & (tf.bitwise.bitwise_and(tf.io.decode_raw(part(20, 1), tf.uint8)[0], 2) > 0)
+    readers = [(is_png, png), (is_bmp, lambda: tf.io.decode_bmp(encoded, channels=3)), (is_webp & ~is_animation, webp)]
+    return tf.ensure_shape(tf.case(readers, default=refused), (None, None, 3))
+
+
+def _is_png(encoded: tf.Tensor) -> tf.Tensor:
+    """Whether this is a PNG file, of a size that is no attack."""
+    is_png = tf.strings.substr(encoded, 0, 16) == b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+    sides = tf.io.decode_raw(tf.strings.substr(encoded + bytes(24), 16, 8), tf.int32, little_endian=False, fixed_length=8)
+    return is_png & (tf.reduce_prod(tf.cast(sides, tf.int64)) <= _MAX_PIXELS)
+
+
+def _is_plain_png(encoded: tf.Tensor) -> tf.Tensor:
+    """Whether this is a PNG file without transparency and without metadata that could say how to turn it."""
+    # Patterns that are constants are compiled when they are needed, others with each pipeline.
+    is_plain = ~tf.strings.regex_full_match(encoded, tf.constant(_METADATA_OR_TRANSPARENCY))
+    return _is_png(encoded) & is_plain
+
+
+def _over_white(rgba: tf.Tensor) -> tf.Tensor:
+    """Uint8 pixels `(H, W, 4)` over a white ground, `(H, W, 3)`."""
+    pixels, alpha = tf.cast(rgba[..., :3], tf.int32), tf.cast(rgba[..., 3:], tf.int32)
+    return tf.cast((pixels * alpha + 255 * (255 - alpha) + 127) // 255, tf.uint8)
