@@ -192,6 +192,15 @@ def test_images_of_any_size_are_prepared_as_for_evaluation(shape, browser, addre
     assert_shows(browser, network(expected[np.newaxis])[0].numpy())
 
 
+@pytest.mark.parametrize("name", ["exif6.jpg", "exif6.png", "black_logo_transparent.png", "trans.gif", "plain.webp", "pal8.bmp"])
+def test_photographs_are_shown_upright_and_over_white(name, browser, address):
+    """The browser may resolve colors and chroma a little differently."""
+    file = ROOT / "tests" / "fixtures" / "images" / name
+    open_page(browser, f"{address}/digits/")
+    choose(browser, file)
+    np.testing.assert_allclose(seen(browser), keras_senet.data.read_image(file, keras_senet.Preprocessing(32)), atol=3)
+
+
 def test_a_large_network_without_gates_looks_at_the_centre(browser, site, address, tmp_path):
     page = copy_page(site, "large")
     for name in ("model.tflite", "labels.txt"):

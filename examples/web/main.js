@@ -52,11 +52,13 @@ async function read(name) {
   return response;
 }
 
-/** The part of an image that the network looks at, its centre square, as RGBA bytes; what is transparent is black. */
+/** The part of an image that the network looks at, its center square, as RGBA bytes; what is transparent is white. */
 function centreSquare(bitmap, size) {
   const ratio = size <= 64 ? 1 : 0.875; // as in keras_senet.Preprocessing
   const side = Math.max(1, Math.round(Math.min(bitmap.width, bitmap.height) * ratio));
   const context = new OffscreenCanvas(side, side).getContext("2d", { alpha: false });
+  context.fillStyle = "white";
+  context.fillRect(0, 0, side, side);
   context.drawImage(bitmap, -Math.floor((bitmap.width - side) / 2), -Math.floor((bitmap.height - side) / 2));
   return { side, pixels: context.getImageData(0, 0, side, side).data };
 }
@@ -95,7 +97,7 @@ function resizeRows(pixels, from, to) {
 /** Classifies an image file and shows what came out. */
 async function show(file) {
   const { size, labels, run } = await network;
-  const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none" }).catch(() => {
+  const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none", imageOrientation: "from-image" }).catch(() => {
     throw new Error(`${file.name} is damaged, or not an image that this browser can read.`);
   });
   const { side, pixels } = centreSquare(bitmap, size);
