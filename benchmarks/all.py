@@ -22,6 +22,7 @@ BENCHMARKS = (
     "build_time",
     "load_time",
     "jpeg_crop",
+    "large_photographs",
     "rand_augment",
     "input_pipeline",
     "fold_batch_norm",
