@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import itertools
 import os
 import signal
 import textwrap
@@ -65,6 +66,14 @@ def did_you_mean(received: str, accepted: Iterable[str]) -> str:
     beginning = [name for name in by_folded if folded and name.startswith(folded)]
     nearest = list(dict.fromkeys(beginning + difflib.get_close_matches(folded, by_folded, n=3)))[:3]
     return f" Did you mean {' or '.join(repr(by_folded[name]) for name in nearest)}?" if nearest else ""
+
+
+def named(names: Iterable[str]) -> str:
+    """The first few names, quoted, and how many more there are."""
+    first = list(itertools.islice(names := iter(names), 3))
+    more = sum(1 for _ in names)
+    shown = ", ".join(repr(name if len(name) <= 30 else f"{name[:29]}…") for name in first)
+    return f"{shown} and {more:,} more" if more else shown
 
 
 def one_line(error: BaseException) -> str:

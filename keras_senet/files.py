@@ -1,5 +1,6 @@
 """Files and folders that are either whole or not there; small files of text and tables."""
 
+import codecs
 import contextlib
 import csv
 import io
@@ -51,6 +52,20 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         if partial.is_dir():
             shutil.rmtree(partial)
         partial.unlink(missing_ok=True)
+
+
+def read_text(path: str | os.PathLike) -> str:
+    """The text of a file in UTF-8 or UTF-16, as Windows writes them: with a mark of the byte order or without.
+
+    Raises:
+        ValueError: if it is in neither.
+    """
+    content = pathlib.Path(path).read_bytes()
+    utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return content.decode("utf-16" if utf16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{os.fspath(path)} is not a text in UTF-8 or UTF-16: save it as UTF-8.") from error
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

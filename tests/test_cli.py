@@ -319,7 +319,8 @@ def test_evaluation_as_a_user_types_it(run, fails, data_dir, digits, tmp_path, c
         other = json.loads(run(*command, *flags, "--json")[1])
         assert other["images"] == 60
         assert other["loss"] != centre["loss"]
-    titles, values = run(*command)[1].splitlines()
+    *contents, _, titles, values = run(*command)[1].splitlines()
+    assert [line.split() for line in contents] == [["class", "test[:60]"], ["10", "classes", "60"]]
     assert titles.split() == ["images", "top-1", "top-5", "loss", "calibration", "error"]
     assert values.split()[:2] == ["60", f"{centre['top1']:.2%}"]
 

@@ -217,19 +217,6 @@ def test_a_network_for_other_classes_is_refused(guesser, photographs):
         training.evaluate(guesser(10), photographs)
 
 
-@pytest.mark.parametrize(
-    ("names", "said"), [(("dark", "bright"), "Class 0 is 'dark' in .*labels.txt, but 'bright' in"), (("bright", "dim"), "'dim'")]
-)
-def test_a_network_for_classes_with_other_names_is_refused(names, said, photographs, tmp_path):
-    small(8).save(tmp_path / "two.keras")
-    assert training.evaluate(export.open_classifier(tmp_path / "two.keras"), photographs).images == 20
-    (tmp_path / "labels.txt").write_text("bright\ndark\n")
-    assert training.evaluate(export.open_classifier(tmp_path / "two.keras"), photographs).images == 20
-    (tmp_path / "labels.txt").write_text("\n".join(names))
-    with pytest.raises(ValueError, match=said):
-        training.evaluate(export.open_classifier(tmp_path / "two.keras"), photographs)
-
-
 @pytest.mark.parametrize("name", ["SEResNet20", pytest.param("SEShuffleNet", marks=pytest.mark.slow)])
 def test_a_network_opened_at_another_size_is_that_built_at_this_size(name, tmp_path):
     network = getattr(keras_senet, name)(classes=10)

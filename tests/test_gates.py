@@ -510,8 +510,8 @@ def test_the_command_shows_where_the_digits_part(run, fails, data_dir, digits, t
     plain = tmp_path / "plain.keras"
     keras_senet.SEResNet20(weights=None, attention=None).save(plain)
     assert "no layer with gates" in fails("gates", plain, *command[2:])
-    (tmp_path / "labels.txt").write_text("".join(f"{name}\n" for name in "0123456798"))
-    assert "Class 8 is '9'" in fails("gates", plain, *command[2:])
+    (tmp_path / "labels.txt").write_text("".join(f"{name}\n" for name in "0123456ABC"))
+    assert "classes that the network lacks: '7', '8', '9'" in fails("gates", plain, *command[2:])
     assert not (tmp_path / "plain_gates").exists()
 
 

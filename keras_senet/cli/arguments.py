@@ -5,6 +5,7 @@ import ast
 import contextlib
 import dataclasses
 import itertools
+import os
 import sys
 import types
 import typing
@@ -55,12 +56,28 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def add_dataset(parser: argparse.ArgumentParser, split: str) -> None:
     """The flags of images with labels, which the command reads; `split` says for what."""
+    parser.add_argument("--dataset", help="name of a tensorflow-datasets dataset, or a folder of images (required)")
     parser.add_argument(
-        "--dataset", required=True, help="name of a tensorflow-datasets dataset, or a folder of images (required)"
+        "--labels-csv", metavar="FILE.csv", help="a path and a label on each line, in place of folders for the classes"
     )
     parser.add_argument("--split", default="validation", help=f"{split}, or all (default: validation)")
     add_data_dir(parser)
     parser.add_argument("--batch-size", type=int, default=64, help="images at a time (default: 64)")
+
+
+def load_dataset(options: argparse.Namespace):
+    """The labelled images that the flags of `add_dataset` name."""
+    from keras_senet import data
+
+    dataset = options.dataset or folder_of_labels(options.labels_csv)
+    if dataset is None:
+        raise InputError("--dataset must be given.")
+    return data.load(dataset, options.split, options.data_dir, options.labels_csv)
+
+
+def folder_of_labels(labels_csv: str | None) -> str | None:
+    """The folder of a CSV file of labels, where its images are if --dataset does not say otherwise."""
+    return None if labels_csv is None else os.path.dirname(labels_csv) or os.curdir
 
 
 def add_data_dir(parser: argparse.ArgumentParser) -> None:

@@ -1,8 +1,9 @@
 """keras-senet evaluate: how often a network is right."""
 
 import argparse
+import sys
 
-from keras_senet.cli.arguments import add_dataset, add_json, add_network, open_network, tell_note
+from keras_senet.cli.arguments import add_dataset, add_json, add_network, load_dataset, open_network, tell_note
 from keras_senet.cli.output import print_json, print_table
 from keras_senet.errors import InputError
 
@@ -24,12 +25,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     from keras_senet import data, training
     from keras_senet.plots.confusion import draw_confusion
+    from keras_senet.training.evaluation import with_classes_of
 
     if options.labels and options.confusion:
         raise InputError("--labels and --confusion: where an image has several labels, none is taken for another. Choose one.")
-    images = data.load(options.dataset, options.split, options.data_dir)
-    classifier = open_network(options)
+    images, classifier = load_dataset(options), open_network(options)
     tell_note(classifier)
+    if not options.labels:
+        images = with_classes_of(classifier, images)
+        print(data.contents({options.split: images}), end="\n\n", file=sys.stderr if options.json else sys.stdout, flush=True)
     measured = training.evaluate(classifier, images, options.batch_size, ten_crop=options.ten_crop, labels=options.labels)
     summary = measured.summary()
     if options.json:
@@ -40,4 +44,4 @@ def run(options: argparse.Namespace) -> None:
         row = [texts[name].format(value) for name, value in summary.items()]
         print_table([titles.get(name, name) for name in summary], [row])
     if options.confusion:  # last: a picture that fails must not cost the numbers, which may have taken hours
-        draw_confusion(measured.confusion, images.class_names, options.confusion)
+        draw_confusion(measured.confusion, measured.class_names, options.confusion)

@@ -3,7 +3,7 @@
 import argparse
 import pathlib
 
-from keras_senet.cli.arguments import add_dataset, add_json
+from keras_senet.cli.arguments import add_dataset, add_json, load_dataset
 from keras_senet.cli.output import print_json, print_table
 from keras_senet.errors import InputError
 
@@ -34,15 +34,14 @@ def run(options: argparse.Namespace) -> None:
     from keras_senet.analysis.gate_reader import gate_names
     from keras_senet.analysis.statistics import chosen_layers, class_indices
     from keras_senet.plots.gates import check_channels
-    from keras_senet.training.evaluation import check_classes
+    from keras_senet.training.evaluation import with_classes_of
 
     network = pathlib.Path(options.network)
     folder = options.output or (network / "gates" if network.is_dir() else network.with_name(f"{network.stem}_gates"))
     classifier = export.open_classifier(network / "last.keras" if network.is_dir() else network)
     if classifier.model is None:
         raise InputError(f"{network} has no layers to read, as it was exported: give the .keras file that it was made from.")
-    images = data.load(options.dataset, options.split, options.data_dir)
-    check_classes(classifier, images)
+    images = with_classes_of(classifier, load_dataset(options))
     # Whatever is misspelt fails now, not after all images.
     check_channels(options.channels)
     class_indices(options.classes or [], images.class_names)

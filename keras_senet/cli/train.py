@@ -5,7 +5,7 @@ import dataclasses
 import os
 from typing import Any
 
-from keras_senet.cli.arguments import add_settings, one_of
+from keras_senet.cli.arguments import add_settings, folder_of_labels, one_of
 from keras_senet.errors import InputError, existing_path
 
 HELP = "Train a network and keep all that the run made in one folder."
@@ -58,7 +58,8 @@ def run(options: argparse.Namespace) -> None:
     if folder is None:  # only the first worker of several reports
         return
     for name, result in report(folder).items():
-        print(f"{options.output}/{name}.keras: top-1 accuracy {result['top1']:.2%}, epoch {result['epoch']}")
+        network, images = ("best", "on the test part, ") if name == "test" else (name, "")
+        print(f"{options.output}/{network}.keras: top-1 accuracy {result['top1']:.2%}, {images}epoch {result['epoch']}")
 
 
 def recipe_of(options: argparse.Namespace):
@@ -79,6 +80,8 @@ def recipe_of(options: argparse.Namespace):
     if config is not None and options.recipe:
         raise InputError("--recipe says what --config says already: leave one of them out.")
     fields = (read_recipe(existing_path(config)).flat() if config is not None else {}) | given
+    if "dataset" not in fields and (folder := folder_of_labels(fields.get("labels_csv"))):
+        fields["dataset"] = folder
     missing = [f"--{name}" for name in ("model", "dataset") if name not in fields]
     if missing:
         raise InputError(f"{' and '.join(missing)} must be given. See: keras-senet train --help")

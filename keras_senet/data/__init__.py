@@ -4,8 +4,10 @@ from keras_senet.data.augmentation import CROPS, Augmentation
 from keras_senet.data.batches import evaluation_batches, training_batches
 from keras_senet.data.damaged import plain_errors
 from keras_senet.data.decode import evaluation_image, list_images, read_image, ten_crops
+from keras_senet.data.matching import match_classes
 from keras_senet.data.order import Place, Shard
-from keras_senet.data.sources import LabelledImages, load
+from keras_senet.data.sources import LabelledImages, load, load_test
+from keras_senet.data.table import contents
 
 __all__ = [
     "CROPS",
@@ -13,10 +15,13 @@ __all__ = [
     "LabelledImages",
     "Place",
     "Shard",
+    "contents",
     "evaluation_batches",
     "evaluation_image",
     "list_images",
     "load",
+    "load_test",
+    "match_classes",
     "plain_errors",
     "read_image",
     "ten_crops",

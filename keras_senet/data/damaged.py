@@ -7,6 +7,7 @@ in the group, and the names of the whole group: a slot that does not appear belo
 
 import contextlib
 import itertools
+import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -33,7 +34,10 @@ class DamagedImages(set[str]):
         """
         if name in self:
             return
-        warnings.warn(f"Left out {name}: {not_an_image()}.", stacklevel=1)
+        if os.path.isdir(os.path.dirname(name)) and not os.path.exists(name):
+            warnings.warn(f"Left out {name}: it is no longer there.", stacklevel=1)
+        else:
+            warnings.warn(f"Left out {name}: {not_an_image()}.", stacklevel=1)
         self.add(name)
         if len(self) > _MAX_DAMAGED * image_count:
             raise InputError(_TOO_MANY_DAMAGED.format(len(self), image_count, name))
@@ -65,7 +69,7 @@ def noted(batches: tf.data.Dataset, damaged: DamagedImages, image_count: int) ->
     def report_missing(slots, group_names):
         for names, pairs in itertools.groupby(zip(group_names.numpy(), slots.numpy(), strict=True), key=lambda pair: pair[0]):
             present = {slot for _, slot in pairs}
-            for slot, name in enumerate(names.decode().split(_SEPARATOR)):
+            for slot, name in enumerate(names.decode(errors="replace").split(_SEPARATOR)):
                 if slot not in present:
                     damaged.report(name, image_count)
         return True

@@ -113,7 +113,7 @@ def read_image(path: str | os.PathLike, preprocessing: Preprocessing) -> tf.Tens
 
 
 def list_images(paths: Sequence[str | os.PathLike]) -> list[pathlib.Path]:
-    """The image files among `paths`, and those in the folders among them.
+    """The image files among `paths`, and those in the folders among them whose names do not begin with a dot.
 
     Raises:
         FileNotFoundError: if a path does not exist; the message lists similar names.
@@ -121,11 +121,15 @@ def list_images(paths: Sequence[str | os.PathLike]) -> list[pathlib.Path]:
     """
     files = []
     for path in map(pathlib.Path, map(existing_path, paths)):
-        listed = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.suffix.lower() in image_suffixes())
+        listed = [path] if path.is_file() else sorted(filter(_is_image, path.iterdir()))
         if not listed:
             raise InputError(f"The folder {path} holds no image ({', '.join(image_suffixes())}).")
         files += listed
     return files
+
+
+def _is_image(file: pathlib.Path) -> bool:
+    return file.suffix.lower() in image_suffixes() and not file.name.startswith(".")
 
 
 def random_window(shape: tf.Tensor, key: tf.Tensor, area_min: float = 0.08) -> tf.Tensor:

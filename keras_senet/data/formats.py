@@ -53,6 +53,7 @@ def readable_formats() -> tuple[Format, ...]:
     return tuple(each for each in FORMATS if each.pillow in Image.OPEN)
 
 
+@functools.cache
 def image_suffixes() -> tuple[str, ...]:
     """The endings of the files that can be read, sorted."""
     return tuple(sorted(suffix for each in readable_formats() for suffix in each.suffixes))

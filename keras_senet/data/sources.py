@@ -1,23 +1,23 @@
-"""Where labelled images come from: tensorflow-datasets by name, or a folder with one sub-folder of images per class."""
+"""Where labelled images come from: tensorflow-datasets by name, a folder with one sub-folder of images per class, or a CSV."""
 
-import collections
 import contextlib
 import dataclasses
 import os
 import pathlib
 import re
 import sys
-import zlib
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from keras_senet.data.damaged import DamagedImages
+from keras_senet.data.folders import TEST, VALIDATION, Listing, list_folder
 from keras_senet.data.formats import image_suffixes
-from keras_senet.errors import InputError, did_you_mean, existing_path, require
+from keras_senet.data.label_csv import list_csv
+from keras_senet.errors import InputError, did_you_mean, existing_path, named, require
 
-VALIDATION, ALL = "validation", "all"
-_VALIDATION_NAMES = ("validation", "val", "test")
+_VALIDATION_SPLITS = ("validation", "val", "test")
 _SHUFFLE_BUFFER = 10_000  # encoded images; about 1 GB of ImageNet
 
 
@@ -32,6 +32,8 @@ class LabelledImages:
         read: function from a source to the encoded image, both string scalars.
         size: number of images.
         class_names: the labels' names.
+        counts: number of images of each class, if it is known before all are read.
+        notes: what there is to know about the choice of these images, in sentences, such as what was left out.
         damaged: names of the images that could not be decoded, as far as they have been read.
     """
 
@@ -39,28 +41,37 @@ class LabelledImages:
     read: Callable[[tf.Tensor], tf.Tensor]
     size: int
     class_names: list[str]
+    counts: list[int] | None = None
+    notes: tuple[str, ...] = ()
     damaged: DamagedImages = dataclasses.field(default_factory=DamagedImages)
 
 
-def load(dataset: str, split: str = "train", data_dir: str | None = None) -> LabelledImages:
+def load(
+    dataset: str, split: str = "train", data_dir: str | None = None, labels_csv: str | os.PathLike | None = None
+) -> LabelledImages:
     """Labelled images by the name of their dataset.
 
     Args:
         dataset: "digits", 1,797 handwritten digits that need no download; any classification dataset of tensorflow-datasets,
-            such as "cifar10"; or the path of a folder, either `<folder>/<class>/<image>`, or with the splits in sub-folders
-            `<folder>/train/<class>/<image>` and `<folder>/validation/...` (or `val`, `test`). Without such sub-folders, about a
-            fifth of each class, chosen by file name, is the validation split. Classes are sorted by name, or as numbers if all
-            names are numbers. Write "./digits" for a folder that has the name of a dataset.
-        split: "train"; "validation", which is the test split of a dataset that has no validation split; "all"; for
+            such as "cifar10"; or the path of a folder, either `<folder>/<class>/<image>`, or with the parts in sub-folders
+            `<folder>/train/<class>/<image>`. Parts are called train, validation (or val, valid, dev, eval) and test, in any case.
+            Without a part for validation, the test part takes its place; without either, about a fifth of each class, chosen by
+            file name. Images may lie in folders within that of their class. Names that begin with a dot are left out. Classes
+            are in the order of their names as text. Write "./digits" for a folder that has the name of a dataset.
+        split: "train"; "validation", which is the test split of a dataset that has no validation split; "test"; "all"; for
             tensorflow-datasets also any split that it understands, such as "train[:10%]".
         data_dir: where tensorflow-datasets keeps its data, by default `~/tensorflow_datasets`.
+        labels_csv: a CSV file with a path and a label on each line, with or without the first line `path,label`, in place of
+            folders for the classes. Paths start from the folder `dataset`, or else from that of the file.
 
     Returns:
-        The images, a `LabelledImages`.
+        The images, a `LabelledImages`. `keras_senet.data.contents` shows them as a table.
 
     Raises:
         FileNotFoundError: if the folder does not exist.
-        ValueError: if the dataset or the split does not exist or has no images, or a folder has fewer than two classes.
+        OSError: if a folder cannot be read.
+        ValueError: if the dataset or the split does not exist or has no images, or is both a dataset and a folder; if a class
+            name has a line break or is not UTF-8; if a folder is that of a training run.
         ImportError: if tensorflow-datasets is needed and not installed.
 
     Example:
@@ -68,20 +79,56 @@ def load(dataset: str, split: str = "train", data_dir: str | None = None) -> Lab
     >>> keras_senet.data.load("digits", "validation", data_dir="datasets").size
     360
     """
+    source = _open(dataset, data_dir, labels_csv)
+    return _from_listing(source, split, labels_csv or dataset) if isinstance(source, Listing) else _from_tfds(source, split)
+
+
+def load_test(dataset: str, data_dir: str | None = None, labels_csv: str | os.PathLike | None = None) -> LabelledImages | None:
+    """The test part of a dataset that has a validation part, too, for a last measurement; None for other datasets.
+
+    The arguments are those of `load`. Some tests of tensorflow-datasets have no labels; for these it is None, too.
+    """
+    source = _open(dataset, data_dir, labels_csv)
+    parts = source.parts if isinstance(source, Listing) else source.info.splits
+    if not (VALIDATION in parts and TEST in parts):
+        return None
+    if isinstance(source, Listing):
+        return _from_listing(source, TEST, dataset)
+    images = _from_tfds(source, TEST)
+    first_label = next(iter(images.examples(None)))[2]
+    return images if first_label >= 0 else None
+
+
+def _open(dataset: str, data_dir: str | None, labels_csv: str | os.PathLike | None):
+    """The listing of a folder, or the builder of a prepared dataset of tensorflow-datasets."""
+    if labels_csv is not None:
+        return list_csv(labels_csv, pathlib.Path(existing_path(os.path.expanduser(dataset))))
     if dataset.startswith((".", "~", os.sep)):
-        return _load_folder(pathlib.Path(existing_path(os.path.expanduser(dataset))), split)
+        return list_folder(pathlib.Path(existing_path(os.path.expanduser(dataset))))
     tfds = require("tensorflow_datasets", "train")
     require("keras_senet.data.digits", "train")  # registers "digits"
     known = tfds.list_builders(with_community_datasets=False)
-    if re.split("[/:]", dataset)[0] in known:
-        return _load_tfds(tfds, dataset, split, data_dir)
+    is_known = re.split("[/:]", dataset)[0] in known
+    if is_known and os.path.isdir(dataset) and not _is_of_tfds(dataset):
+        raise InputError(
+            f"{dataset!r} is a dataset of tensorflow-datasets, and a folder here. For the folder write './{dataset}'; for the "
+            "dataset, rename the folder or work in another one."
+        )
+    if is_known:
+        return _prepared(tfds, dataset, data_dir)
     if os.path.isdir(dataset) or os.sep in dataset:
-        return _load_folder(pathlib.Path(existing_path(dataset)), split)
+        return list_folder(pathlib.Path(existing_path(dataset)))
     near = did_you_mean(dataset, [*known, *(entry.name for entry in os.scandir() if entry.is_dir())])
     raise InputError(f"There is neither a tensorflow-datasets name nor a folder {dataset!r}.{near}")
 
 
-def _load_tfds(tfds, dataset: str, split: str, data_dir: str | None) -> LabelledImages:
+def _is_of_tfds(folder: str) -> bool:
+    """Whether tensorflow-datasets has made a folder, which `data_dir="."` puts here: `<name>/<version>/dataset_info.json`."""
+    return any(pathlib.Path(folder).glob("**/dataset_info.json"))
+
+
+def _prepared(tfds, dataset: str, data_dir: str | None):
+    """The builder of a dataset whose files are ready."""
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     try:
@@ -93,17 +140,23 @@ def _load_tfds(tfds, dataset: str, split: str, data_dir: str | None) -> Labelled
         raise InputError(f"The dataset {dataset!r} could not be prepared: {' '.join(str(error).split())}") from error
     if not {"image", "label"} <= set(builder.info.features or ()):
         raise InputError(f"The dataset {dataset!r} is not for classification: it has no features `image` and `label`.")
+    return builder
+
+
+def _from_tfds(builder, split: str) -> LabelledImages:
+    tfds = require("tensorflow_datasets", "train")
     if split == VALIDATION:
-        split = next((name for name in _VALIDATION_NAMES if name in builder.info.splits), None)
-        if split is None:
-            raise InputError(f"The dataset {dataset!r} has only the splits {list(builder.info.splits)}: name one to evaluate on.")
+        split = next((name for name in _VALIDATION_SPLITS if name in builder.info.splits), "")
+        if not split:
+            raise InputError(
+                f"The dataset {builder.name!r} has only the splits {list(builder.info.splits)}: name one to evaluate on."
+            )
     try:
         size = builder.info.splits[split].num_examples
     except (KeyError, ValueError) as error:
-        raise InputError(f"The dataset {dataset!r} has no split {split!r}; it has {list(builder.info.splits)}.") from error
-
+        raise InputError(f"The dataset {builder.name!r} has no split {split!r}; it has {list(builder.info.splits)}.") from error
     if not size:
-        raise InputError(f"The split {split!r} of {dataset} holds no images.")
+        raise InputError(f"The split {split!r} of {builder.name} holds no images.")
     name = "file_name" if "file_name" in builder.info.features else "tfds_id"
 
     def encoded(**reading):
@@ -129,33 +182,26 @@ def _load_tfds(tfds, dataset: str, split: str, data_dir: str | None) -> Labelled
     return LabelledImages(examples, tf.identity, size, builder.info.features["label"].names)
 
 
-def _load_folder(folder: pathlib.Path, split: str) -> LabelledImages:
-    if split not in ("train", VALIDATION, ALL):
-        raise InputError(f"A folder of images has the splits 'train', {VALIDATION!r} and {ALL!r}. Received: split={split!r}")
-    train = folder / "train"
-    validation = next((folder / name for name in _VALIDATION_NAMES if (folder / name).is_dir()), None)
-    has_split_folders = train.is_dir() and validation is not None
-    if has_split_folders:
-        folders = {"train": [train], VALIDATION: [validation], ALL: [train, validation]}[split]
-        files = _files_by_class(*folders)
-        class_names = _sorted_classes(_files_by_class(train))
-        if not files.keys() <= set(class_names):
-            raise InputError(f"{validation} has classes that {train} lacks: {sorted(files.keys() - set(class_names))}.")
-    else:
-        files = {name: _split_of_class(class_files, split) for name, class_files in _files_by_class(folder).items()}
-        class_names = _sorted_classes(files)
-    if len(class_names) < 2:
-        raise InputError(
-            f"{folder} must hold one sub-folder of images ({', '.join(image_suffixes())}) for each class, and at least two. "
-            f"Found: {class_names or 'none'}."
-        )
-    paths = [str(file) for name in files for file in files[name]]
+def _from_listing(listing: Listing, split: str, owner: object) -> LabelledImages:
+    files, class_names = listing.split(split), listing.class_names()
+    paths = [os.fsencode(file) for name in class_names for file in files.get(name, ())]
     if not paths:
-        raise InputError(f"The split {split!r} of {folder} holds no images.")
-    labels = [class_names.index(name) for name in files for _ in files[name]]
-
-    listed = tf.data.Dataset.from_tensor_slices((paths, paths, tf.constant(labels, tf.int64)))
-    return LabelledImages(examples_in_memory(listed, len(paths)), tf.io.read_file, len(paths), class_names)
+        raise InputError(
+            f"The split {split!r} of {owner} holds no images. It must hold one sub-folder of images for each class "
+            f"({', '.join(image_suffixes())}). Classes: {named(class_names) or 'none'}. {' '.join(listing.notes(split))}".rstrip()
+        )
+    if all(name.isdecimal() for name in class_names) and class_names != sorted(class_names, key=int):
+        first = next(index for index, name in enumerate(sorted(class_names, key=int)) if name != class_names[index])
+        warnings.warn(
+            f"The class names of {owner} are numbers, and are in the order of their text, as in Keras and torchvision: class "
+            f"{first} is {class_names[first]!r}. For the order of the numbers, write them with equally many digits.",
+            stacklevel=1,  # one place for all parts, so that it is said once
+        )
+    counts = [len(files.get(name, ())) for name in class_names]
+    labels = tf.repeat(tf.range(len(class_names), dtype=tf.int64), counts)
+    listed = tf.data.Dataset.from_tensor_slices((paths, paths, labels))
+    examples, notes = examples_in_memory(listed, len(paths)), tuple(listing.notes(split))
+    return LabelledImages(examples, tf.io.read_file, len(paths), class_names, counts, notes)
 
 
 def examples_in_memory(listed: tf.data.Dataset, size: int) -> Callable[..., tf.data.Dataset]:
@@ -174,25 +220,3 @@ def examples_in_memory(listed: tf.data.Dataset, size: int) -> Callable[..., tf.d
 def memory_size() -> int:
     """This machine's memory, bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def _sorted_classes(class_names: Iterable[str]) -> list[str]:
-    """Sorted as text, or as numbers if all names are, as in the folders of ImageNet-v2, where class 10 comes after class 9."""
-    return sorted(class_names, key=int if all(name.isdecimal() for name in class_names) else None)
-
-
-def _files_by_class(*folders: pathlib.Path) -> dict[str, list[pathlib.Path]]:
-    """The image files of each class that has any."""
-    files: dict[str, list[pathlib.Path]] = collections.defaultdict(list)
-    for class_folder in (entry for folder in folders for entry in sorted(folder.iterdir()) if entry.is_dir()):
-        files[class_folder.name] += sorted(file for file in class_folder.iterdir() if file.suffix.lower() in image_suffixes())
-    return {name: class_files for name, class_files in files.items() if class_files}
-
-
-def _split_of_class(files: list[pathlib.Path], split: str) -> list[pathlib.Path]:
-    """The fifth of a class that is for validation, or the rest; chosen by a hash, so that new files move few of the others."""
-    if split == ALL:
-        return files
-    by_hash = sorted(files, key=lambda file: zlib.crc32(file.name.encode()))
-    count = max(1, len(files) // 5)
-    return by_hash[:count] if split == VALIDATION else by_hash[count:]

@@ -11,13 +11,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_senet.data import LabelledImages, evaluation_batches, plain_errors
+from keras_senet.data import LabelledImages, evaluation_batches, match_classes, plain_errors
 from keras_senet.errors import FileError, InputError, one_line
 from keras_senet.export.proof import Limits, Proof, compare
 from keras_senet.export.quantization import QUANTIZATIONS
 from keras_senet.files import replacing
 from keras_senet.inference.classifier import classifier_sizes
-from keras_senet.inference.labels import LABELS_FILE, read_labels, write_labels
+from keras_senet.inference.labels import LABELS_FILE, class_names_in, read_labels, same_names, write_labels
 from keras_senet.inference.outputs import Outputs, outputs_like, outputs_of
 from keras_senet.inference.preprocessing import Preprocessing
 from keras_senet.inference.runtimes.keras_file import preprocessing_of, run_keras
@@ -63,8 +63,9 @@ class ExportJob:
             )
         if class_names and len(class_names) != classes:
             raise InputError(f"`class_names` has {len(class_names)} names, but {model.name} has {classes} classes.")
+        class_names = class_names or class_names_in(model) or None
         beside = read_labels(path, classes)
-        if beside and class_names and beside != list(class_names):
+        if beside and class_names and not same_names(beside, class_names):
             labels = path.with_name(LABELS_FILE)
             raise InputError(f"{labels} holds the class names of another network: choose another folder for {path.name}.")
         # Few runtimes compute in half precision, and none as Keras does.
@@ -94,14 +95,7 @@ class ExportJob:
     def batches(self, images: LabelledImages | np.ndarray | None) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         """Batches of pixels and of one-hot labels, which are None for images without labels."""
         if isinstance(images, LabelledImages):
-            classes = max(2, self.model.output_shape[-1])
-            if len(images.class_names) != classes:
-                raise InputError(f"{self.model.name} has {classes} classes, but the images have {len(images.class_names)}.")
-            if self.class_names and list(self.class_names) != images.class_names:
-                raise InputError(
-                    f"The images have the classes {images.class_names[:5]} and so on, but {self.model.name} has "
-                    f"{list(self.class_names)[:5]}: give images with the classes that it was trained on, in the same order."
-                )
+            images = match_classes(images, self.class_names, max(2, self.model.output_shape[-1]))
             with plain_errors():
                 yield from evaluation_batches(images, self.preprocessing, _BATCH_SIZE).as_numpy_iterator()
             return

@@ -131,7 +131,9 @@ def tflite(
             raise InputError(
                 f"{model.name} cannot be converted to TFLite, from the layer {layer} on: {reason}. {advice}."
             ) from error
-        write_with_metadata(content, partial, job.path.stem, model.name, quantize, class_names, job.preprocessing, bool(gates))
+        write_with_metadata(
+            content, partial, job.path.stem, model.name, quantize, job.class_names, job.preprocessing, bool(gates)
+        )
         accepted = limits or quantization.limits
         return job.prove(open_tflite(partial).run, images, accepted, keep_failed, lambda: first_layer(inference, differs))
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_senet.errors import InputError, MissingFileError, did_you_mean, existing_path, one_line
-from keras_senet.inference.labels import LABELS_FILE, imagenet_labels, numbered_labels, read_labels
+from keras_senet.inference.labels import imagenet_labels, known_class_names, numbered_labels
 from keras_senet.inference.outputs import Outputs, outputs_like, outputs_of
 from keras_senet.inference.preprocessing import Preprocessing
 from keras_senet.inference.runtimes import Runtime, open_keras_model, open_runtime
@@ -29,7 +29,7 @@ class Classifier:
         preprocessing: how to crop and resize an image for the network.
         classes: number of classes.
         class_names: names of the classes; "class 0" and so on if they are not known.
-        labels_file: file that contains the names; None if there is none.
+        labels_file: file that contains the names, the network's own or labels.txt; None if they are not known.
         note: what had to be done to the network's outputs, such as logits, to get probabilities; "" for nothing.
         model: Keras model of a `.keras` file or of published weights; None for an exported file, which has no layers to read.
     """
@@ -54,10 +54,11 @@ def open_classifier(path: str | os.PathLike, image_size: int | None = None) -> C
             networks, and networks with fully connected layers before the classifier, take no other size.
 
     Returns:
-        A `Classifier`. The class names are the lines of labels.txt in the same folder; without this file, those inside a
-        `.tflite` file, or those of ImageNet for published weights with 1000 classes. `.keras` and `.tflite` files of this package
-        say how their images are cropped and resized; others get the default of their size. A network that puts out logits, or one
-        number for two classes, gets what makes probabilities of them, and `note` says so.
+        A `Classifier`. The class names are those inside the file: `train` keeps them in a `.keras` file, and the export copies
+        them into a `.tflite` file. Other networks have the lines of labels.txt in the same folder, or the names of ImageNet for
+        published weights with 1000 classes. If both are there and differ, a warning says so. `.keras` and `.tflite` files of this
+        package say how their images are cropped and resized; others get the default of their size. A
+        network that puts out logits, or one number for two classes, gets what makes probabilities of them, and `note` says so.
 
     Raises:
         FileNotFoundError: if there is nothing at `path`.
@@ -93,15 +94,13 @@ def open_classifier(path: str | os.PathLike, image_size: int | None = None) -> C
         raise InputError(f"{path} takes images of {size} x {size} pixels and no others. Open the .keras file that it came from.")
     outputs = _outputs(runtime, size)
     classes = max(2, classes)
-    names, labels_file = read_labels(path, classes), path.with_name(LABELS_FILE)
-    if not names:
-        names, labels_file = list(runtime.class_names), path
+    names, labels_file = known_class_names(path, runtime.class_names, classes)
     return Classifier(
         lambda images: outputs.probabilities(runtime.run(images)),
         runtime.preprocessing or Preprocessing(size),
         classes,
         names or numbered_labels(classes),
-        labels_file if names else None,
+        labels_file,
         runtime.model,
         outputs.note,
     )

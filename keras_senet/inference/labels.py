@@ -1,19 +1,75 @@
-"""Class names: the file labels.txt beside a network, one name a line, and what stands in for it where there is none."""
+"""Class names: kept in the network itself, written to labels.txt beside it for other programs, compared as people read them.
+
+A network of this package keeps the names in the config of its layer PixelNormalization, beside the preprocessing, so that they
+stay with it through Keras' own load and save. An exported file has them inside only if it is a TFLite file. All others depend on
+labels.txt, one name a line.
+"""
 
 import contextlib
 import os
 import pathlib
 import sys
+import unicodedata
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+import keras
 import numpy as np
 
 from keras_senet.errors import InputError
-from keras_senet.files import as_lines, write_text
+from keras_senet.files import as_lines, read_text, write_text
 from keras_senet.inference.preprocessing import decode_predictions
+from keras_senet.keras_internals import all_layers
+from keras_senet.layers import PixelNormalization
 
 LABELS_FILE = "labels.txt"
+
+
+def class_names_in(model: keras.Model) -> list[str]:
+    """The class names that `model` keeps; an empty list if it keeps none, or they are not as many as its classes.
+
+    They are not as many after its classifier was replaced.
+    """
+    classes = max(2, model.output_shape[-1])  # one sigmoid tells two classes apart
+    for layer in all_layers(model):
+        if isinstance(layer, PixelNormalization) and len(layer.class_names) == classes:
+            return list(layer.class_names)
+    return []
+
+
+def keep_class_names(model: keras.Model, class_names: Iterable[str]) -> None:
+    """Makes `model`, a network of this package with its preprocessing inside, keep the names of its classes."""
+    (layer,) = (layer for layer in all_layers(model) if isinstance(layer, PixelNormalization))
+    layer.class_names = tuple(class_names)
+
+
+def known_class_names(path: str | os.PathLike, inside: Sequence[str], classes: int) -> tuple[list[str], pathlib.Path | None]:
+    """The class names of the network at `path`, and the file that they come from: those inside it, or those in labels.txt.
+
+    Args:
+        path: path of the network.
+        inside: the names that it keeps itself, if any. They are right: labels.txt may belong to another network. A warning says
+            where the two differ.
+        classes: number of its classes.
+
+    Returns:
+        The names and their file, or an empty list and None if they are not known.
+
+    Raises:
+        ValueError: if labels.txt cannot be read or has another number of names.
+    """
+    path = pathlib.Path(path)
+    labels, beside = path.with_name(LABELS_FILE), read_labels(path, classes)
+    if not inside:
+        return beside, labels if beside else None
+    if beside and not same_names(beside, inside):
+        index = first_difference(beside, inside)
+        warnings.warn(
+            f"{labels} calls class {index} {beside[index]!r}, but {path.name} itself says {inside[index]!r}, which counts. "
+            f"Correct {LABELS_FILE}, or remove it.",
+            stacklevel=2,
+        )
+    return list(inside), path
 
 
 def read_labels(network: str | os.PathLike, classes: int) -> list[str]:
@@ -24,12 +80,12 @@ def read_labels(network: str | os.PathLike, classes: int) -> list[str]:
         classes: number of its classes.
 
     Raises:
-        ValueError: if the file has another number of lines.
+        ValueError: if the file is not text, or has another number of lines.
     """
     labels = pathlib.Path(network).with_name(LABELS_FILE)
     if not labels.is_file():
         return []
-    names = labels.read_text(encoding="utf-8").splitlines()
+    names = normalized(read_text(labels).rstrip("\r\n").splitlines())
     if len(names) != classes:
         raise InputError(
             f"{labels} names {len(names)} classes, but the network beside it has {classes}: correct it, or choose "
@@ -41,6 +97,41 @@ def read_labels(network: str | os.PathLike, classes: int) -> list[str]:
 def write_labels(network: str | os.PathLike, class_names: Iterable[str]) -> None:
     """Writes a labels.txt beside `network`."""
     write_text(pathlib.Path(network).with_name(LABELS_FILE), as_lines(class_names))
+
+
+def check_class_names(class_names: Iterable[str], owner: object) -> None:
+    """Refuses class names that labels.txt could not hold.
+
+    Args:
+        class_names: the names.
+        owner: where they come from, for the message.
+
+    Raises:
+        ValueError: if a name is empty, is not UTF-8, or has a line break.
+    """
+    for name in class_names:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(f"The class name {os.fsencode(name)!r} in {owner} is not UTF-8: rename it.") from error
+        if name.splitlines() != [name]:
+            raise InputError(f"The class name {name!r} in {owner} is empty or has a line break: rename it.")
+
+
+def same_names(one: Iterable[str], other: Iterable[str]) -> bool:
+    """Whether the names are equal, in the same order, for who reads them."""
+    return normalized(one) == normalized(other)
+
+
+def first_difference(one: Sequence[str], other: Sequence[str]) -> int:
+    """The first place where two lists of names of equal length differ."""
+    pairs = zip(normalized(one), normalized(other), strict=True)
+    return next(index for index, (left, right) in enumerate(pairs) if left != right)
+
+
+def normalized(names: Iterable[str]) -> list[str]:
+    """The names in Unicode's normal form C, in which equal texts are equal: é is one character, where macOS writes two."""
+    return [unicodedata.normalize("NFC", name) for name in names]
 
 
 def numbered_labels(classes: int) -> list[str]:

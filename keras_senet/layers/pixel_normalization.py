@@ -1,15 +1,18 @@
 """Pixel normalization, the first layer of a network that takes pixels."""
 
+from collections.abc import Sequence
+
 import keras
 
 
 @keras.saving.register_keras_serializable("keras_senet")
 class PixelNormalization(keras.layers.Normalization):
-    """Normalizes pixels, and stores how an image is cropped and resized before.
+    """Normalizes pixels, and keeps what a network says about itself: how an image is cropped and resized, and its classes.
 
     Args:
         crop_ratio: side of the center crop as a share of the shorter side of the image; None for the default of the input size.
         interpolation: interpolation that resizes the crop, "bilinear" or "bicubic".
+        class_names: names of the network's classes, in the order of its outputs; empty if they are not known.
         **kwargs: arguments of `keras.layers.Normalization`: `axis`, and `mean` and `variance` of pixels in [0, 255].
 
     Input shape: `(N, H, W, C)`, or `(N, C, H, W)` with `axis=1`; pixels in [0, 255].
@@ -23,10 +26,14 @@ class PixelNormalization(keras.layers.Normalization):
     1.0
     """
 
-    def __init__(self, crop_ratio: float | None = None, interpolation: str = "bilinear", **kwargs):
+    def __init__(
+        self, crop_ratio: float | None = None, interpolation: str = "bilinear", class_names: Sequence[str] = (), **kwargs
+    ):
         super().__init__(**kwargs)
         self.crop_ratio = crop_ratio
         self.interpolation = interpolation
+        self.class_names = tuple(class_names)
 
     def get_config(self):
-        return super().get_config() | {"crop_ratio": self.crop_ratio, "interpolation": self.interpolation}
+        own = {"crop_ratio": self.crop_ratio, "interpolation": self.interpolation, "class_names": list(self.class_names)}
+        return super().get_config() | own

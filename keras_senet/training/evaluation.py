@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 
-from keras_senet.data import LabelledImages, evaluation_batches, plain_errors
+from keras_senet.data import LabelledImages, evaluation_batches, match_classes, plain_errors
 from keras_senet.data.relabel import relabelled
 from keras_senet.errors import InputError
 from keras_senet.export import Classifier
@@ -26,6 +26,7 @@ class Evaluation:
         loss: mean cross-entropy, nats.
         calibration_error: mean difference, over 15 bins of equal width, between how sure the network is of its most probable
             class and how often that is right, weighted by the images in each bin; in [0, 1].
+        class_names: names of the classes, in the order of the network's outputs.
         per_class: by the name of each class that has images, the share of these for which it is the most probable.
         confusion: number of images by true class (rows) and most probable class (columns), int64 of shape `(classes, classes)`.
 
@@ -39,6 +40,7 @@ class Evaluation:
     top5: float | None = None
     loss: float | None = None
     calibration_error: float | None = None
+    class_names: list[str] | None = None
     per_class: dict[str, float] | None = None
     confusion: np.ndarray | None = None
 
@@ -65,7 +67,8 @@ def evaluate(
 
     Args:
         classifier: a network in any form, from `keras_senet.export.open_classifier`; what it looks at is its `preprocessing`.
-        images: labelled images, from `keras_senet.data.load`.
+        images: labelled images, from `keras_senet.data.load`. Their classes are matched with those of the network by name, see
+            `keras_senet.data.match_classes`, so images of some classes are enough.
         batch_size: images, or about so many crops of images, at a time.
         ten_crop: whether to average the probabilities of the squares in the corners and the centre and of their mirror images.
         labels: a JSON file with labels in place of those of `images`, of any number for each image, one of which the most
@@ -76,7 +79,7 @@ def evaluate(
         An `Evaluation`.
 
     Raises:
-        ValueError: if the classes of the network are not those of the data, if images have no label, or if the file of labels
+        ValueError: if the network lacks a class of the data, if images have no label, or if the file of labels
             does not fit.
 
     Source: ten crops, Krizhevsky et al., "ImageNet Classification with Deep Convolutional Neural Networks" (2012), section 4.1;
@@ -90,9 +93,10 @@ def evaluate(
     >>> keras_senet.training.evaluate(network, digits).images
     50
     """
-    check_classes(classifier, images)
     if labels is not None:
         images = relabelled(images, labels)
+    images = with_classes_of(classifier, images)
+    if labels is not None:
         outputs = _outputs(classifier, images, batch_size, ten_crop)
         right = np.concatenate(
             [label.max(axis=1)[np.arange(len(label)), probabilities.argmax(axis=1)] for probabilities, label in outputs]
@@ -114,24 +118,16 @@ def evaluate(
         images=len(truth),
         **{metric.name: float(metric.result()) for metric in measured},
         calibration_error=_calibration_error(confidence, truth == predicted),
+        class_names=images.class_names,
         per_class={name: float(right / count) for name, right, count in classes if count},
         confusion=confusion,
     )
 
 
-def check_classes(classifier: Classifier, images: LabelledImages) -> None:
-    """Raises a ValueError if the classes of the network are not those of the data."""
-    theirs = images.class_names
-    if classifier.classes != len(theirs):
-        raise InputError(f"The network has {classifier.classes} classes, but the data has {len(theirs)}.")
-    if classifier.labels_file is None or classifier.class_names == theirs:
-        return
-    index = next(index for index, name in enumerate(theirs) if name != classifier.class_names[index])
-    raise InputError(
-        f"Class {index} is {classifier.class_names[index]!r} in {classifier.labels_file}, but {theirs[index]!r} in the data: "
-        "take data with the classes that the network was trained on, in the same order; or correct that file, if only the names "
-        "differ."
-    )
+def with_classes_of(classifier: Classifier, images: LabelledImages) -> LabelledImages:
+    """The same images, with the classes of the network in its order, see `match_classes`."""
+    names = classifier.class_names if classifier.labels_file is not None else None
+    return match_classes(images, names, classifier.classes)
 
 
 def _outputs(

@@ -61,6 +61,9 @@ class Recipe:
     sync_bn: bool = setting(False, "synchronize batch normalization across replicas")
 
     data_dir: str | None = setting(None, "folder of tensorflow-datasets")
+    labels_csv: str | None = setting(
+        None, "CSV file with a path and a label on each line, in place of folders for the classes; paths start from --dataset"
+    )
     train_split: str = setting("train", "split to train on")
     validation_split: str = setting("validation", "split to evaluate on after each epoch")
     image_size: int | None = setting(None, "height and width of the images, pixels; by default those of the network")

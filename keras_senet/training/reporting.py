@@ -11,8 +11,9 @@ from keras_senet.inference.classifier import open_classifier
 from keras_senet.plots.confusion import draw_confusion
 from keras_senet.plots.predictions import draw_predictions, most_wrong
 from keras_senet.settings import flat_fields
-from keras_senet.training.evaluation import evaluate
+from keras_senet.training.evaluation import evaluate, with_classes_of
 from keras_senet.training.recipe import Recipe
+from keras_senet.training.run import load_test_images
 from keras_senet.training.run_folder import RunFolder, read_recipe
 
 _BATCHES_OF_MISTAKES = 30  # in which to look for mistakes to draw
@@ -42,7 +43,8 @@ def report(folder: RunFolder) -> dict[str, dict[str, float]]:
 
     Returns:
         For "last" and "best" the results of `evaluate` and the epoch. The best epoch is chosen by the same images, so its
-        accuracy is a little too good; the last one's is not.
+        accuracy is a little too good; the last one's is not. For a dataset with a validation and a test part also "test": the
+        results of the best network on the test part, which nothing was chosen by.
 
     Raises:
         FileNotFoundError: if the folder does not hold a finished run.
@@ -52,18 +54,23 @@ def report(folder: RunFolder) -> dict[str, dict[str, float]]:
     >>> few = {"train_split": "train[:64]", "validation_split": "test[:20]", "image_size": 8, "data_dir": "data"}
     >>> recipe = keras_senet.training.Recipe.of("SEResNet20", "digits", epochs=1, batch_size=32, learning_rate=0.1, **few)
     >>> folder = keras_senet.training.train(recipe, "runs/example")
+    class       training  validation
+    10 classes        64          20
     epoch 1/1  loss ...
     >>> sorted(keras_senet.training.report(folder))
     ['best', 'last']
     """
     recipe = read_recipe(folder.config)
-    images = data.load(recipe.dataset, recipe.validation_split, recipe.data_dir)
     classifier = open_classifier(folder.last)
+    images = data.load(recipe.dataset, recipe.validation_split, recipe.data_dir, recipe.labels_csv)
+    images = with_classes_of(classifier, images)
     last = best = evaluate(classifier, images)
     last_epoch, best_epoch = folder.last_epoch(), folder.best_epoch()
     if best_epoch != last_epoch:
         best = evaluate(open_classifier(folder.best), images)
     measured = {"last": last.summary() | {"epoch": last_epoch}, "best": best.summary() | {"epoch": best_epoch}}
+    if (test_images := load_test_images(recipe)) is not None:
+        measured["test"] = evaluate(open_classifier(folder.best), test_images).summary() | {"epoch": best_epoch}
     draw_confusion(last.confusion, images.class_names, folder.confusion)
     mistakes: list[tuple] = []
     for pixels, labels in data.evaluation_batches(images, classifier.preprocessing, 64).take(_BATCHES_OF_MISTAKES):
@@ -91,12 +98,13 @@ def write_page(folder: RunFolder) -> None:
     epochs = folder.epochs()
     seconds = round(sum(float(epoch["seconds"]) for epoch in epochs))
     images_per_second = statistics.median(float(epoch["images_per_second"]) for epoch in epochs)
-    last = measured["last"]
+    last, test = measured["last"], measured.pop("test", None)
 
     names = [name for name in _MEASURES if name in last]
-    results = [
-        [f"{network}.keras", *(_MEASURES[name][1].format(result[name]) for name in names)] for network, result in measured.items()
-    ]
+    results, tested = (
+        [[f"{network}.keras", *(_MEASURES[name][1].format(result[name]) for name in names)] for network, result in rows]
+        for rows in (measured.items(), [("best", test)] if test else [])
+    )
     changed: list[list[str]] = []
     defaults: list[list[str]] = []
     for field, value in zip(flat_fields(Recipe), recipe.flat().values(), strict=True):
@@ -119,6 +127,15 @@ def write_page(folder: RunFolder) -> None:
         "## Results on the validation images",
         _table(["network", *(_MEASURES[name][0] for name in names)], results),
         "The best epoch was chosen by these same images, so its accuracy is a little too good; the last one's is not.",
+        *(
+            [
+                "## Results on the test images",
+                _table(["network", *(_MEASURES[name][0] for name in names)], tested),
+                "No image of the test part was used to train the network or to choose its epoch.",
+            ]
+            if test
+            else []
+        ),
         *(f"## {title}\n\n![{title}]({name})" for name, title in _PICTURES.items() if (folder.path / name).exists()),
         "## Recipe",
         _table(settings, changed),

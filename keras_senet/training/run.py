@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pathlib
 import warnings
 from collections.abc import Sequence
 
@@ -10,7 +11,8 @@ import tensorflow as tf
 
 from keras_senet import data
 from keras_senet.analysis.gate_reader import has_gates
-from keras_senet.errors import InputError, require
+from keras_senet.errors import InputError, named, require
+from keras_senet.inference.labels import check_class_names, keep_class_names
 from keras_senet.inference.preprocessing import preprocessing_for
 from keras_senet.keras_internals import loss_metric
 from keras_senet.plots.learning_curve import draw_learning_curves
@@ -54,6 +56,8 @@ def train(
 ) -> RunFolder | None:
     """Trains a network and keeps all that the run made in one folder. `report` then says how good the network is.
 
+    Before it begins, it prints what the dataset holds, see `keras_senet.data.contents`.
+
     Args:
         recipe: what to do.
         output: the folder; it must not exist yet, or be empty, or hold a run to resume. Several workers share it.
@@ -72,7 +76,8 @@ def train(
 
     Raises:
         ValueError: if a name in the recipe is unknown, the data or the weights do not fit, the batch does not divide over the
-            replicas, over 1 % of the images are damaged, or `output` holds another run.
+            replicas, over 1 % of the images are damaged, or `output` is within the dataset or holds another run, perhaps one that
+            began with other classes.
         DivergedError: a ValueError, if the loss is no longer a number; the states before that are kept.
         ConnectionError: if another worker ended.
         KeyboardInterrupt: on Ctrl-C, and `Terminated` on SIGTERM, after the state was saved; the message says what is left.
@@ -82,36 +87,48 @@ def train(
     >>> few = {"train_split": "train[:64]", "validation_split": "test[:20]", "image_size": 8, "data_dir": "data"}
     >>> recipe = keras_senet.training.Recipe.of("SEResNet20", "digits", epochs=1, batch_size=32, learning_rate=0.1, **few)
     >>> folder = keras_senet.training.train(recipe, "runs/example")
+    class       training  validation
+    10 classes        64          20
     epoch 1/1  loss ...
     >>> measured = keras_senet.training.report(folder)
     >>> measured["last"]["images"], measured["last"]["epoch"]
     (20, 1)
     """
     _check_options(save_every, keep_states)
+    _check_place(output, recipe)
     folder = RunFolder.open(output, recipe, resume)
     devices = open_devices(strategy, hosts, worker)  # before TensorFlow does anything else: it connects the workers
     with devices.ending_together():
         devices.batch_size_per_replica(recipe.batch_size)  # raises before a dataset is prepared, which takes long
         with devices.first_worker_first():  # because it prepares the dataset
-            training_images = data.load(recipe.dataset, recipe.train_split, recipe.data_dir)
-            validation_images = data.load(recipe.dataset, recipe.validation_split, recipe.data_dir)
+            training_images = data.load(recipe.dataset, recipe.train_split, recipe.data_dir, recipe.labels_csv)
+            validation_images = data.load(recipe.dataset, recipe.validation_split, recipe.data_dir, recipe.labels_csv)
+            test_images = load_test_images(recipe)
+        class_names = training_images.class_names
+        check_class_names(class_names, recipe.dataset)
+        if len(class_names) < 2:
+            raise InputError(f"{recipe.dataset} must have at least two classes. Found: {named(class_names)}.")
+        folder.check_class_names(class_names)
         keras.utils.set_random_seed(recipe.seed)  # only after loading: preparing a dataset consumes random numbers
-        network = build(recipe, len(training_images.class_names))
+        network = build(recipe, len(class_names))
+        keep_class_names(network, class_names)
         recipe = recipe.replace(image_size=network.input_shape[-2])
         batches = Batches(recipe, devices, training_images, validation_images, preprocessing_for(network), data_service)
         with devices.scope():
             model = training_model(network, recipe)
-            measured = metrics(len(training_images.class_names))
+            measured = metrics(len(class_names))
             # XLA makes training on TensorFlow's CPU device slower.
             jit = False if _tensorflow_on_cpu() else "auto"
             model.compile(optimizer(recipe, batches.steps_per_epoch), loss(recipe), weighted_metrics=measured, jit_compile=jit)
             model.optimizer.build(model.trainable_variables)
         if devices.writes:
-            folder.write_config(recipe, network, training_images.class_names, devices)
+            parts = {"training": training_images, "validation": validation_images, "test": test_images}
+            print(data.contents({name: images for name, images in parts.items() if images is not None}), flush=True)
+            folder.write_config(recipe, network, class_names, devices)
         plateau = None
         if recipe.schedule == "plateau":
             plateau = Plateau(float(model.optimizer.learning_rate), recipe.decay_factor)
-        state = TrainState(model, [loss_metric(model), *measured], training_images.damaged, plateau)
+        state = TrainState(model, [loss_metric(model), *measured], training_images.damaged, class_names, plateau)
         if newest := folder.newest_state():
             state.restore(newest)
         try:
@@ -128,6 +145,20 @@ def train(
         return None
     folder.write_damaged(training_images.damaged | validation_images.damaged)
     return folder
+
+
+def load_test_images(recipe: Recipe) -> data.LabelledImages | None:
+    """The images on which the finished network is measured: those of the test part, if the best epoch is chosen on others."""
+    if recipe.validation_split != "validation":
+        return None
+    return data.load_test(recipe.dataset, recipe.data_dir, recipe.labels_csv)
+
+
+def _check_place(output: str | os.PathLike, recipe: Recipe) -> None:
+    """Refuses an output folder within a folder of images, whose next listing would take the run's pictures for images."""
+    dataset = pathlib.Path(recipe.dataset).expanduser()
+    if recipe.labels_csv is None and dataset.is_dir() and pathlib.Path(output).resolve().is_relative_to(dataset.resolve()):
+        raise InputError(f"The output folder {output} is within the dataset {recipe.dataset}: choose one outside of it.")
 
 
 def _check_options(save_every: int | None, keep_states: int) -> None:

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator
 import keras
 
 from keras_senet.analysis import profile
-from keras_senet.errors import DivergedError, FileError, InputError
+from keras_senet.errors import DivergedError, FileError, InputError, named
 from keras_senet.files import as_lines, read_csv, write_text
-from keras_senet.inference.labels import LABELS_FILE, write_labels
+from keras_senet.inference.labels import LABELS_FILE, read_labels, same_names, write_labels
 from keras_senet.settings import flat_fields
 from keras_senet.training.devices import Devices
 from keras_senet.training.recipe import Recipe
-from keras_senet.training.state import TrainState, newest_state
+from keras_senet.training.state import TrainState, newest_state, read_class_names
 
 _PACKAGES = ("keras-senet", "keras", "tensorflow", "tensorflow-datasets", "numpy")
 
@@ -91,6 +91,23 @@ class RunFolder:
                     f"The run in {self.path} has {name}={value_before!r}, so it cannot go on with {name}={value!r}. Leave that "
                     "as it was, or choose another output folder."
                 )
+
+    def check_class_names(self, class_names: list[str]) -> None:
+        """Refuses to go on with a run on other classes: the network would call them by the wrong names.
+
+        Raises:
+            ValueError: if the newest state is of a run with other class names.
+        """
+        if (newest := self.newest_state()) is None:
+            return
+        before = read_class_names(newest) or read_labels(self.last, len(class_names)) or class_names
+        if not same_names(before, class_names):
+            gone, new = set(before) - set(class_names), set(class_names) - set(before)
+            changes = [f"{what} {named(sorted(names))}" for what, names in (("without", gone), ("with", new)) if names]
+            raise InputError(
+                f"The data has other classes than the run in {self.path}: {' and '.join(changes) or 'in another order'}. Restore "
+                "the data, or choose another output folder."
+            )
 
     def write_config(self, recipe: Recipe, network: keras.Model, class_names: Iterable[str], devices: Devices) -> None:
         """Makes the folder, and writes config.json and labels.txt."""

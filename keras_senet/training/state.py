@@ -1,11 +1,12 @@
 """The state of a run, in one file, from which it can go on as if it had never stopped."""
 
+import contextlib
 import json
 import math
 import os
 import pathlib
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -26,6 +27,7 @@ class TrainState:
         model: a compiled model whose optimizer is built, and was given its name.
         metrics: the metrics that `fit` measures, those of the loss among them.
         damaged: the names of training images that could not be decoded, a set that grows while they are read.
+        class_names: the names of the classes.
         plateau: the callback of the schedule "plateau", which remembers the epochs before; None for other schedules.
 
     Attributes:
@@ -43,10 +45,12 @@ class TrainState:
         model: keras.Model,
         metrics: list[keras.metrics.Metric],
         damaged: set[str],
+        class_names: list[str],
         plateau: Plateau | None = None,
     ):
         self.metrics = metrics
         self.damaged = damaged
+        self.class_names = class_names
         self.plateau = plateau
         self.variables = named_variables(model, metrics)
         self.epoch = self.step = self.epoch_of_network = 0
@@ -61,6 +65,7 @@ class TrainState:
     def save(self, folder: pathlib.Path, keep: int, write: bool) -> None:
         """Saves the state, see `save_state`."""
         progress = {name: getattr(self, name) for name in ("epoch", "step", "best", "best_epoch", "history", "seconds")}
+        progress["class_names"] = self.class_names
         progress["damaged"] = sorted(self.damaged)
         progress["plateau"] = [] if self.plateau is None else [self.plateau.state]
         save_state(folder, self.variables, progress, keep, write)
@@ -165,18 +170,26 @@ def read_state(path: str | os.PathLike) -> tuple[dict, dict[str, np.ndarray]]:
     Raises:
         ValueError: if it is damaged, or of a version that numbered the variables.
     """
-    try:
+    with _damage_named(path):
         with open(existing_path(path), "rb") as file, np.load(file) as archive:  # which leaves a damaged file open
             values = dict(archive)
         progress = json.loads(str(values.pop(_PROGRESS)))
-    except (EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is damaged: remove it, and --resume goes on from the state before it.") from error
     if "0" in values:
         raise InputError(
             f"{path} was saved by an older version of keras-senet, which numbered the variables. This version needs their names, "
             "so finish the run with the version that config.json names, or train anew in another output folder."
         )
     return progress, values
+
+
+def read_class_names(path: str | os.PathLike) -> list[str]:
+    """The class names in a state's file; an empty list if it was saved by a version that did not keep them.
+
+    Raises:
+        ValueError: if it is damaged.
+    """
+    with _damage_named(path), open(path, "rb") as file, np.load(file) as archive:  # which reads nothing else of it
+        return json.loads(str(archive[_PROGRESS])).get("class_names", [])
 
 
 def restore(variables: dict[str, keras.Variable], values: dict[str, np.ndarray], path: str | os.PathLike) -> None:
@@ -195,6 +208,14 @@ def restore(variables: dict[str, keras.Variable], values: dict[str, np.ndarray],
         )
     for name, variable in variables.items():
         variable.assign(values[name])
+
+
+@contextlib.contextmanager
+def _damage_named(path: str | os.PathLike) -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is damaged: remove it, and --resume goes on from the state before it.") from error
 
 
 def _states(folder: pathlib.Path) -> list[pathlib.Path]:

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_senet.errors import InputError, existing_path, one_line
 from keras_senet.files import refuse_stand_in
+from keras_senet.inference.labels import class_names_in
 from keras_senet.inference.preprocessing import Preprocessing, preprocessing_for
 from keras_senet.inference.runtimes.runtime import Runtime
 
@@ -42,7 +43,14 @@ def run_keras(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
 
 def open_keras_model(model: keras.Model) -> Runtime:
     """A model in memory."""
-    return Runtime(run_keras(model), model.input_shape, model.output_shape, model=model, preprocessing=preprocessing_of(model))
+    return Runtime(
+        run_keras(model),
+        model.input_shape,
+        model.output_shape,
+        model=model,
+        class_names=class_names_in(model),
+        preprocessing=preprocessing_of(model),
+    )
 
 
 def open_keras_file(path: str | os.PathLike) -> Runtime:
