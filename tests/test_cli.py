@@ -159,7 +159,7 @@ def test_help_of_train_groups_every_field_of_a_recipe(run, capsys):
     assert list(groups) == ["options", "run", *of_the_recipe, "devices", "example"]
     assert groups["run"] == ["output", "config", "recipe", "resume", "save-every", "keep-states"]
     assert groups["network"][:3] == ["model", "attention", "reduction"]
-    assert groups["data"] == ["dataset", "data-dir", "train-split", "validation-split", "image-size"]
+    assert groups["data"] == ["dataset", "data-dir", "labels-csv", "train-split", "validation-split", "image-size"]
     assert groups["augmentation"][0] == "crop"
     assert {"epochs", "learning-rate", "seed"} <= set(groups["optimization"])
     assert groups["devices"] == ["strategy", "hosts", "worker", "data-service"]
@@ -327,12 +327,12 @@ def test_evaluation_as_a_user_types_it(run, fails, data_dir, digits, tmp_path, c
     names = [name.decode() for name, *_ in digits("test[:60]").examples(None).as_numpy_iterator()]
     labels = tmp_path / "labels.json"
     labels.write_text(json.dumps({name: list(range(10)) if index < 40 else [] for index, name in enumerate(names)}))
-    assert run(*command, "--labels", labels)[1].split() == ["images", "top-1", "40", "100.00%"]
+    assert run(*command, "--labels", labels)[1].split()[5:] == ["images", "top-1", "40", "100.00%"]
     assert json.loads(run(*command, "--labels", labels, "--json")[1]) == {"images": 40, "top1": 1.0}
     labels.write_text("[[1]]")
-    assert "labels for 1 images, but the data has 60" in fails(*command, "--labels", labels)
+    assert "labels for 1 images, but the data has 60" in run(*command, "--labels", labels)[2]
     assert "Choose one" in fails(*command, "--labels", labels, "--confusion", picture)
-    assert "'labels.json'" in fails(*command, "--labels", tmp_path / "label.json")
+    assert "'labels.json'" in run(*command, "--labels", tmp_path / "label.json")[2]
     assert "takes images of 32 x 32" in fails("evaluate", DEMO / "model.tflite", *command[2:], "--image-size", 40)
 
 
@@ -370,7 +370,7 @@ def test_bad_files_are_named(fails, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:Left out")
-def test_a_folder_of_damaged_images_is_one_line(run, fails, image_folder, tmp_path):
+def test_a_folder_of_damaged_images_is_one_line(run, image_folder, tmp_path):
     for file in image_folder.glob("*/*.jpg"):
         file.write_bytes(b"nothing")
     flags = ("--model", "SEResNet20", "--image-size", 8, "--batch-size", 4, "--output", tmp_path / "run")
@@ -380,7 +380,10 @@ def test_a_folder_of_damaged_images_is_one_line(run, fails, image_folder, tmp_pa
     assert errors.startswith("keras-senet: error: 1 of the 16 images cannot be decoded, over 1 %: repair or remove them.")
     classifier = keras_senet.SEResNet20(classes=2)
     classifier.save(tmp_path / "two.keras")
-    assert "error: 1 of the 4 images cannot be decoded" in fails("evaluate", tmp_path / "two.keras", "--dataset", image_folder)
+    status, output, errors = run("evaluate", tmp_path / "two.keras", "--dataset", image_folder)
+    assert (status, errors.count("\n")) == (2, 1)
+    assert "error: 1 of the 4 images cannot be decoded" in errors
+    assert output.splitlines()[-2:] == ["A fifth of each class is held out for validation, chosen by file name.", ""]
 
 
 @pytest.mark.parametrize("bug", [ValueError, ImportError, OSError, KeyError])
@@ -402,8 +405,9 @@ def test_what_the_user_can_mend_is_one_line_and_has_a_traceback_on_request(
         run("info", "SEResNet21", "--traceback")
     assert "`gate` must be an activation" in fails("info", "SEResNet20", "--gate", "softplusplus")
     for command in ("evaluate", "gates"):
-        flags = ("--dataset", image_folder, "--batch-size", 0)
-        assert "`batch_size` must be at least 1. Received: batch_size=0" in fails(command, tmp_path / "two.keras", *flags)
+        status, _, errors = run(command, tmp_path / "two.keras", "--dataset", image_folder, "--batch-size", 0)
+        assert (status, errors.count("\n")) == (2, 1)
+        assert "`batch_size` must be at least 1. Received: batch_size=0" in errors
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     assert "pip install 'keras-senet[train]'" in fails("evaluate", DEMO / "model.keras", "--dataset", "digits")
 
@@ -431,7 +435,8 @@ def test_mismatches_are_said(fails, tmp_path, image_folder, data_dir, digits, ca
     weights = ("--weights", DEMO / "model.keras", *flags, "--output", tmp_path / "run")
     with pytest.warns(UserWarning, match="10 classes: the classifier of 2 classes starts at random"):
         assert "not those of seresnet32" in fails("train", "--dataset", image_folder, *weights, "--batch-size", 4)
-    assert "10 classes, but the data has 2" in fails("evaluate", DEMO / "model.keras", "--dataset", image_folder)
+    error = fails("evaluate", DEMO / "model.keras", "--dataset", image_folder)
+    assert "The data has classes that the network lacks: 'bright', 'dark'. The network has '0', '1', '2' and 7 more." in error
     assert "at least 8 x 8" in fails("train", "--dataset", "digits", *weights, "--image-size", 4)
     assert "not empty" in fails("train", "--dataset", "digits", *weights[:-1], DEMO)
     assert "batch" in fails("train", "--dataset", image_folder, *weights[2:], "--weights", "none", "--batch-size", 1024)

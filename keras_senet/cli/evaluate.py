@@ -31,9 +31,9 @@ def run(options: argparse.Namespace) -> None:
         raise InputError("--labels and --confusion: where an image has several labels, none is taken for another. Choose one.")
     images, classifier = load_dataset(options), open_network(options)
     tell_note(classifier)
-    if not options.labels:
+    if not options.labels:  # which count the classes in the order of the data
         images = with_classes_of(classifier, images)
-        print(data.contents({options.split: images}), end="\n\n", file=sys.stderr if options.json else sys.stdout, flush=True)
+    print(data.contents({options.split: images}), end="\n\n", file=sys.stderr if options.json else sys.stdout, flush=True)
     measured = training.evaluate(classifier, images, options.batch_size, ten_crop=options.ten_crop, labels=options.labels)
     summary = measured.summary()
     if options.json:

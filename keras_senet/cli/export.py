@@ -53,7 +53,7 @@ def _limit(text: str) -> tuple[str, float]:
 
 def run(options: argparse.Namespace) -> None:
     from keras_senet import data, export
-    from keras_senet.inference.labels import read_labels
+    from keras_senet.inference.labels import class_names_in, known_class_names
     from keras_senet.inference.runtimes import load_keras_model
 
     exporter = export.exporter_for(options.output)
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> None:
     if suffix != ".tflite" and given:
         raise InputError(f"{' and '.join(given)}: only for .tflite. Received: {options.output}")
     model = load_keras_model(options.network)
-    class_names = read_labels(pathlib.Path(options.network), max(2, model.output_shape[-1]))
+    class_names, _ = known_class_names(options.network, class_names_in(model), max(2, model.output_shape[-1]))
     images = data.load(options.dataset, "validation", options.data_dir) if options.dataset else None
     more = {}
     if suffix == ".tflite":

@@ -101,7 +101,8 @@ def _automatic_recipe(options: argparse.Namespace, fields: dict[str, Any]):
     if strategy_of(options.strategy, options.hosts) == "multi_worker":
         raise InputError("Several workers start before the images are counted: name what they do with --recipe or --config.")
     defaults = {field.name: field.default for field in flat_fields(Recipe)}
-    dataset, split, folder = (fields.get(name, defaults[name]) for name in ("dataset", "train_split", "data_dir"))
-    recipe, why = automatic_recipe(images=data.load(dataset, split, folder).size, **fields)
+    names = ("dataset", "train_split", "data_dir", "labels_csv")
+    images = data.load(*(fields.get(name, defaults[name]) for name in names))
+    recipe, why = automatic_recipe(images=images.size, **fields)
     print(why)
     return recipe
