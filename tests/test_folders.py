@@ -195,12 +195,18 @@ def test_a_folder_that_must_not_be_read_is_named(folder, monkeypatch):
         data.load(str(folder))
 
 
-def test_an_image_that_vanishes_is_left_out_and_named(many_images):
+def test_images_that_vanish_are_left_out_and_named(many_images):
+    odd = many_images / "dark" / os.fsdecode(b"caf\xe9.jpg")
+    (many_images / "dark" / "2.jpg").rename(odd)
     images = data.load(str(many_images), "all")
     (many_images / "dark" / "3.jpg").unlink()
-    with pytest.warns(UserWarning, match="dark/3.jpg: it is no longer there"):
+    odd.unlink()
+    with (
+        pytest.warns(UserWarning, match="dark/3.jpg: it is no longer there"),
+        pytest.warns(UserWarning, match="dark/caf\ufffd.jpg"),
+    ):
         read = sum(len(pixels) for pixels, _ in data.evaluation_batches(images, Preprocessing(8), 50))
-    assert read == images.size - 1
+    assert read == images.size - 2
 
 
 def test_a_class_of_very_many_images_is_listed_in_seconds(folder, monkeypatch):

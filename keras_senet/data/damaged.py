@@ -34,7 +34,8 @@ class DamagedImages(set[str]):
         """
         if name in self:
             return
-        if os.path.isdir(os.path.dirname(name)) and not os.path.exists(name):
+        # A name that is not UTF-8 has lost letters on its way here, so no file has it.
+        if os.path.isdir(os.path.dirname(name)) and "\ufffd" not in name and not os.path.exists(name):
             warnings.warn(f"Left out {name}: it is no longer there.", stacklevel=1)
         else:
             warnings.warn(f"Left out {name}: {not_an_image()}.", stacklevel=1)

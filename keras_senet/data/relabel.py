@@ -44,7 +44,7 @@ def relabelled(images: LabelledImages, path: str | os.PathLike) -> LabelledImage
         )
         return labelled.filter(lambda name, source, label: label[0] >= 0)
 
-    return dataclasses.replace(images, examples=examples, size=sum(map(bool, labels)))
+    return dataclasses.replace(images, examples=examples, size=sum(map(bool, labels)), counts=None)
 
 
 def _read(path: str | os.PathLike, names: list[str], classes: int) -> list[list[int]]:
