@@ -7,9 +7,12 @@ import io
 import os
 import pathlib
 import shutil
+import zlib
 from collections.abc import Iterable, Iterator
 
 from keras_senet.errors import FileError, InputError, MissingFileError
+
+_LONGEST_NAME = 255  # bytes
 
 
 @contextlib.contextmanager
@@ -32,11 +35,11 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     path = pathlib.Path(path)
     if not path.parent.is_dir():
         raise MissingFileError(f"There is no folder {path.parent} to write {path.name} into.")
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    partial = path.with_name(_temporary_name("partial", path))
     try:
         yield partial
         if partial.is_dir() and path.is_dir():  # a folder cannot be replaced in one step
-            old = path.with_name(f".old-{os.getpid()}-{path.name}")
+            old = path.with_name(_temporary_name("old", path))
             path.rename(old)
             try:
                 partial.rename(path)
@@ -52,6 +55,22 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         if partial.is_dir():
             shutil.rmtree(partial)
         partial.unlink(missing_ok=True)
+
+
+def _temporary_name(kind: str, path: pathlib.Path) -> str:
+    """A hidden name that begins with `kind` and has the suffix of `path`: converters look at suffixes.
+
+    File systems take names of 255 bytes, so only the end of a long name fits, and a hash of the stem tells two long names apart.
+    Names that differ in suffix alone still do so here: OpenVINO derives the name of one of its files from that of the other.
+    """
+    beginning = f".{kind}-{os.getpid()}-"
+    if len(os.fsencode(beginning + path.name)) <= _LONGEST_NAME:
+        return beginning + path.name
+    beginning += f"{zlib.crc32(os.fsencode(path.stem)):08x}-"
+    end = path.name
+    while len(os.fsencode(beginning + end)) > _LONGEST_NAME:
+        end = end[1:]
+    return beginning + end
 
 
 def read_text(path: str | os.PathLike) -> str:

@@ -373,6 +373,16 @@ def test_what_huggingface_hub_has_is_not_downloaded_again(hub, home, monkeypatch
     assert (kept(home), theirs.exists()) == ([], True)
 
 
+def test_offline_any_revision_in_the_cache_of_huggingface_hub_will_do(hub, home, monkeypatch):
+    huggingface_hub.hf_hub_download(HUB_FACTS["repository"], "model.safetensors", revision=COMMIT)  # which makes no `main`
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    hub.requests.clear()
+    hub.build()
+    assert not hub.requests
+    with h5py.File(home / "narrow.bt_in1k.weights.h5") as file:
+        assert file.attrs["revision"] == COMMIT
+
+
 def test_a_file_that_is_not_what_was_published_is_refused(server, home, tmp_path):
     published = server.file
     content = bytearray(published.read_bytes())
@@ -430,6 +440,16 @@ def test_a_cache_that_cannot_be_written_is_an_error_before_the_download(server, 
     with pytest.raises(OSError, match="cannot be kept in /proc/keras/models/keras_senet: .* Set .* KERAS_HOME"):
         server.build()
     assert not server.requests
+
+
+def test_the_cache_needs_no_home_folder(hub, home, monkeypatch):
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)  # as in a container whose user has no entry there
+    hub.build()
+    assert kept(home) == ["narrow.bt_in1k.weights.h5"]
+    monkeypatch.delenv("KERAS_HOME")
+    with pytest.raises(OSError, match="no home folder to keep published weights in: set the environment variable KERAS_HOME"):
+        hub.build()
 
 
 def test_a_damaged_file_in_the_cache_is_noticed(releases, home):

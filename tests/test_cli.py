@@ -1,10 +1,12 @@
 """The command as a user types it."""
 
 import csv
+import io
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -19,6 +21,8 @@ from reference import parameters, write_caffemodel, write_pth
 from safetensors.numpy import save_file
 
 import keras_senet
+import keras_senet_command
+from keras_senet import cli
 from keras_senet.errors import InputError
 
 # With it set, as the tests do, TensorFlow's own messages are let through.
@@ -525,3 +529,46 @@ def test_a_format_that_there_is_not_is_refused_before_anything_is_read(fails, tm
         assert near in error
     assert keras_senet.export.exporter_for("served/1") is keras_senet.export.saved_model
     assert keras_senet.export.exporter_for("net_v1.2") is keras_senet.export.saved_model
+
+
+def test_what_the_encoding_of_the_output_lacks_is_escaped(monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "ascii"))
+    monkeypatch.setattr(cli, "main", lambda: print("caf\udce9/猫.png"))
+    previous = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit):
+            keras_senet_command.main()
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    sys.stdout.flush()
+    assert written.getvalue() == b"caf\\udce9/\\u732b.png\n"
+
+
+def test_json_is_valid_in_any_encoding(run, tmp_path):
+    image = tmp_path / "猫.png"
+    image.write_bytes((SAMPLES / "7.png").read_bytes())
+    _, output, _ = run("predict", DEMO / "model.tflite", image, "--json")
+    assert output.isascii()
+    assert json.loads(output)[0]["image"] == str(image)
+
+
+@pytest.mark.slow
+def test_ctrl_c_during_an_import_ends_the_command_without_a_traceback(python, tmp_path):
+    """Even if whoever imports the module takes its error for a missing package."""
+    (tmp_path / "interrupted.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+    code = f"""
+import contextlib, sys
+sys.path.insert(0, {str(tmp_path)!r})
+import keras_senet_command
+from keras_senet import cli
+
+def main():
+    with contextlib.suppress(BaseException):
+        import interrupted
+
+cli.main = main
+keras_senet_command.main()
+"""
+    done = python(code)
+    assert (done.returncode, done.stderr) == (130, "keras-senet: interrupted\n")

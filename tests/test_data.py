@@ -281,3 +281,19 @@ def test_what_is_not_there_is_named(image_folder, data_dir, monkeypatch):
 def test_a_batch_larger_than_the_data_is_refused(digits):
     with pytest.raises(ValueError, match="smaller batch size"):
         data.training_batches(digits("validation"), 8, 361)
+
+
+def test_a_dataset_that_cannot_be_kept_names_the_flag_that_helps(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()  # in which not even root can make a folder
+    with pytest.raises(ValueError, match="could not be prepared: .* name a folder that can be written with --data-dir"):
+        data.load("digits", "train", str(tmp_path / "file" / "datasets"))
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)  # as in a container whose user has no entry there
+    with pytest.raises(ValueError, match="no home folder to keep the dataset 'digits' in: name a folder .* with --data-dir"):
+        data.load("digits")
+
+
+def test_a_system_that_does_not_tell_its_memory_has_some(monkeypatch):
+    assert sources.memory_size() > 2**30
+    monkeypatch.delattr("os.sysconf")  # as on Windows
+    assert sources.memory_size() == 4 * 2**30

@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import os
+import pathlib
 
 import keras
 import numpy as np
@@ -194,3 +195,21 @@ def test_a_file_replaces_a_file_and_a_folder_a_folder_but_not_one_the_other(tmp_
                     write(partial, new)
                 assert path.stat().st_ino == before
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_names_as_long_as_file_systems_take_are_written(tmp_path):
+    long = "é" * 124  # 248 bytes
+    names = [f"{long}{end}" for end in ("a.keras", "b.keras", ".tflite")]
+    for name in names:
+        with replacing(tmp_path / name) as partial:
+            partial.write_text(name)
+            assert partial.suffix == pathlib.Path(name).suffix
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: name for name in names}
+    with replacing(tmp_path / f"{long}.bin") as one, replacing(tmp_path / f"{long}.xml") as other:
+        assert other.with_suffix(".bin") == one
+        one.touch()
+        other.touch()
+    with replacing(tmp_path / names[0]) as one, replacing(tmp_path / names[1]) as other:
+        assert one != other
+        one.touch()
+        other.touch()

@@ -45,13 +45,14 @@ def main(arguments: list[str] | None = None) -> int:
     """
     show_traceback = False
     warnings.formatwarning = lambda message, *_, **__: f"keras-senet: warning: {message}\n"
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    for library in ("tensorflow", "matplotlib"):  # which warns where there is no home folder for its cache
+        logging.getLogger(library).setLevel(logging.ERROR)
     try:
         options = parse(sys.argv[1:] if arguments is None else arguments)
         show_traceback = options.traceback
         return options.run(options) or 0
     except KeyboardInterrupt as interrupt:
-        print(f"keras-senet: {interrupt}".rstrip(": "), file=sys.stderr)
+        print(f"keras-senet: {str(interrupt) or 'interrupted'}", file=sys.stderr)
         return getattr(interrupt, "status", 130)
     except BrokenPipeError:  # whoever reads our output, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -120,7 +120,7 @@ class _Json:
         print("[]" if self.separator == "[\n" else "\n]")
 
     def _write(self, item: dict) -> None:
-        print(f"{self.separator}  {json.dumps(item, ensure_ascii=False)}", end="", flush=True)
+        print(f"{self.separator}  {json.dumps(item)}", end="", flush=True)
         self.separator = ",\n"
 
     def classified(self, image: str, classes: list[tuple[str, float]]) -> None:

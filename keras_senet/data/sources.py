@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import os
 import pathlib
 import re
@@ -18,6 +19,8 @@ from keras_senet.data.label_csv import list_csv
 from keras_senet.errors import InputError, did_you_mean, existing_path, named, require
 
 _VALIDATION_SPLITS = ("validation", "val", "test")
+_CANNOT_WRITE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR)
+_DATA_DIR_HELPS = "name a folder that can be written with --data-dir (in Python `data_dir`)"
 _SHUFFLE_BUFFER = 10_000  # encoded images; about 1 GB of ImageNet
 
 
@@ -131,13 +134,19 @@ def _prepared(tfds, dataset: str, data_dir: str | None):
     """The builder of a dataset whose files are ready."""
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
+    if data_dir is None and "TFDS_DATA_DIR" not in os.environ and os.path.expanduser("~") == "~":
+        # tensorflow-datasets would make a folder called ~ here.
+        raise InputError(f"There is no home folder to keep the dataset {dataset!r} in: {_DATA_DIR_HELPS}.")
     try:
         builder = tfds.builder(dataset, data_dir=data_dir)
         if {"image", "label"} <= set(builder.info.features or ()):
             with contextlib.redirect_stdout(sys.stderr):  # it prints its progress
                 builder.download_and_prepare()
     except Exception as error:  # each dataset has its own ways to fail
-        raise InputError(f"The dataset {dataset!r} could not be prepared: {' '.join(str(error).split())}") from error
+        message = f"The dataset {dataset!r} could not be prepared: {' '.join(str(error).split()).rstrip('.')}"
+        if isinstance(error, tf.errors.PermissionDeniedError) or getattr(error, "errno", None) in _CANNOT_WRITE:
+            message += f". To keep it elsewhere, {_DATA_DIR_HELPS}."
+        raise InputError(message) from error
     if not {"image", "label"} <= set(builder.info.features or ()):
         raise InputError(f"The dataset {dataset!r} is not for classification: it has no features `image` and `label`.")
     return builder
@@ -218,5 +227,8 @@ def examples_in_memory(listed: tf.data.Dataset, size: int) -> Callable[..., tf.d
 
 
 def memory_size() -> int:
-    """This machine's memory, bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    """This machine's memory, bytes; a guess of 4 GiB where the system does not tell, as on Windows."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return 4 * 2**30

@@ -6,6 +6,7 @@ import os
 import pathlib
 import time
 from collections.abc import Callable
+from types import ModuleType
 
 import h5py
 import keras
@@ -37,7 +38,7 @@ def keras_file(checkpoint: Checkpoint, convert: Callable[[pathlib.Path], keras.M
         ValueError: if the downloaded file is not the published one; it is deleted.
         ImportError: if the package that downloads it is not installed.
     """
-    folder = pathlib.Path(os.environ.get("KERAS_HOME", pathlib.Path.home() / ".keras"), "models", "keras_senet")
+    folder = _cache_folder()
     cached = folder / f"{checkpoint.name}.weights.h5"
     by_hand = folder / f"{checkpoint.name}{pathlib.Path(checkpoint.file).suffix}"
     if cached.is_file():
@@ -70,6 +71,16 @@ def keras_file(checkpoint: Checkpoint, convert: Callable[[pathlib.Path], keras.M
                 ) from error
             _convert(checkpoint, convert, cached, *published)
     return cached
+
+
+def _cache_folder() -> pathlib.Path:
+    home = os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")
+    if home.startswith("~"):
+        raise FileError(
+            "There is no home folder to keep published weights in: set the environment variable KERAS_HOME to a folder that can be "
+            "written."
+        )
+    return pathlib.Path(home, "models", "keras_senet")
 
 
 def _convert(
@@ -107,12 +118,27 @@ def _from_hub(checkpoint: Checkpoint, folder: pathlib.Path) -> tuple[pathlib.Pat
     """Path of the published file, its revision, and its SHA-256."""
     hub = require("huggingface_hub", "checkpoints")
     # Another program, such as timm, may have downloaded it. In the hub's cache, a file is a link to one named by its tag.
-    if isinstance(in_hub_cache := hub.try_to_load_from_cache(checkpoint.repository, checkpoint.file), str):
-        source = pathlib.Path(in_hub_cache)
+    if (source := _in_hub_cache(hub, checkpoint)) is not None:
         return source, source.parent.name, _sha256_of(source.resolve().name)
     facts = hub.get_hf_file_metadata(hub.hf_hub_url(checkpoint.repository, checkpoint.file))
     url = hub.hf_hub_url(checkpoint.repository, checkpoint.file, revision=facts.commit_hash)
     return _download(checkpoint, url, folder, facts.etag), facts.commit_hash, _sha256_of(facts.etag)
+
+
+def _in_hub_cache(hub: ModuleType, checkpoint: Checkpoint) -> pathlib.Path | None:
+    """The published file in the cache of huggingface_hub.
+
+    With HF_HUB_OFFLINE=1 any revision will do: a cache that was filled by revision does not know which one is the newest.
+    """
+    revisions = ["main"]
+    if hub.constants.HF_HUB_OFFLINE:
+        folder = pathlib.Path(hub.constants.HF_HUB_CACHE, f"models--{checkpoint.repository.replace('/', '--')}", "snapshots")
+        revisions += sorted(entry.name for entry in folder.glob("*"))
+    for revision in revisions:
+        found = hub.try_to_load_from_cache(checkpoint.repository, checkpoint.file, revision=revision)
+        if isinstance(found, str):
+            return pathlib.Path(found)
+    return None
 
 
 def _sha256_of(tag: str) -> str:

@@ -40,7 +40,7 @@ class EndOnSignal(keras.callbacks.Callback):
     def __enter__(self) -> "EndOnSignal":
         if threading.current_thread() is threading.main_thread():
             errors = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
-            if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # a background job ignores Ctrl-C
+            if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job ignores Ctrl-C
                 del errors[signal.SIGINT]
 
             def handle(number, _):
