@@ -5,12 +5,16 @@ import dataclasses
 import os
 import pathlib
 
+import flatbuffers
 import keras
 import numpy as np
+import onnx
 import pytest
 import synthetic
 import tensorflow as tf
+from ai_edge_litert import schema_py_generated
 from ai_edge_litert.interpreter import Interpreter
+from common import DEMO
 
 import keras_senet
 from keras_senet import data, export, training
@@ -138,6 +142,31 @@ def test_what_cannot_be_exported_is_refused(network, tmp_path):
     assert not os.listdir(tmp_path)
 
 
+def test_versions_for_tensorflow_serving_may_differ_in_their_classes(tmp_path):
+    (tmp_path / "labels.txt").write_text("of\nanother\nfile\n")
+    images = keras.Input((8, 8, 3))
+    maps = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(images))
+    for version, names in (("1", ["cat", "dog"]), ("2", ["cat", "dog", "fox", "owl"])):
+        network = keras.Model(images, keras.layers.Dense(len(names), "softmax")(maps))
+        export.saved_model(network, tmp_path / version, names, signature="pixels")
+        assert (tmp_path / version / "labels.txt").read_text().split() == names
+        assert [*tf.saved_model.load(str(tmp_path / version)).signatures] == ["serving_default"]
+    for version, names in (("1", ["cat", "dog"]), ("2", ["cat", "dog", "fox", "owl"])):
+        opened = export.open_classifier(tmp_path / version)
+        assert (opened.class_names, opened.labels_file) == (names, tmp_path / version / "labels.txt")
+    before = (tmp_path / "2").stat().st_ino
+    with pytest.raises(
+        ValueError, match=f"would not notice another network in its place: write the next version, {tmp_path}/3, or"
+    ):
+        export.saved_model(network, tmp_path / "1", names)
+    assert (tmp_path / "2").stat().st_ino == before
+    (tmp_path / "2" / "labels.txt").write_text("cat\ndog\n")
+    with pytest.raises(ValueError, match="2/labels.txt names 2 classes, but the network it is in has 4"):
+        export.open_classifier(tmp_path / "2")
+    with pytest.raises(ValueError, match="`signature` must be one of 'both', 'pixels'. Received: signature='bytes'"):
+        export.saved_model(network, tmp_path / "3", signature="bytes")
+
+
 @pytest.mark.slow
 def test_what_cannot_be_opened_is_said(exported, folder, tmp_path):
     (tmp_path / "labels.txt").write_text("one\ntwo\n")
@@ -155,6 +184,57 @@ def test_what_cannot_be_opened_is_said(exported, folder, tmp_path):
         export.open_classifier(tmp_path)
     with pytest.raises(FileNotFoundError, match="Did you mean 'a.keras'"):
         export.open_classifier(tmp_path / "b.keras")
+
+
+def of_an_unknown_operator(path: pathlib.Path) -> None:
+    """Writes a file that is whole, of an operator that no runtime has, as newer converters may."""
+    if path.suffix == ".tflite":
+        network = schema_py_generated.ModelT.InitFromPackedBuf((DEMO / "model.tflite").read_bytes())
+        network.operatorCodes[0].version = 99
+        builder = flatbuffers.Builder()
+        builder.Finish(network.Pack(builder), b"TFL3")
+        path.write_bytes(builder.Output())
+    elif path.suffix == ".onnx":
+        ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 8, 8, 3]) for name in "xy"]
+        graph = onnx.helper.make_graph([onnx.helper.make_node("Nothing", ["x"], ["y"])], "graph", ends[:1], ends[1:])
+        onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), path)
+    elif path.suffix == ".xml":
+        path.write_text("""<net name="net" version="11">
+            <layers>
+                <layer id="0" name="x" type="Parameter" version="opset1">
+                    <data shape="1,8" element_type="f32"/>
+                    <output><port id="0" precision="FP32"><dim>1</dim><dim>8</dim></port></output>
+                </layer>
+                <layer id="1" name="y" type="Nothing" version="opset99">
+                    <input><port id="0"><dim>1</dim><dim>8</dim></port></input>
+                    <output><port id="1" precision="FP32"><dim>1</dim><dim>8</dim></port></output>
+                </layer>
+                <layer id="2" name="z" type="Result" version="opset1">
+                    <input><port id="0"><dim>1</dim><dim>8</dim></port></input>
+                </layer>
+            </layers>
+            <edges>
+                <edge from-layer="0" from-port="0" to-layer="1" to-port="0"/>
+                <edge from-layer="1" from-port="1" to-layer="2" to-port="0"/>
+            </edges>
+        </net>""")
+        path.with_suffix(".bin").touch()
+    else:
+        module = tf.Module()
+        module.run = tf.function(tf.nn.relu6, input_signature=[tf.TensorSpec((None, 8, 8, 3))])
+        tf.saved_model.save(module, str(path), signatures=module.run)
+        graph = path / "saved_model.pb"
+        graph.write_bytes(graph.read_bytes().replace(b"Relu6", b"Relu9"))
+
+
+@pytest.mark.parametrize(
+    ("name", "library"),
+    [("a.tflite", "ai-edge-litert"), ("a.onnx", "onnxruntime"), ("a.xml", "openvino"), ("a", "tensorflow")],
+)
+def test_an_operator_that_the_runtime_lacks_is_not_called_damage(name, library, tmp_path):
+    of_an_unknown_operator(tmp_path / name)
+    with pytest.raises(ValueError, match=f"{name} has an operator that the installed {library} lacks.* --upgrade {library}"):
+        export.open_classifier(tmp_path / name)
 
 
 @pytest.mark.parametrize("old", [None, "file", "folder"])

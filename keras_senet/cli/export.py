@@ -12,10 +12,13 @@ EXAMPLE = "runs/digits/last.keras digits.tflite"
 
 # Arguments of a .tflite file alone, with their defaults.
 _TFLITE = {"quantize": "float32", "limit": [], "keep_failed": False, "gates": None}
+# Those of a SavedModel alone.
+_SAVED_MODEL = {"signature": "both"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from keras_senet.export import EXPORTERS, QUANTIZATIONS
+    from keras_senet.export.to_saved_model import SIGNATURES
 
     parser.add_argument("network", metavar="NETWORK", help="a .keras file")
     parser.add_argument(
@@ -35,7 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--keep-failed", action="store_true", help="keep a file that loses more")
     group.add_argument("--gates", metavar="LAYER", help="a layer with one gate a channel, a second output")
-    parser.set_defaults(**_TFLITE)
+    group = parser.add_argument_group("SavedModels")
+    group.add_argument(
+        "--signature",
+        **one_of(SIGNATURES),
+        help="both (default): for pixels and for encoded images; pixels: one alone, for converters that take no other",
+    )
+    parser.set_defaults(**_TFLITE, **_SAVED_MODEL)
 
 
 def _limit(text: str) -> tuple[str, float]:
@@ -58,13 +67,13 @@ def run(options: argparse.Namespace) -> None:
 
     exporter = export.exporter_for(options.output)
     suffix = pathlib.Path(options.output).suffix
-    given = [as_flag(name) for name, default in _TFLITE.items() if getattr(options, name) != default]
-    if suffix != ".tflite" and given:
-        raise InputError(f"{' and '.join(given)}: only for .tflite. Received: {options.output}")
+    is_saved_model = exporter is export.saved_model
+    _refuse(options, {} if suffix == ".tflite" else _TFLITE, "only for .tflite")
+    _refuse(options, {} if is_saved_model else _SAVED_MODEL, "only for the folder of a SavedModel")
     model = load_keras_model(options.network)
     class_names, _ = known_class_names(options.network, class_names_in(model), max(2, model.output_shape[-1]))
     images = data.load(options.dataset, "validation", options.data_dir) if options.dataset else None
-    more = {}
+    more = {"signature": options.signature} if is_saved_model else {}
     if suffix == ".tflite":
         more = {
             "quantize": options.quantize,
@@ -75,3 +84,10 @@ def run(options: argparse.Namespace) -> None:
         }
     proof = exporter(model, options.output, class_names, images, **more)
     print(f"{options.output} was made from {options.network}" + (f": {proof}." if proof else "."))
+
+
+def _refuse(options: argparse.Namespace, defaults: dict, why: str) -> None:
+    """Raises a ValueError if any of these options is given."""
+    given = [as_flag(name) for name, default in defaults.items() if getattr(options, name) != default]
+    if given:
+        raise InputError(f"{' and '.join(given)}: {why}. Received: {options.output}")

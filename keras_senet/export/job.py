@@ -48,8 +48,14 @@ class ExportJob:
     def of(cls, model: keras.Model, path: str | os.PathLike, class_names: Sequence[str] | None, suffix: str = "") -> "ExportJob":
         """The job, once its arguments are checked.
 
+        Args:
+            model: the network.
+            path: where the file goes.
+            class_names: names of the classes; by default those that the network keeps.
+            suffix: of such a file; "" for the folder of a SavedModel.
+
         Raises:
-            ValueError: if the model, the path or the class names cannot be used, or class names beside `path` differ.
+            ValueError: if the model, the path or the class names cannot be used, or class names beside a file `path` differ.
         """
         _, columns = classifier_sizes(model.input_shape, model.output_shape, model.name)
         classes = max(2, columns)  # one number is for two classes
@@ -64,7 +70,7 @@ class ExportJob:
         if class_names and len(class_names) != classes:
             raise InputError(f"`class_names` has {len(class_names)} names, but {model.name} has {classes} classes.")
         class_names = class_names or class_names_in(model) or None
-        beside = read_labels(path, classes)
+        beside = read_labels(path, classes) if suffix else []  # the folder of a SavedModel gets a labels.txt of its own
         if beside and class_names and not same_names(beside, class_names):
             labels = path.with_name(LABELS_FILE)
             raise InputError(f"{labels} holds the class names of another network: choose another folder for {path.name}.")
@@ -83,13 +89,15 @@ class ExportJob:
 
     @contextlib.contextmanager
     def replacing(self) -> Iterator[pathlib.Path]:
-        """A temporary path; the file takes its place, with labels.txt beside it, if the block does not raise."""
+        """A temporary path; the file takes its place, with its labels.txt, if the block does not raise."""
         with replacing(self.path) as partial:
             try:
                 yield partial
             except tf.errors.OpError as error:  # TensorFlow raises it when the disk is full
                 raise FileError(error.message) from error
-        if self.class_names:
+            if self.class_names and partial.is_dir():  # a server may open the folder as soon as it has its name
+                write_labels(partial, self.class_names)
+        if self.class_names and not self.path.is_dir():
             write_labels(self.path, self.class_names)
 
     def batches(self, images: LabelledImages | np.ndarray | None) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:

@@ -14,12 +14,15 @@ from keras_senet.export.proof import Proof
 from keras_senet.inference.runtimes import is_saved_model, open_saved_model
 from keras_senet.rewrite.for_cpu import optimized_for_cpu
 
+SIGNATURES = ("both", "pixels")
+
 
 def saved_model(
     model: keras.Model,
     path: str | os.PathLike,
     class_names: Sequence[str] | None = None,
     images: LabelledImages | np.ndarray | None = None,
+    signature: str = "both",
 ) -> Proof:
     """Writes a SavedModel for TensorFlow Serving and other TensorFlow programs, with the same graph as `tflite`.
 
@@ -30,16 +33,19 @@ def saved_model(
 
     Args:
         model: network with its preprocessing inside, for images of one fixed square size, with the top.
-        path: folder to write; an existing SavedModel is replaced.
-        class_names: names of the classes, written to labels.txt in the same folder as `path`.
+        path: folder to write; an existing SavedModel is replaced, but not one whose name is a number: TensorFlow Serving takes
+            such a folder for a version, which it does not load again.
+        class_names: names of the classes, written to labels.txt in the folder `path`.
         images: images to compare the two on, as for `tflite`.
+        signature: "both"; or "pixels" for `serving_default` alone, since some converters, such as coremltools, take a file with
+            one signature only.
 
     Returns:
         The result of the comparison, a `Proof`.
 
     Raises:
-        ValueError: if the model has another kind of input, `path` exists and is not a SavedModel, or the largest difference in
-            probability is over 1e-4. Then nothing is written.
+        ValueError: if the model has another kind of input, `path` exists and is not a SavedModel or is a version, or the largest
+            difference in probability is over 1e-4. Then nothing is written.
         FileNotFoundError: if the parent folder of `path` does not exist.
 
     Example:
@@ -50,10 +56,18 @@ def saved_model(
     >>> keras_senet.export.saved_model(model, "saved_model").agreement
     1.0
     """
+    if signature not in SIGNATURES:
+        raise InputError(f"`signature` must be one of {', '.join(map(repr, SIGNATURES))}. Received: signature={signature!r}")
     job = ExportJob.of(model, path, class_names)
     model = job.model
     if job.path.exists() and not is_saved_model(path):
         raise InputError(f"{path} exists and is not a SavedModel: choose another folder.")
+    if job.path.exists() and job.path.name.isdecimal():
+        versions = [int(entry.name) for entry in job.path.parent.iterdir() if entry.name.isdecimal()]
+        raise InputError(
+            f"{path} exists, and a server that runs this version would not notice another network in its place: write the next "
+            f"version, {job.path.with_name(str(max(versions) + 1))}, or remove the folder."
+        )
     inference = optimized_for_cpu(model)
 
     def run(images):
@@ -70,10 +84,12 @@ def saved_model(
         archive = keras.export.ExportArchive()
         archive.track(inference)
         archive.add_endpoint("serving_default", run, [job.images(batch_size=None)])
-        signature = [tf.TensorSpec((None,), tf.string, name="image_bytes")]
-        archive.add_endpoint("serve_encoded", lambda image_bytes: run(decode(image_bytes)), signature)
+        if signature == "both":
+            encoded = [tf.TensorSpec((None,), tf.string, name="image_bytes")]
+            archive.add_endpoint("serve_encoded", lambda image_bytes: run(decode(image_bytes)), encoded)
         archive.write_out(str(partial), verbose=False)
-        files = np.array([tf.io.encode_png(image).numpy() for image in job.noise().astype("uint8")])
-        encoded = open_saved_model(partial, "serve_encoded")
-        job.prove(lambda pixels: encoded.run(files), decode(tf.constant(files)).numpy())
+        if signature == "both":
+            files = np.array([tf.io.encode_png(image).numpy() for image in job.noise().astype("uint8")])
+            run_encoded = open_saved_model(partial, "serve_encoded").run
+            job.prove(lambda pixels: run_encoded(files), decode(tf.constant(files)).numpy())
         return job.prove(open_saved_model(partial).run, images)

@@ -55,10 +55,11 @@ def open_classifier(path: str | os.PathLike, image_size: int | None = None) -> C
 
     Returns:
         A `Classifier`. The class names are those inside the file: `train` keeps them in a `.keras` file, and the export copies
-        them into a `.tflite` file. Other networks have the lines of labels.txt in the same folder, or the names of ImageNet for
-        published weights with 1000 classes. If both are there and differ, a warning says so. `.keras` and `.tflite` files of this
-        package say how their images are cropped and resized; others get the default of their size. A
-        network that puts out logits, or one number for two classes, gets what makes probabilities of them, and `note` says so.
+        them into a `.tflite` file. Other networks have the lines of a labels.txt, which is in the folder of a SavedModel and
+        beside other files, or the names of ImageNet for published weights with 1000 classes. If both are there and differ, a
+        warning says so. `.keras` and `.tflite` files of this package say how their images are cropped and resized; others get the
+        default of their size. A network that puts out logits, or one number for two classes, gets what makes probabilities of
+        them, and `note` says so.
 
     Raises:
         FileNotFoundError: if there is nothing at `path`.

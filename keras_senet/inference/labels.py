@@ -2,7 +2,8 @@
 
 A network of this package keeps the names in the config of its layer PixelNormalization, beside the preprocessing, so that they
 stay with it through Keras' own load and save. An exported file has them inside only if it is a TFLite file. All others depend on
-labels.txt, one name a line.
+labels.txt, one name a line: in the folder of a SavedModel, so that versions of it with other classes stand side by side, as
+TensorFlow Serving wants them; beside all other files.
 """
 
 import contextlib
@@ -59,7 +60,7 @@ def known_class_names(path: str | os.PathLike, inside: Sequence[str], classes: i
         ValueError: if labels.txt cannot be read or has another number of names.
     """
     path = pathlib.Path(path)
-    labels, beside = path.with_name(LABELS_FILE), read_labels(path, classes)
+    labels, beside = labels_file(path), read_labels(path, classes)
     if not inside:
         return beside, labels if beside else None
     if beside and not same_names(beside, inside):
@@ -72,8 +73,14 @@ def known_class_names(path: str | os.PathLike, inside: Sequence[str], classes: i
     return list(inside), path
 
 
+def labels_file(network: pathlib.Path) -> pathlib.Path:
+    """The labels.txt of a network: the one in it, if it is a folder that has one, or else the one beside it."""
+    inside = network / LABELS_FILE
+    return inside if inside.is_file() else network.with_name(LABELS_FILE)
+
+
 def read_labels(network: str | os.PathLike, classes: int) -> list[str]:
-    """The class names from the labels.txt beside a network; an empty list if there is no such file.
+    """The class names from the labels.txt of a network; an empty list if there is no such file.
 
     Args:
         network: path of the network.
@@ -82,21 +89,23 @@ def read_labels(network: str | os.PathLike, classes: int) -> list[str]:
     Raises:
         ValueError: if the file is not text, or has another number of lines.
     """
-    labels = pathlib.Path(network).with_name(LABELS_FILE)
+    labels = labels_file(pathlib.Path(network))
     if not labels.is_file():
         return []
     names = normalized(read_text(labels).rstrip("\r\n").splitlines())
     if len(names) != classes:
+        beside = "it is in" if labels.parent == pathlib.Path(network) else "beside it"
         raise InputError(
-            f"{labels} names {len(names)} classes, but the network beside it has {classes}: correct it, or choose "
+            f"{labels} names {len(names)} classes, but the network {beside} has {classes}: correct it, or choose "
             "another folder for the network."
         )
     return names
 
 
 def write_labels(network: str | os.PathLike, class_names: Iterable[str]) -> None:
-    """Writes a labels.txt beside `network`."""
-    write_text(pathlib.Path(network).with_name(LABELS_FILE), as_lines(class_names))
+    """Writes the labels.txt of `network`: into a folder, and beside a file."""
+    network = pathlib.Path(network)
+    write_text(network / LABELS_FILE if network.is_dir() else network.with_name(LABELS_FILE), as_lines(class_names))
 
 
 def check_class_names(class_names: Iterable[str], owner: object) -> None:

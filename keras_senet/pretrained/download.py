@@ -77,8 +77,8 @@ def _cache_folder() -> pathlib.Path:
     home = os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")
     if home.startswith("~"):
         raise FileError(
-            "There is no home folder to keep published weights in: set the environment variable KERAS_HOME to a folder that can be "
-            "written."
+            "There is no home folder to keep published weights in: set the environment variable KERAS_HOME to a folder that can "
+            "be written."
         )
     return pathlib.Path(home, "models", "keras_senet")
 

@@ -4,8 +4,8 @@ import os
 
 import numpy as np
 
-from keras_senet.errors import InputError, one_line, require
-from keras_senet.inference.runtimes.runtime import Runtime
+from keras_senet.errors import require
+from keras_senet.inference.runtimes.runtime import Runtime, cannot_open
 
 
 def open_onnx(path: str | os.PathLike) -> Runtime:
@@ -15,7 +15,7 @@ def open_onnx(path: str | os.PathLike) -> Runtime:
         session = onnxruntime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
         (source,), (result, *_) = session.get_inputs(), session.get_outputs()
     except Exception as error:  # ONNX Runtime's error classes are not public
-        raise InputError(f"{path} is damaged, or not an ONNX image classifier: {one_line(error)}") from error
+        raise cannot_open(path, "an ONNX image classifier", "onnxruntime", error) from error
     return Runtime(
         lambda images: session.run([result.name], {source.name: np.asarray(images, "float32")})[0],
         source.shape,

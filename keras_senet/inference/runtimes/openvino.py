@@ -4,8 +4,8 @@ import os
 
 import numpy as np
 
-from keras_senet.errors import InputError, one_line, require
-from keras_senet.inference.runtimes.runtime import Runtime
+from keras_senet.errors import require
+from keras_senet.inference.runtimes.runtime import Runtime, cannot_open
 
 
 def open_openvino(path: str | os.PathLike) -> Runtime:
@@ -19,7 +19,7 @@ def open_openvino(path: str | os.PathLike) -> Runtime:
             for port in (compiled.input(0), compiled.output(0))
         )
     except RuntimeError as error:
-        raise InputError(f"{path} is damaged, or not an OpenVINO image classifier: {one_line(error)}") from error
+        raise cannot_open(path, "an OpenVINO image classifier", "openvino", error) from error
 
     def run(images):
         # A request of its own for each call, since threads would overwrite what is in a common one.

@@ -1,12 +1,22 @@
 """The common form of a network, whichever library runs it."""
 
 import dataclasses
+import os
+import re
 from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 
+from keras_senet.errors import InputError, one_line
 from keras_senet.inference.preprocessing import Preprocessing
+
+# How LiteRT, TensorFlow, ONNX Runtime and OpenVINO say that they lack an operator, or this version of it.
+_LACKS_OPERATOR = re.compile(
+    r"unresolved custom op|Select TensorFlow op|Didn't find op|Op type not registered|registered function/op|No Op registered"
+    r"|NOT_IMPLEMENTED|Unsupported model IR version|is under development|unsupported opset",
+    re.IGNORECASE,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,3 +38,13 @@ class Runtime:
     model: keras.Model | None = None
     class_names: Sequence[str] = ()
     preprocessing: Preprocessing | None = None
+
+
+def cannot_open(path: str | os.PathLike, kind: str, library: str, error: Exception) -> InputError:
+    """The error to raise where `library` cannot open the file at `path`, which should be `kind`."""
+    if _LACKS_OPERATOR.search(str(error)):
+        return InputError(
+            f"{path} has an operator that the installed {library} lacks, or a newer version of one: "
+            f"{one_line(error).rstrip('.')}. Update it with: pip install --upgrade {library}"
+        )
+    return InputError(f"{path} is damaged, or not {kind}: {one_line(error)}")

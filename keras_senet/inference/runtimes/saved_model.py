@@ -5,8 +5,7 @@ import pathlib
 
 import tensorflow as tf
 
-from keras_senet.errors import InputError, one_line
-from keras_senet.inference.runtimes.runtime import Runtime
+from keras_senet.inference.runtimes.runtime import Runtime, cannot_open
 
 
 def is_saved_model(path: str | os.PathLike) -> bool:
@@ -21,8 +20,8 @@ def open_saved_model(path: str | os.PathLike, signature: str = "serving_default"
         forward = loaded.signatures[signature]
         ((argument, source),) = forward.structured_input_signature[1].items()
         ((output, result),) = forward.structured_outputs.items()
-    except (KeyError, OSError, ValueError, tf.errors.OpError) as error:
-        raise InputError(f"{path} cannot be read as a SavedModel that classifies images: {one_line(error)}") from error
+    except (KeyError, OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
+        raise cannot_open(path, "a SavedModel that classifies images", "tensorflow", error) from error
 
     # The default argument keeps `loaded` alive, since a signature dies with the object that it was loaded with.
     def run(inputs, _loaded=loaded):

@@ -5,9 +5,9 @@ import threading
 
 import numpy as np
 
-from keras_senet.errors import InputError, one_line, require
+from keras_senet.errors import require
 from keras_senet.inference.metadata import read_metadata
-from keras_senet.inference.runtimes.runtime import Runtime
+from keras_senet.inference.runtimes.runtime import Runtime, cannot_open
 
 
 def open_tflite(path: str | os.PathLike) -> Runtime:
@@ -21,7 +21,7 @@ def open_tflite(path: str | os.PathLike) -> Runtime:
         named = [outputs[name] for name in ("probabilities", "logits") if name in outputs]  # beside the gates
         result = named[0] if named else interpreter.get_output_details()[0]
     except (RuntimeError, ValueError) as error:
-        raise InputError(f"{path} is damaged, or not a TFLite image classifier: {one_line(error)}") from error
+        raise cannot_open(path, "a TFLite image classifier", "ai-edge-litert", error) from error
     batch_size = source["shape"][0]
     one_at_a_time = threading.Lock()  # the interpreter has one input and one output for all threads
 
