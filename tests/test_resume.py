@@ -156,6 +156,25 @@ def test_a_run_goes_on_from_any_place(rich, whole, tmp_path, place, n, epoch, st
 
 
 @pytest.mark.slow
+def test_a_run_in_float16_goes_on_with_the_scale_of_its_loss(tiny_recipe, tmp_path):
+    recipe = tiny_recipe.replace(dtype_policy="mixed_float16")
+
+    class Scale(keras.callbacks.Callback):
+        """Lets the scale be another than at first before the run is stopped."""
+
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 0:
+                self.model.optimizer.dynamic_scale.assign(1024.0)
+
+    training.train(recipe, tmp_path / "whole", callbacks=[Scale()])
+    with pytest.raises(training.Terminated):
+        training.train(recipe, tmp_path / "stopped", callbacks=[Scale(), SignalAt("on_train_batch_end", 2)])
+    training.train(recipe, tmp_path / "stopped", resume=True)
+    assert_equal_runs(tmp_path / "stopped", tmp_path / "whole")
+    assert read_state(newest_state(tmp_path / "stopped" / "states"))[1]["loss_scale/dynamic_scale"] == 1024
+
+
+@pytest.mark.slow
 def test_ctrl_c_ends_a_run_with_its_own_error(tiny_recipe, tmp_path, monkeypatch):
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background has not
     try:

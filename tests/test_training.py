@@ -12,7 +12,9 @@ from keras_senet.inference.preprocessing import preprocessing_for
 from keras_senet.models.build import constructor
 from keras_senet.models.registry import MODELS
 from keras_senet.models.vgg import VGG, features
+from keras_senet.training.callbacks.divergence import EndOnDivergence
 from keras_senet.training.losses import loss
+from keras_senet.training.network import build, training_model
 from keras_senet.training.optimizers import WarmUp, learning_rate, optimizer
 
 
@@ -131,6 +133,37 @@ def test_the_cosine_schedule_warms_up_and_ends_at_zero():
     np.testing.assert_allclose(rates[20:], (1 + np.cos(np.pi * np.arange(20, 101) / 100)) / 2, atol=1e-6)
     copy = WarmUp.from_config(schedule.get_config())
     assert float(copy(37)) == float(schedule(37))
+
+
+def test_float16_keeps_the_gradients_of_a_small_loss(tiny_recipe):
+    """A loss of 1e-4 times the usual stands for that of a network that has learned: without a scale two thirds of the gradient
+    are lost."""
+    random = np.random.default_rng(0)
+    images, labels = random.integers(0, 256, (32, 8, 8, 3)), np.eye(10)[random.integers(0, 10, 32)]
+    first_steps = []
+    for policy in ("float32", "mixed_float16"):
+        keras.utils.set_random_seed(0)
+        recipe = tiny_recipe.replace(dtype_policy=policy, weight_decay=0.0)
+        model = training_model(build(recipe, 10), recipe)
+        model.compile(optimizer(recipe, 8), "categorical_crossentropy", jit_compile=False)
+        model.train_on_batch(images, labels, sample_weight=np.full(32, 1e-4))
+        velocities = [np.ravel(variable) for variable in model.optimizer.variables if variable.path.endswith("_momentum")]
+        first_steps.append(np.concatenate(velocities))
+    exact, half = first_steps
+    assert np.linalg.norm(half - exact) < 0.05 * np.linalg.norm(exact)
+
+
+def test_a_scale_of_the_loss_that_keeps_falling_ends_the_run():
+    """Because every step is skipped: the network would not learn, and its loss would look healthy."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    model.compile(optimizer(training.Recipe.of("SEResNet20", "digits", dtype_policy="mixed_float16"), 8))
+    model.optimizer.build(model.trainable_variables)
+    end = EndOnDivergence(state=None)
+    end.set_model(model)
+    end.on_epoch_end(0)
+    model.optimizer.dynamic_scale.assign(0.5)
+    with pytest.raises(training.DivergedError, match="gradients of most steps were not finite at the end of epoch 2"):
+        end.on_epoch_end(1)
 
 
 def test_weight_decay_shrinks_kernels_only_and_as_fast_as_the_papers():

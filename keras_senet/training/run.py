@@ -33,7 +33,7 @@ from keras_senet.training.devices import open_devices
 from keras_senet.training.evaluation import metrics
 from keras_senet.training.losses import loss
 from keras_senet.training.network import build, training_model
-from keras_senet.training.optimizers import optimizer
+from keras_senet.training.optimizers import learning_rate, optimizer
 from keras_senet.training.recipe import Recipe
 from keras_senet.training.run_folder import RunFolder
 from keras_senet.training.state import TrainState
@@ -127,7 +127,7 @@ def train(
             folder.write_config(recipe, network, class_names, devices)
         plateau = None
         if recipe.schedule == "plateau":
-            plateau = Plateau(float(model.optimizer.learning_rate), recipe.decay_factor)
+            plateau = Plateau(learning_rate(recipe, batches.steps_per_epoch), recipe.decay_factor)
         state = TrainState(model, [loss_metric(model), *measured], training_images.damaged, class_names, plateau)
         if newest := folder.newest_state():
             state.restore(newest)

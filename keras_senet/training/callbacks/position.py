@@ -31,7 +31,7 @@ class Position(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs):
         self._count_seconds()
-        logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+        logs["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         logs["seconds"] = self.state.seconds
         self.state.epoch, self.state.step, self.state.seconds = epoch + 1, 0, 0.0
 
