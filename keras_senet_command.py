@@ -5,6 +5,7 @@ command has to say. This module lies outside the package so that `keras_senet` c
 command which runs; then it does not import Keras at once.
 """
 
+import io
 import os
 import signal
 import sys
@@ -20,7 +21,8 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         sys.stderr = os.fdopen(python_stderr, "w", buffering=1, errors="backslashreplace")
     # A file name can have letters that the encoding of the terminal or the pipe lacks.
-    sys.stdout.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     from keras_senet import cli
 
     sys.exit(cli.main())
