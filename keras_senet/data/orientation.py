@@ -7,8 +7,11 @@ file, so that it also works in a SavedModel, where there is no Python. Odd files
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
+# Whether the stored image, once transposed where need be, is to be flipped vertically and horizontally, by its orientation.
+_FLIPS = np.array([(0, 0), (0, 0), (0, 1), (1, 1), (1, 0), (0, 0), (0, 1), (1, 1), (1, 0)], bool)
 _MAX_CHUNKS = 10_000
 _PLAIN_HEADER = 1024  # bytes; the header of a JPEG file without metadata is smaller
 
@@ -92,7 +95,7 @@ def webp_orientation(encoded: tf.Tensor) -> tf.Tensor:
 
 def upright_shape(shape: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     """The (height, width) of an image that is stored with `shape`."""
-    return tf.where(orientation > 4, shape[::-1], shape)
+    return tf.where(orientation > 4, tf.reverse(shape, (0,)), shape)
 
 
 def stored_window(window: tf.Tensor, shape: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
@@ -103,8 +106,8 @@ def stored_window(window: tf.Tensor, shape: tf.Tensor, orientation: tf.Tensor) -
         shape: (height, width) of the upright image.
         orientation: int32 scalar from 1 to 8.
     """
-    begin, size = window[:2], window[2:]
-    begin = tf.where(_flips(orientation), shape - begin - size, begin)
+    begin, size = tf.split(window, 2)
+    begin = tf.where(tf.gather(_FLIPS, orientation), shape - begin - size, begin)
     return tf.concat([upright_shape(begin, orientation), upright_shape(size, orientation)], 0)
 
 
@@ -118,14 +121,7 @@ def turned(pixels: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
             counterclockwise.
     """
     pixels = tf.cond(orientation > 4, lambda: tf.transpose(pixels, (1, 0, 2)), lambda: pixels)
-    return tf.reverse(pixels, tf.cast(tf.where(_flips(orientation))[:, 0], tf.int32))
-
-
-def _flips(orientation: tf.Tensor) -> tf.Tensor:
-    """Whether the stored image, once transposed where need be, is to be flipped vertically and horizontally: two booleans."""
-    vertically = tf.constant([False, False, True, True, False, False, True, True])
-    horizontally = tf.constant([False, True, True, False, False, True, True, False])
-    return tf.stack([vertically[orientation - 1], horizontally[orientation - 1]])
+    return tf.reverse(pixels, tf.squeeze(tf.where(tf.gather(_FLIPS, orientation)), 1))
 
 
 def _orientation(encoded: tf.Tensor, container: _Container) -> tf.Tensor:

@@ -7,6 +7,7 @@ is an error.
 
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -71,12 +72,14 @@ def resized_window(
         # Resizing floats is faster than resizing bytes, with the same result.
         return tf.image.resize(tf.cast(pixels, tf.float32), (image_size, image_size), interpolation, antialias=antialias)
 
+    def reduced(encoded, crop):
+        return _reduced(encoded, crop, smallest, image_size, interpolation)
+
+    called = _apart(reduced, tf.TensorSpec((), tf.string), tf.TensorSpec((4,), tf.int32))
+
     def from_crop(encoded, crop):
-        return tf.cond(
-            tf.cast(tf.reduce_min(crop[2:]), tf.float32) >= 2 * smallest,
-            lambda: _called(lambda: _reduced(encoded, crop, smallest, image_size, interpolation)),
-            lambda: resized(_decode_jpeg(encoded, crop)),
-        )
+        is_large = tf.cast(tf.reduce_min(crop[2:]), tf.float32) >= 2 * smallest
+        return tf.cond(is_large, lambda: called(encoded, crop), lambda: resized(_decode_jpeg(encoded, crop)))
 
     image = _read(encoded, window, portable, from_crop, resized)
     return tf.ensure_shape(image, (image_size, image_size, 3))
@@ -113,17 +116,17 @@ def _read(
     def not_plain():
         return tf.cond(tf.io.is_jpeg(encoded), jpeg, other)
 
-    return tf.cond(is_plain_jpeg(encoded), plain_jpeg, lambda: _called(not_plain))
+    return tf.cond(is_plain_jpeg(encoded), plain_jpeg, _apart(not_plain))
 
 
-def _called(function: Callable[[], tf.Tensor]) -> tf.Tensor:
-    """`function()`, which few images need, as a call.
+def _apart(function: Callable[..., tf.Tensor], *inputs: tf.TensorSpec) -> Callable[..., tf.Tensor]:
+    """`function`, which few images need, as a graph of its own that is called.
 
     TensorFlow visits all operations in the branches of a condition, even in those that are not taken. A call is only one.
     """
     if tf.executing_eagerly():
-        return function()
-    return tf.function(function, autograph=False, experimental_attributes={"_noinline": True})()
+        return function
+    return tf.function(function, input_signature=inputs, autograph=False, experimental_attributes={"_noinline": True})
 
 
 def _by_pillow(function: Callable[[bytes], np.ndarray], encoded: tf.Tensor, dtype: tf.DType, shape: tuple) -> tf.Tensor:
@@ -139,38 +142,57 @@ def _decode_jpeg(encoded: tf.Tensor, crop: tf.Tensor, ratio: int = 1) -> tf.Tens
 
 def _reduced(encoded: tf.Tensor, crop: tf.Tensor, smallest: float, image_size: int, interpolation: str) -> tf.Tensor:
     """A crop of a JPEG file, resized after decoding at 1/8, 1/4 or 1/2, the first with sides of at least `smallest` pixels."""
-    reduction = tf.cast(tf.reduce_min(crop[2:]), tf.float32) / smallest
+    top, left, height, width = tf.unstack(crop, num=4)
+    reduction = tf.cast(tf.minimum(height, width), tf.float32) / smallest
     ratio = tf.where(reduction >= 8, 8, tf.where(reduction >= 4, 4, 2))
-    begin, end = crop[:2], crop[:2] + crop[2:]
-    first, last = begin // ratio, -(-end // ratio)
-    reduced_crop = tf.concat([first, last - first], 0)
+    rows, columns = _Reduced.of(top, height, ratio, image_size), _Reduced.of(left, width, ratio, image_size)
+    reduced_crop = tf.stack([rows.first, columns.first, rows.count, columns.count])
     decoders = [functools.partial(_decode_jpeg, encoded, reduced_crop, each) for each in (2, 4, 8)]
     pixels = tf.cast(tf.switch_case(ratio // 4, decoders), tf.float32)
 
-    # Pixels at the edges may lie partly outside the crop, and count by the share inside: so the result is divided by that of the
-    # shares.
-    begin, end, first, last = tf.unstack(
-        tf.cast([begin, end, first * ratio, last * ratio], tf.float32) / tf.cast(ratio, tf.float32)
-    )
-    scale = image_size / (end - begin)
-
-    def resized(images, *axes):
-        size, scales, shifts = [1, 1], [1.0, 1.0], [0.0, 0.0]
-        for axis in axes:
-            size[axis], scales[axis], shifts[axis] = image_size, scale[axis], (first - begin)[axis] * scale[axis]
+    def resized(images, size, scale, shift):
         return tf.raw_ops.ScaleAndTranslate(
-            images=images, size=size, scale=scales, translation=shifts, kernel_type=_KERNELS[interpolation], antialias=True
-        )[0]
+            images=images, size=size, scale=scale, translation=shift, kernel_type=_KERNELS[interpolation], antialias=True
+        )
 
-    def shares(axis):
-        place = tf.range(first[axis], last[axis])
-        return tf.minimum(place + 1, end[axis]) - tf.maximum(place, begin[axis])
+    # Pixels at the edges may lie partly outside the crop, and count by the share inside: so the result is divided by that of the
+    # shares. Of two axes, since TensorFlow is slow at multiplying along the middle one of three.
+    flat = tf.reshape(pixels, (rows.count, -1)) * (tf.expand_dims(rows.shares, 1) * tf.repeat(columns.shares, 3))
+    images = tf.reshape(flat, tf.stack([1, rows.count, columns.count, 3]))
+    result = resized(
+        images, (image_size, image_size), tf.stack([rows.scale, columns.scale]), tf.stack([rows.shift, columns.shift])
+    )
+    weights = [
+        resized(tf.reshape(axis.shares, (1, -1, 1, 1)), (image_size, 1), tf.stack([axis.scale, 1.0]), tf.stack([axis.shift, 0.0]))
+        for axis in (rows, columns)
+    ]
+    return tf.squeeze(result / (weights[0] * tf.transpose(weights[1], (0, 2, 1, 3))), 0)
 
-    rows, columns = shares(0), shares(1)
-    # Of two axes, since TensorFlow is slow at multiplying along the middle one of three.
-    flat = tf.reshape(pixels, (tf.size(rows), -1)) * (rows[:, tf.newaxis] * tf.repeat(columns, 3))
-    result = resized(tf.reshape(flat, tf.shape(pixels[tf.newaxis])), 0, 1)
-    return result / (resized(tf.reshape(rows, (1, -1, 1, 1)), 0) * resized(tf.reshape(columns, (1, 1, -1, 1)), 1))
+
+class _Reduced(NamedTuple):
+    """One axis of a crop at a lower resolution.
+
+    Attributes:
+        first, count: which pixels of the lower resolution the crop touches.
+        shares: how much of each lies inside the crop, float32 of shape `(count,)`.
+        scale, shift: what makes places in these pixels places in the result.
+    """
+
+    first: tf.Tensor
+    count: tf.Tensor
+    shares: tf.Tensor
+    scale: tf.Tensor
+    shift: tf.Tensor
+
+    @classmethod
+    def of(cls, begin: tf.Tensor, size: tf.Tensor, ratio: tf.Tensor, image_size: int) -> "_Reduced":
+        first = begin // ratio
+        count = (begin + size + ratio - 1) // ratio - first
+        begin, end = (tf.cast(place, tf.float32) / tf.cast(ratio, tf.float32) for place in (begin - first * ratio, size))
+        end += begin
+        place = tf.cast(tf.range(count), tf.float32)
+        scale = image_size / (end - begin)
+        return cls(first, count, tf.minimum(place + 1.0, end) - tf.maximum(place, begin), scale, -begin * scale)
 
 
 def _decode_without_python(encoded: tf.Tensor) -> tf.Tensor:
@@ -197,7 +219,9 @@ def _decode_without_python(encoded: tf.Tensor) -> tf.Tensor:
     is_webp = (part(0, 4) == b"RIFF") & (part(8, 4) == b"WEBP")
     # TensorFlow 2.21 writes beyond its memory when it decodes an animation.
     is_animation = (part(12, 4) == b"VP8X") & (tf.bitwise.bitwise_and(tf.io.decode_raw(part(20, 1), tf.uint8)[0], 2) > 0)
-    readers = [(is_png, png), (is_bmp, lambda: tf.io.decode_bmp(encoded, channels=3)), (is_webp & ~is_animation, webp)]
+    readers = [(is_png, png), (is_bmp, lambda: tf.io.decode_bmp(encoded, channels=3))]
+    if hasattr(tf.io, "decode_webp"):  # newer than the oldest TensorFlow that we support
+        readers.append((is_webp & ~is_animation, webp))
     return tf.ensure_shape(tf.case(readers, default=refused), (None, None, 3))
 
 
