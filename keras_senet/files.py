@@ -57,6 +57,20 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         partial.unlink(missing_ok=True)
 
 
+def check_place(path: str | os.PathLike) -> None:
+    """Raises, before there is anything to lose, what writing the file `path` would raise later.
+
+    Raises:
+        FileNotFoundError: if the folder of `path` does not exist.
+        OSError: if a folder is there already.
+    """
+    path = pathlib.Path(path)
+    if not path.parent.is_dir():
+        raise MissingFileError(f"There is no folder {path.parent} to write {path.name} into.")
+    if path.is_dir():
+        raise FileError(f"{path} could not be written: it is a folder.")
+
+
 def _temporary_name(kind: str, path: pathlib.Path) -> str:
     """A hidden name that begins with `kind` and has the suffix of `path`: converters look at suffixes.
 

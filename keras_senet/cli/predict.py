@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 from keras_senet.cli.arguments import add_json, add_network, open_network, tell_note
 from keras_senet.errors import InputError
+from keras_senet.files import check_place
 
 HELP = "Classify images: the most probable classes of each."
 EXAMPLE = "saved_models/seresnet20_digits/model.tflite examples/digits"
@@ -39,6 +40,8 @@ def run(options: argparse.Namespace) -> int:
 
     if options.top < 1:
         raise InputError(f"--top must be at least 1. Received: {options.top}")
+    for path in filter(None, (options.csv, options.picture)):
+        check_place(path)
     classifier = open_network(options)
     tell_note(classifier)
     files = data.list_images(options.images)
