@@ -288,7 +288,7 @@ def test_slurm_says_who_the_workers_are(tmp_path, monkeypatch):
     assert hosts == ["n9:21234", "n9:21235", "n10:21234", "n10:21235", "login:21234"]
     assert worker == 3
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "5")
-    assert devices._offered(None) == "multi_worker"
+    assert devices.strategy_of("auto", None) == "multi_worker"
 
 
 @pytest.mark.parametrize(
