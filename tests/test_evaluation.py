@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -268,3 +269,31 @@ def test_a_confusion_picture_shows_each_mistake(classes, root, tmp_path, figures
     assert numbers == ({} if classes > 20 else {tuple(cell): confusion[tuple(cell)] for cell in np.argwhere(confusion)})
     if classes <= 20:
         assert [label.get_text() for label in axes.get_xticklabels()] == [f"kind {index}" for index in range(classes)]
+
+
+def test_of_very_many_classes_a_confusion_picture_shows_blocks(tmp_path, figures):
+    """The last block may be smaller."""
+    confusion = 2 * np.eye(2001, dtype=int)
+    confusion[3, 2000] = 4
+    draw_confusion(confusion, [""] * 2001, tmp_path / "confusion.png")
+    (axes,) = figures[-1].axes
+    blocks = 2 * 3 * np.eye(667)
+    blocks[1, 666] = 4
+    np.testing.assert_allclose(axes.images[0].get_array(), np.cbrt(blocks / blocks.sum(axis=1, keepdims=True)))
+    assert axes.get_xlabel() == "predicted class, in blocks of 3 classes"
+
+
+@pytest.mark.slow
+def test_a_picture_that_cannot_be_drawn_costs_no_number(run_folder, tmp_path, monkeypatch):
+    shutil.copytree(run_folder, tmp_path / "run")
+    folder = training.RunFolder(tmp_path / "run")
+    for file in (folder.metrics, folder.page, folder.confusion):
+        file.unlink()
+    monkeypatch.setattr("keras_senet.training.reporting.draw_confusion", lambda *_: np.empty(2**60))
+    with pytest.warns(UserWarning, match="Not all pictures of .*report.md could be drawn: array is too big"):
+        measured = training.report(folder)
+    assert json.loads(folder.metrics.read_text()) == measured == json.loads((run_folder / "metrics.json").read_text())
+    page = folder.page.read_text()
+    assert "## Results on the validation images" in page
+    assert "learning_curve.png" in page
+    assert "confusion.png" not in page

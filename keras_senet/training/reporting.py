@@ -3,15 +3,17 @@
 import datetime
 import json
 import statistics
+import warnings
 from collections.abc import Sequence
 
 from keras_senet import data
+from keras_senet.errors import one_line
 from keras_senet.files import write_text
-from keras_senet.inference.classifier import open_classifier
+from keras_senet.inference.classifier import Classifier, open_classifier
 from keras_senet.plots.confusion import draw_confusion
 from keras_senet.plots.predictions import draw_predictions, most_wrong
 from keras_senet.settings import flat_fields
-from keras_senet.training.evaluation import evaluate, with_classes_of
+from keras_senet.training.evaluation import Evaluation, evaluate, with_classes_of
 from keras_senet.training.recipe import Recipe
 from keras_senet.training.run import load_test_images
 from keras_senet.training.run_folder import RunFolder, read_recipe
@@ -36,7 +38,7 @@ def report(folder: RunFolder) -> dict[str, dict[str, float]]:
     """Evaluates the networks of a finished run on its validation images.
 
     Writes metrics.json (what is returned), confusion.png, mistakes.png where the last network makes any, and report.md, which
-    shows all of the run.
+    shows all of the run. The numbers come first: a picture that cannot be drawn is a warning.
 
     Args:
         folder: the folder of the run, from `train`, or a `RunFolder` of its path.
@@ -71,7 +73,19 @@ def report(folder: RunFolder) -> dict[str, dict[str, float]]:
     measured = {"last": last.summary() | {"epoch": last_epoch}, "best": best.summary() | {"epoch": best_epoch}}
     if (test_images := load_test_images(recipe)) is not None:
         measured["test"] = evaluate(open_classifier(folder.best), test_images).summary() | {"epoch": best_epoch}
-    draw_confusion(last.confusion, images.class_names, folder.confusion)
+    write_text(folder.metrics, json.dumps(measured, indent=2) + "\n")
+    write_page(folder)
+    try:
+        _draw(last, classifier, images, folder)
+    except Exception as error:  # whatever it is, it must not cost the numbers, which may have taken days
+        warnings.warn(f"Not all pictures of {folder.page} could be drawn: {one_line(error)}", stacklevel=2)
+    write_page(folder)  # again, with the pictures
+    return measured
+
+
+def _draw(last: Evaluation, classifier: Classifier, images: data.LabelledImages, folder: RunFolder) -> None:
+    """Draws confusion.png, and mistakes.png where the network makes any."""
+    draw_confusion(last.confusion, last.class_names, folder.confusion)
     mistakes: list[tuple] = []
     for pixels, labels in data.evaluation_batches(images, classifier.preprocessing, 64).take(_BATCHES_OF_MISTAKES):
         probabilities = classifier.probabilities(pixels.numpy())
@@ -79,9 +93,6 @@ def report(folder: RunFolder) -> dict[str, dict[str, float]]:
     if mistakes:
         _, pictures, captions = zip(*mistakes, strict=True)
         draw_predictions(pictures, captions, folder.mistakes)
-    write_text(folder.metrics, json.dumps(measured, indent=2) + "\n")
-    write_page(folder)
-    return measured
 
 
 def write_page(folder: RunFolder) -> None:
