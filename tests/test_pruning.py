@@ -169,6 +169,33 @@ def test_what_cannot_be_pruned_is_named(model):
             prune(model, IMAGES, importance=importance)
 
 
+def test_what_the_refusal_names_can_be_pruned():
+    def refused(model) -> str:
+        with pytest.raises(ValueError, match="no SE layer whose channels can be taken out") as error:
+            prune(model, IMAGES)
+        return str(error.value)
+
+    images = keras.Input((32, 32, 3))
+    mean = layers.GlobalAveragePooling2D()
+    plain = keras.Model(images, mean(layers.Conv2D(8, 3, name="conv")(images)))
+    grouped = SqueezeExcite(2)(layers.Conv2D(9, 3, groups=3)(layers.Conv2D(9, 3, name="conv")(images)))
+    without_squeeze = SqueezeExcite(2, squeeze=None)(layers.Conv2D(8, 3, name="conv")(images))
+    softmax = layers.Conv2D(8, 3, activation="softmax", name="softmax")(layers.Conv2D(8, 3, name="conv")(images))
+    for model in (plain, *(keras.Model(images, x) for x in (grouped, without_squeeze, SqueezeExcite(2)(softmax)))):
+        assert refused(model).endswith(
+            "Put SE behind such a convolution, `keras_senet.add_se(model, after='conv')`, and train it."
+        )
+        _, report = prune(keras_senet.add_se(model, after="conv", reduction=2), IMAGES, keep_ratio=0.5)
+        assert "conv_se" in report.channels
+    inner = keras.Model(images, mean(SqueezeExcite(2, name="se")(layers.Conv2D(8, 3)(images))), name="inner")
+    model = keras.Sequential([keras.Input((32, 32, 3)), inner, layers.Dense(2)])
+    assert refused(model).endswith("`prune(model.get_layer('inner'), inputs)`, and put the smaller one in its place.")
+    smaller, report = prune(model.get_layer("inner"), IMAGES, keep_ratio=0.5)
+    assert report.channels == {"se": (8, 4)}
+    assert keras.Sequential([keras.Input((32, 32, 3)), smaller, model.layers[-1]])(IMAGES).shape == (4, 2)
+    assert refused(keras.Sequential([keras.Input((32, 32, 3)), mean])).endswith("between.")
+
+
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 def test_channels_are_put_among_constants(data_format):
     layer = ChannelScatter([1, 2, 4], 5, data_format=data_format)

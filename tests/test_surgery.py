@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 import keras_senet
+from keras_senet.errors import InputError
 from keras_senet.layers import FeatureGate, SqueezeExcite
 from keras_senet.layers.attention import ATTENTIONS
 from keras_senet.rewrite import places
@@ -562,7 +563,7 @@ class Subclassed(keras.Model):
         ),
         (None, {"after": r"concatt"}, "none of the 14 layers. Received: 'concatt'. Did you mean 'concat'"),
         (None, {"after": ["bn", "relu"]}, r"Received: 'relu'\. Did you mean 'relu6'"),
-        (None, {"after": "*_bn"}, "must be a regular expression, and nothing to repeat"),
+        (None, {"after": "*_bn"}, "must be a regular expression, .*and nothing to repeat"),
         (None, {"after": lambda layer: False}, "chooses none of the 14 layers"),
         (None, {"after": []}, r"`after` must be .* Received: after=\[\]"),
         (None, {"after": [layers.ReLU()]}, r"`after` must be .* Received: after=\[<ReLU"),
@@ -574,9 +575,9 @@ class Subclassed(keras.Model):
         (
             None,
             {"after": "bn", "attention": layers.ReLU},
-            "must make a `keras_senet.layers.FeatureGate`. Received: attention=<class",
+            "must make a `keras_senet.layers.FeatureGate`.* Received: attention=<class",
         ),
-        (None, {"after": "bn", "attention": None}, "must make a `keras_senet.layers.FeatureGate`. Received: attention=None"),
+        (None, {"after": "bn", "attention": None}, "must make a `keras_senet.layers.FeatureGate`.* Received: attention=None"),
         (None, {"after": "bn", "attention": "eca", "reduction": 4}, "attention='eca' takes no `reduction`"),
         (
             None,
@@ -603,6 +604,100 @@ def test_a_layer_gets_attention_once_and_only_what_has_it_loses_it(small):
         keras_senet.add_se(with_se, after="bn", reduction=4)
     with pytest.raises(ValueError, match="'small' has no SE layer to remove"):
         keras_senet.remove_se(small)
+
+
+def pictures(channels: int = 3) -> np.ndarray:
+    return np.random.default_rng(0).uniform(0, 1, (2, 16, 16, channels)).astype("float32")
+
+
+def refused(model, *arguments, function=keras_senet.add_se, **options) -> str:
+    with pytest.raises(InputError) as error:
+        function(model, *arguments, **options)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("deep", [False, True], ids=["encoder", "encoder in a model"])
+def test_for_a_siamese_model_the_refusal_says_what_works(deep):
+    encoder = keras.Sequential([keras.Input((16, 16, 3)), layers.Conv2D(16, 3, name="conv"), layers.Flatten()], name="encoder")
+    pair = [keras.Input((16, 16, 3)) for _ in range(2)]
+
+    def siamese(encoder, name):
+        return keras.Model(pair, layers.Subtract()([encoder(image) for image in pair]), name=name)
+
+    model = siamese(encoder, "siamese")
+    if deep:
+        outer = [keras.Input((16, 16, 3)) for _ in range(2)]
+        model = keras.Model(outer, layers.Dense(1)(model(outer)), name="outer")
+    for function in (keras_senet.add_se, keras_senet.remove_se):
+        path = "model.get_layer('siamese').get_layer('encoder')" if deep else "model.get_layer('encoder')"
+        said = refused(model, function=function, **({"after": "conv"} if function is keras_senet.add_se else {}))
+        assert f"`shared = keras_senet.{function.__name__}({path}, ...)`, and then join its calls anew" in said
+    shared = keras_senet.add_se(eval(path), after="conv")
+    images = [pictures(), pictures()[::-1]]
+    np.testing.assert_array_equal(siamese(shared, "siamese")(images), siamese(encoder, "siamese")(images))
+
+
+def test_each_way_that_a_refusal_of_add_se_names_was_tried(small):
+    x = pictures()
+
+    def same(model, after, expected, **options):
+        np.testing.assert_array_equal(keras_senet.add_se(model, after=after, reduction=2, **options)(x), expected)
+
+    for model in (Subclassed(), WithCall()):
+        assert "`keras.Model(inputs, model.call(inputs))` with `inputs = keras.Input(batch_shape=...)`" in refused(model, "conv")
+        inputs = keras.Input(batch_shape=(None, 16, 16, 3))
+        if isinstance(model, WithCall):  # the other has no layer
+            same(keras.Model(inputs, model.call(inputs)), "conv", model(x))
+    sequential = keras.Sequential([layers.Conv2D(4, 3, name="conv"), layers.Flatten()])
+    assert "build it by `model.build(batch_shape)`" in refused(sequential, "conv")
+    sequential.build((None, 16, 16, 3))
+    same(sequential, "conv", sequential(x))
+
+    said = refused(sequential)
+    assert said.endswith("such as after='conv'.")
+    assert "name some, such as after='conv'." in refused(sequential, lambda layer: False)
+    assert "none of the 2 layers. Received: 'zz'. The layers are 'conv', " in refused(sequential, "zz")
+    assert ".* stands for any letters" in refused(sequential, "*nv")
+    same(sequential, ".*nv", sequential(x))
+
+    two = [layers.Conv2D(3, 1, name=name) for name in ("first", "second")]
+    images = keras.Input((16, 16, 3))
+    model = keras.Model(images, two[1](layers.ReLU(name="relu")(two[0](images))))
+    two[1].set_weights(two[0].get_weights())
+    assert "a layer of its own in each place, and give it these weights by `set_weights`" in refused(shared_layer(False), "conv")
+    same(model, "first", model(x))
+
+    assert "choose layers that are called once" in refused(shared_layer(True), "twice")
+    model = shared_layer(True)
+    same(model, "conv", model(x))
+
+    with_se = keras_senet.add_se(sequential, "conv", 2)
+    assert "take it out by `remove_se`" in refused(with_se, "conv")
+    same(keras_senet.remove_se(with_se), "conv", sequential(x))
+
+    attention = refused(sequential, "conv", attention=layers.ReLU)
+    assert "as `attention='se'` and `attention=lambda name: keras_senet.layers.SqueezeExcite(name=name)` do" in attention
+    wide = keras.Sequential([keras.Input((16, 16, 3)), layers.Conv2D(16, 3, name="conv")])
+    with_se = keras_senet.add_se(wide, "conv", attention=lambda name: keras_senet.layers.SqueezeExcite(name=name))
+    np.testing.assert_array_equal(with_se(x), wide(x))
+    assert "such as the sigmoid" in refused(wide, "conv", attention=lambda name: SqueezeExcite(4, gate="tanh", name=name))
+    with_se = keras_senet.add_se(wide, "conv", attention=lambda name: SqueezeExcite(4, gate="sigmoid", name=name))
+    np.testing.assert_array_equal(with_se(x), wide(x))
+    assert "leave it as it is by default, 16" in refused(wide, "conv", attention="eca", reduction=4)
+    np.testing.assert_array_equal(keras_senet.add_se(wide, "conv", attention="eca")(x), wide(x))
+
+
+@integers_warn
+def test_a_quantized_layer_gets_attention_first():
+    def model():
+        keras.utils.set_random_seed(0)
+        return keras.Sequential([keras.Input((16, 16, 3)), layers.Dense(4, name="d")])
+
+    assert "put attention behind it first, and then quantize" in refused(integers(model()), "d", reduction=2)
+    with_se = keras_senet.add_se(model(), "d", 2)
+    with_se.quantize("int8")
+    assert with_se.get_layer("d").quantization_mode == "int8"
+    assert with_se(pictures()).shape == (2, 16, 16, 4)
 
 
 ON_JAX = """

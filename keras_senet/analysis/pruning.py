@@ -12,7 +12,7 @@ from keras_senet.errors import InputError
 from keras_senet.layers import ChannelScatter, SqueezeExcite
 from keras_senet.rewrite.channels import keeps_the_scale, mixes_channels
 from keras_senet.rewrite.clone import copied, rewritten
-from keras_senet.rewrite.graph import Graph, as_functional
+from keras_senet.rewrite.graph import Graph, as_functional, models_within
 
 _ACROSS_CHANNELS = (keras.activations.softmax, keras.activations.log_softmax, keras.activations.sparsemax, keras.activations.glu)
 
@@ -96,7 +96,7 @@ def prune(
     if not prunable:
         raise InputError(
             f"{model.name!r} has no SE layer whose channels can be taken out: one with squeeze, behind a convolution without "
-            "groups, with no addition, concatenation or model in the model between."
+            f"groups, with no addition, concatenation or model in the model between. {_way_to_prune(model)}".rstrip()
         )
     gates, squeezed, gated, outputs = _read(model, prunable, images, batch_size)
     importance = gates if importance is None else importance
@@ -115,6 +115,23 @@ def prune(
         largest_difference=max(float(np.abs(before - after).max()) for before, after in zip(outputs, changed, strict=True)),
     )
     return smaller, report
+
+
+def _way_to_prune(model: keras.Model) -> str:
+    """What to do with a model that has no channels to take out; nothing if no layer of it will do."""
+    for prefix, inner in models_within(model):
+        if prefix and any(isinstance(layer, SqueezeExcite) for layer in inner.layers):
+            place = "".join(f".get_layer({part!r})" for part in prefix.rstrip("/").split("/"))
+            return f"Prune the model in it, `prune(model{place}, inputs)`, and put the smaller one in its place."
+    graph = Graph(model)
+    convolutions = [
+        layer.name
+        for layer in model.layers
+        if mixes_channels(layer) and layer.activation not in _ACROSS_CHANNELS and graph.is_called_once(layer)
+    ]
+    if not convolutions:
+        return ""
+    return f"Put SE behind such a convolution, `keras_senet.add_se(model, after={convolutions[-1]!r})`, and train it."
 
 
 def _predict(model: keras.Model, outputs: list, images: np.ndarray, batch_size: int) -> list[np.ndarray]:

@@ -64,7 +64,7 @@ def add_se(
     True
     """
     model = as_functional(model)
-    refuse_shared_weights(model)
+    refuse_shared_weights(model, "add_se")
     layers = layers_by_name(model)
     names = usual_places(model) if after is None else matching_layers(layers, after)
     config = AttentionConfig(attention, reduction, use_bias=use_bias)
@@ -94,7 +94,9 @@ def _with_attention(model: keras.Model, places: set[int], config: AttentionConfi
 def _attend(layer: keras.layers.Layer, y, config: AttentionConfig, scales: Scales):
     """The output `y` of the copy of `layer`, followed by attention that changes nothing."""
     if not scales.graph.is_called_once(layer):
-        raise InputError(f"{layer.name!r} is called more than once: choose layers that stand in one place.")
+        raise InputError(
+            f"{layer.name!r} is called more than once: choose layers that are called once, as those before it may be."
+        )
     if len(getattr(y, "shape", ())) != 4:
         raise InputError(
             f"Attention needs a feature map (N, H, W, C), and {layer.name!r} puts out {getattr(y, 'shape', 'several tensors')}: "
@@ -107,7 +109,10 @@ def _attend(layer: keras.layers.Layer, y, config: AttentionConfig, scales: Scale
     make = attention_layer(config.attention, reduction=config.reduction, use_bias=config.use_bias)
     gate = make and make(name=f"{layer.name}_se", **(common if isinstance(config.attention, str) else {}))
     if not isinstance(gate, FeatureGate):
-        raise InputError(f"`attention` must make a `keras_senet.layers.FeatureGate`. Received: attention={config.attention!r}")
+        raise InputError(
+            "`attention` must make a `keras_senet.layers.FeatureGate`, as `attention='se'` and `attention=lambda name: "
+            f"keras_senet.layers.SqueezeExcite(name=name)` do. Received: attention={config.attention!r}"
+        )
     y = gate(y)
     constant = gate.make_constant()
     if math.frexp(constant)[0] != 0.5:

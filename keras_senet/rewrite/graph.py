@@ -56,10 +56,14 @@ def has_graph(layer: keras.layers.Layer) -> bool:
 def check_graph(model: keras.Model) -> None:
     """Raises a ValueError if `model` has no graph."""
     if not has_graph(model):
-        received = f"{type(model).__name__} {getattr(model, 'name', '')!r}"
+        way = (
+            "build it by `model.build(batch_shape)`"
+            if isinstance(model, keras.Sequential)
+            else "make one by `keras.Model(inputs, model.call(inputs))` with `inputs = keras.Input(batch_shape=...)`"
+        )
         raise InputError(
-            "Only a functional or sequential model that is built, without a `call` of its own, has a graph: make one by "
-            f"`keras.Model(inputs, outputs)`. Received: {received}"
+            f"Only a functional or sequential model that is built, without a `call` of its own, has a graph: {way}. "
+            f"Received: {type(model).__name__} {getattr(model, 'name', '')!r}"
         )
 
 
@@ -95,8 +99,13 @@ def layers_by_name(model: keras.Model) -> dict[str, keras.layers.Layer]:
     }
 
 
-def refuse_shared_weights(model: keras.Model) -> None:
-    """Raises a ValueError if weights are used in two places, where what suits one changes the other."""
+def refuse_shared_weights(model: keras.Model, function: str) -> None:
+    """Raises a ValueError if weights are used in two places, where what suits one changes the other.
+
+    Args:
+        model: a functional or sequential model.
+        function: the public function that rewrites it, for the message.
+    """
     owners: dict[int, str] = {}
     for prefix, inner in models_within(model):
         graph = Graph(inner)
@@ -107,10 +116,16 @@ def refuse_shared_weights(model: keras.Model) -> None:
             if layer.weights and not graph.is_called_once(layer):
                 shared.add(name)
             if shared:
+                if isinstance(layer, keras.Model) and name in shared:
+                    place = "".join(f".get_layer({part!r})" for part in name.split("/"))
+                    raise InputError(
+                        f"The model {name!r} is called more than once in {model.name!r}. Rewrite it alone, `shared = "
+                        f"keras_senet.{function}(model{place}, ...)`, and then join its calls anew, with `shared` in its place."
+                    )
                 also = "" if name in shared else f", also in {name!r}"
                 raise InputError(
                     f"The weights of {min(shared)!r} are used in two places{also}; what suits one changes the other. Build the "
-                    "model with a layer of its own in each place."
+                    "model with a layer of its own in each place, and give it these weights by `set_weights`."
                 )
             owners |= owned
 

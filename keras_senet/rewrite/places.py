@@ -6,10 +6,11 @@ from collections.abc import Callable, Collection, Iterable
 
 import keras
 
-from keras_senet.errors import InputError, did_you_mean
+from keras_senet.errors import InputError, did_you_mean, named
 from keras_senet.layers import FeatureGate
 from keras_senet.rewrite.graph import layers_by_name, models_within
 
+_CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
 _HAS_SE = r".*(_se_|squeeze_excite).*"  # EfficientNet, MobileNet V3
 
 
@@ -69,8 +70,14 @@ def usual_places(model: keras.Model) -> list[str]:
         return places
     raise InputError(
         "This network is of no family of keras.applications whose usual places for SE are known: say with `after` which layers "
-        f"it shall follow, such as {list(layers)[-1]!r}."
+        f"it shall follow{_example(layers)}."
     )
+
+
+def _example(layers: dict[str, keras.layers.Layer]) -> str:
+    """ ", such as ..." with the last layer that attention can follow; nothing if there is none."""
+    maps = [name for name, layer in layers.items() if type(layer) in _CONVOLUTIONS and layer.quantization_mode is None]
+    return f", such as after={maps[-1]!r}" if maps else ""
 
 
 def matching_layers(
@@ -84,7 +91,10 @@ def matching_layers(
     if callable(after) and not isinstance(after, keras.layers.Layer):
         if matching := [name for name, layer in layers.items() if after(layer)]:
             return matching
-        raise InputError(f"`after` is a function that chooses none of the {len(layers)} layers. Received: after={after}")
+        raise InputError(
+            f"`after` is a function that chooses none of the {len(layers)} layers: name some{_example(layers)}. "
+            f"Received: after={after}"
+        )
     texts = [after] if isinstance(after, str) else list(after) if isinstance(after, Iterable) else []
     if not texts or not all(isinstance(text, str) for text in texts):
         raise InputError(f"`after` must be a regular expression, names of layers, or a function. Received: after={after!r}")
@@ -107,8 +117,11 @@ def matching_names(text: str, names: Collection[str], argument: str, literal: bo
     try:
         pattern = re.compile(re.escape(text) if literal else text)
     except re.error as error:
-        raise InputError(f"`{argument}` must be a regular expression, and {error}. Received: {text!r}") from error
+        raise InputError(
+            f"`{argument}` must be a regular expression, in which .* stands for any letters, and {error}. Received: {text!r}"
+        ) from error
     matching = [name for name in names if pattern.fullmatch(name) or pattern.fullmatch(name.rpartition("/")[2])]
     if not matching:
-        raise InputError(f"`{argument}` matches none of the {len(names)} layers. Received: {text!r}.{did_you_mean(text, names)}")
+        near = did_you_mean(text, names) or f" The layers are {named(names)}."
+        raise InputError(f"`{argument}` matches none of the {len(names)} layers. Received: {text!r}.{near}")
     return matching

@@ -40,7 +40,7 @@ def remove_se(model: keras.Model, gates: Mapping[str, np.ndarray] | None = None)
     True
     """
     model = as_functional(model)
-    refuse_shared_weights(model)
+    refuse_shared_weights(model, "remove_se")
     spreads: dict[str, float | None] = {}
     without = _without_attention(model, gates or {}, "", spreads)
     if not spreads:
