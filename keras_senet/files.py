@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from keras_senet.errors import FileError, InputError, MissingFileError
 
+PARTIAL = ".partial-*"  # what `replacing` has not put in its place yet
 _LONGEST_NAME = 255  # bytes
 
 
@@ -55,6 +56,15 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         if partial.is_dir():
             shutil.rmtree(partial)
         partial.unlink(missing_ok=True)
+
+
+def remove_partial(folder: pathlib.Path, process: int) -> None:
+    """Removes what a process that was killed within `replacing` left in `folder` and the folders in it."""
+    for partial in folder.glob(f"**/.partial-{process}-*"):
+        if partial.is_dir():
+            shutil.rmtree(partial)
+        else:
+            partial.unlink()
 
 
 def check_place(path: str | os.PathLike) -> None:

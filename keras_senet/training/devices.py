@@ -106,8 +106,11 @@ class Devices:
             self.barrier()
 
     @contextlib.contextmanager
-    def ending_together(self) -> Iterator[None]:
+    def ending_together(self, last: Callable[[], None] = lambda: None) -> Iterator[None]:
         """Within it several workers train together: when one of them ends, so do the others.
+
+        Args:
+            last: called before this process ends for the sake of another one, without an exception.
 
         Raises:
             LostWorkerError: if another worker has ended.
@@ -116,7 +119,7 @@ class Devices:
             yield
             return
         advice = "Start all workers again, with --resume, to go on from the last state."
-        with repaired_fit(), ending_with_the_others(self.hosts, self.worker, advice):
+        with repaired_fit(), ending_with_the_others(self.hosts, self.worker, advice, last):
             try:
                 yield
             except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:

@@ -16,7 +16,7 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
@@ -48,7 +48,7 @@ def repaired_fit() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def ending_with_the_others(hosts: list[str], index: int, advice: str) -> Iterator[None]:
+def ending_with_the_others(hosts: list[str], index: int, advice: str, last: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Within it this process ends, with status 2 and one line on stderr, when another worker has ended.
 
     TensorFlow notices the loss of any worker but the first one. When that one is gone all others wait inside TensorFlow, where
@@ -58,6 +58,7 @@ def ending_with_the_others(hosts: list[str], index: int, advice: str) -> Iterato
         hosts: "host:port" of each worker.
         index: which of them this is.
         advice: what the user can do, which ends the line.
+        last: called before the process ends.
     """
     over = threading.Event()
 
@@ -69,6 +70,8 @@ def ending_with_the_others(hosts: list[str], index: int, advice: str) -> Iterato
                 if unanswered[host] == _PATIENCE and not over.is_set():
                     print(f"keras-senet: error: {lost_worker(f'Worker {hosts.index(host)} ({host})')} {advice}", file=sys.stderr)
                     sys.stderr.flush()
+                    with contextlib.suppress(OSError):
+                        last()
                     os._exit(2)
 
     thread = threading.Thread(target=look, daemon=True)

@@ -34,6 +34,7 @@ from keras_senet.training.evaluation import metrics
 from keras_senet.training.losses import loss
 from keras_senet.training.network import build, training_model
 from keras_senet.training.optimizers import learning_rate, optimizer
+from keras_senet.training.owner import disown, owning
 from keras_senet.training.recipe import Recipe
 from keras_senet.training.run_folder import RunFolder
 from keras_senet.training.state import TrainState
@@ -77,7 +78,7 @@ def train(
     Raises:
         ValueError: if a name in the recipe is unknown, the data or the weights do not fit, the batch does not divide over the
             replicas, over 1 % of the images are damaged, or `output` is within the dataset or holds another run, perhaps one that
-            began with other classes.
+            began with other classes or that another process trains.
         DivergedError: a ValueError, if the loss is no longer a number; the states before that are kept.
         ConnectionError: if another worker ended.
         KeyboardInterrupt: on Ctrl-C, and `Terminated` on SIGTERM, after the state was saved; the message says what is left.
@@ -98,7 +99,9 @@ def train(
     _check_place(output, recipe)
     folder = RunFolder.open(output, recipe, resume)
     devices = open_devices(strategy, hosts, worker)  # before TensorFlow does anything else: it connects the workers
-    with devices.ending_together():
+    # Other workers write nothing, and share the folder of the first one.
+    owner = owning(folder.path, resume) if devices.writes else contextlib.nullcontext()
+    with devices.ending_together(lambda: disown(folder.path)), owner:
         devices.batch_size_per_replica(recipe.batch_size)  # raises before a dataset is prepared, which takes long
         with devices.first_worker_first():  # because it prepares the dataset
             training_images = data.load(recipe.dataset, recipe.train_split, recipe.data_dir, recipe.labels_csv)

@@ -12,10 +12,11 @@ import keras
 
 from keras_senet.analysis import profile
 from keras_senet.errors import DivergedError, FileError, InputError, named
-from keras_senet.files import as_lines, read_csv, write_text
+from keras_senet.files import PARTIAL, as_lines, read_csv, write_text
 from keras_senet.inference.labels import LABELS_FILE, read_labels, same_names, write_labels
 from keras_senet.settings import flat_fields
 from keras_senet.training.devices import Devices
+from keras_senet.training.owner import owner_files, refuse_if_owned
 from keras_senet.training.recipe import Recipe
 from keras_senet.training.state import TrainState, newest_state, read_class_names
 
@@ -73,14 +74,22 @@ class RunFolder:
             resume: whether to go on with the run in the folder, if there is one.
 
         Raises:
-            ValueError: if the folder holds something else, or a run of another recipe.
+            ValueError: if the folder holds something else, or a run of another recipe, or another process trains in it.
         """
         folder = cls(path)
         if resume and folder.config.exists():
             folder._check_that_it_is_the_run_of(recipe)
-        elif folder.path.exists() and not (folder.path.is_dir() and not any(folder.path.iterdir())):
+        elif folder._holds_something():
+            refuse_if_owned(folder.path, resume)
             raise InputError(f"{path} is not empty: it may hold another run. Choose another output folder, or remove it.")
         return folder
+
+    def _holds_something(self) -> bool:
+        """Whether there is anything that a run by another process, which may have died before it began, does not leave."""
+        if not self.path.is_dir():
+            return self.path.exists()
+        left = {*owner_files(self.path), *self.path.glob(PARTIAL)}
+        return any(file not in left for file in self.path.iterdir())
 
     def _check_that_it_is_the_run_of(self, recipe: Recipe) -> None:
         before = read_recipe(self.config)
