@@ -53,6 +53,12 @@ class Terminated(KeyboardInterrupt):
     status = 128 + signal.SIGTERM
 
 
+class HungUp(Terminated):
+    """The terminal of the process is gone (SIGHUP), as when a connection breaks."""
+
+    status = 128 + 1  # Windows has no such signal
+
+
 class DeadProcessError(UserError, ChildProcessError):
     """A process that measured a network has ended."""
 

@@ -17,6 +17,9 @@ from common import ROOT, history
 from observed import SignalAt
 
 from keras_senet import training
+from keras_senet.errors import HungUp
+from keras_senet.training.callbacks.signals import EndOnSignal
+from keras_senet.training.devices import Devices
 from keras_senet.training.evaluation import metrics
 from keras_senet.training.network import training_model
 from keras_senet.training.optimizers import optimizer
@@ -112,7 +115,7 @@ def test_a_run_that_was_killed_ends_like_one_that_was_not(rich, whole, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("asked", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGHUP, pytest.param(signal.SIGINT, marks=pytest.mark.exhaustive)])
 def test_a_signal_saves_and_says_so(recipe, digits, tmp_path, asked):
     digits("train")
     config, folder = tmp_path / "config.json", tmp_path / "asked"
@@ -172,6 +175,21 @@ def test_a_run_in_float16_goes_on_with_the_scale_of_its_loss(tiny_recipe, tmp_pa
     training.train(recipe, tmp_path / "stopped", resume=True)
     assert_equal_runs(tmp_path / "stopped", tmp_path / "whole")
     assert read_state(newest_state(tmp_path / "stopped" / "states"))[1]["loss_scale/dynamic_scale"] == 1024
+
+
+def test_a_hangup_ends_a_run_but_for_nohup():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        one = Devices()
+        with EndOnSignal(None, None, None, one) as ignoring:
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert ignoring.received is None
+        signal.signal(signal.SIGHUP, lambda *_: None)
+        with pytest.raises(HungUp) as raised, EndOnSignal(None, None, None, one):
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert raised.value.status == 128 + signal.SIGHUP
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ import keras_senet
 from keras_senet.plots.learning_curve import draw_learning_curves
 from keras_senet.plots.predictions import most_wrong
 from keras_senet.training import GateHistograms, Recipe, RunFolder
+from keras_senet.training.callbacks import progress as progress_module
 from keras_senet.training.callbacks.augmented_images import AugmentedImages
 from keras_senet.training.callbacks.progress import Progress
 from keras_senet.training.evaluation import metrics
@@ -202,6 +203,30 @@ def test_several_steps_in_one_execution_all_count(clock):
         progress.on_train_batch_end(last_of_two, LOGS)
     progress.on_epoch_end(0, logs := dict(LOGS))
     assert logs["images_per_second"] == pytest.approx(5)
+
+
+def test_a_pipe_gets_a_line_in_every_minute(capsys, monkeypatch):
+    """Whatever the run is doing, among it the first step, in which no callback is called."""
+    monkeypatch.setattr(progress_module, "_SECONDS_BETWEEN_LINES", 0.05)
+    progress, seen = Progress(steps_per_epoch=4, batch_size=10, epochs=3), []
+
+    def after(event, *arguments):
+        event(*arguments)
+        capsys.readouterr()
+        end = time.monotonic() + 30
+        while not (lines := capsys.readouterr().out.splitlines()) and time.monotonic() < end:
+            time.sleep(0.01)
+        seen.append(lines[-1])
+
+    with progress:
+        after(progress.on_epoch_begin, 1)
+        after(progress.on_train_batch_end, 0, LOGS)
+        after(progress.on_test_begin)
+    first, trained, evaluated = seen
+    assert first == "epoch 2/3  step 0/4  waiting for the first step"
+    assert trained.startswith("epoch 2/3  step 1/4  loss 0.4127  top1 91.20% ")
+    assert evaluated == "epoch 2/3  step 1/4  evaluating"
+    assert not progress.thread.is_alive()
 
 
 def terminal_output(monkeypatch, run):

@@ -11,6 +11,7 @@ None of these modules imports Keras or TensorFlow at its top, so that help and e
 """
 
 import argparse
+import contextlib
 import importlib
 import logging
 import os
@@ -38,7 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     Returns:
         The exit status: 0; 1 if some of many images could not be read; 2 after an error that the user can mend, with one line on
-        stderr; 130 after Ctrl-C, and 143 after SIGTERM in training.
+        stderr; 130 after Ctrl-C, and 143 after SIGTERM and 129 after SIGHUP
+        in training.
 
     Raises:
         Exception: any other error, because its traceback helps to fix it; with --traceback, the user's errors too.
@@ -52,7 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
         show_traceback = options.traceback
         return options.run(options) or 0
     except KeyboardInterrupt as interrupt:
-        print(f"keras-senet: {str(interrupt) or 'interrupted'}", file=sys.stderr)
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            print(f"keras-senet: {str(interrupt) or 'interrupted'}", file=sys.stderr)
         return getattr(interrupt, "status", 130)
     except BrokenPipeError:  # whoever reads our output, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

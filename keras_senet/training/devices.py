@@ -37,6 +37,18 @@ class Devices:
         return 1 if self.strategy is None else self.strategy.num_replicas_in_sync
 
     @property
+    def description(self) -> str:
+        """What the devices are, such as "2 GPUs (NVIDIA H100)"."""
+        kind = keras.distribution.list_devices()[0].partition(":")[0].upper()
+        details = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+        names = {detail["device_name"] for detail in details if "device_name" in detail}
+        if kind == "CPU":
+            names = {f"{os.cpu_count()} cores"}
+        of = f" of {self.workers} workers" if self.workers > 1 else ""
+        named = f" ({', '.join(sorted(names))})" if names else ""
+        return f"{self.replicas} {kind}{'s' if self.replicas > 1 else ''}{named}{of}"
+
+    @property
     def workers(self) -> int:
         return max(1, len(self.hosts))
 

@@ -57,7 +57,7 @@ def train(
 ) -> RunFolder | None:
     """Trains a network and keeps all that the run made in one folder. `report` then says how good the network is.
 
-    Before it begins, it prints what the dataset holds, see `keras_senet.data.contents`.
+    Before it begins, it prints what the dataset holds, see `keras_senet.data.contents`, and a line on what it computes where.
 
     Args:
         recipe: what to do.
@@ -81,7 +81,8 @@ def train(
             began with other classes or that another process trains.
         DivergedError: a ValueError, if the loss is no longer a number; the states before that are kept.
         ConnectionError: if another worker ended.
-        KeyboardInterrupt: on Ctrl-C, and `Terminated` on SIGTERM, after the state was saved; the message says what is left.
+        KeyboardInterrupt: on Ctrl-C, `Terminated` on SIGTERM and `HungUp` on SIGHUP, after the state was saved; the message says
+            what is left.
 
     Example:
 
@@ -90,6 +91,7 @@ def train(
     >>> folder = keras_senet.training.train(recipe, "runs/example")
     class       training  validation
     10 classes        64          20
+    SEResNet20 on digits: 8 x 8 pixels, images in a step 32, steps in an epoch 2, epochs 1, on 1 ...
     epoch 1/1  loss ...
     >>> measured = keras_senet.training.report(folder)
     >>> measured["last"]["images"], measured["last"]["epoch"]
@@ -126,7 +128,13 @@ def train(
             model.optimizer.build(model.trainable_variables)
         if devices.writes:
             parts = {"training": training_images, "validation": validation_images, "test": test_images}
-            print(data.contents({name: images for name, images in parts.items() if images is not None}), flush=True)
+            print(data.contents({name: images for name, images in parts.items() if images is not None}))
+            print(
+                f"{recipe.model} on {recipe.dataset}: {recipe.image_size} x {recipe.image_size} pixels, images in a step "
+                f"{recipe.batch_size:,}, steps in an epoch {batches.steps_per_epoch:,}, epochs {recipe.epochs:,}, "
+                f"on {devices.description}, {recipe.dtype_policy}",
+                flush=True,
+            )
             folder.write_config(recipe, network, class_names, devices)
         plateau = None
         if recipe.schedule == "plateau":

@@ -1,12 +1,16 @@
-"""How far a run has come and how fast it is, on the terminal."""
+"""How far a run has come and how fast it is, on the terminal or in the log of a job."""
 
+import contextlib
 import datetime
 import sys
+import threading
 import time
 from typing import NamedTuple
 
 import keras
 from rich import progress
+
+_SECONDS_BETWEEN_LINES = 60  # at most, where there is no terminal
 
 
 class _Mark(NamedTuple):
@@ -17,7 +21,10 @@ class _Mark(NamedTuple):
 
 
 class Progress(keras.callbacks.Callback):
-    """Prints one line per epoch, draws a bar on a terminal, and adds `images_per_second` to the logs of each epoch.
+    """Prints one line per epoch, and adds `images_per_second` to the logs of each epoch.
+
+    In between a terminal shows a bar. Elsewhere a line is printed a minute after the last one, by a thread: the first step,
+    which waits for images and for the compiler, may take longer than that, and so may an evaluation.
 
     The model must have a metric named `top1`.
 
@@ -58,29 +65,62 @@ class Progress(keras.callbacks.Callback):
         columns = (progress.BarColumn(bar_width=None), progress.TextColumn("{task.description}"))
         self.bar = progress.Progress(*columns, expand=True, disable=not sys.stdout.isatty())
         self.task = self.bar.add_task("starting", total=epochs * steps_per_epoch)
+        self.now = "starting"
+        self.printed = time.monotonic()
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._print_now_and_then, daemon=True)
 
     def __enter__(self) -> "Progress":
         self.bar.start()
+        if self.bar.disable:
+            self.thread.start()
         return self
 
     def __exit__(self, *error) -> None:
-        self.bar.stop()
+        self.over.set()
+        if self.bar.disable:
+            self.thread.join()
+        with contextlib.suppress(OSError):  # the terminal may be gone, and the error that tells of that comes first
+            self.bar.stop()
+
+    def _print_now_and_then(self) -> None:
+        while not self.over.wait(max(0, self.printed + _SECONDS_BETWEEN_LINES - time.monotonic())):
+            if time.monotonic() - self.printed >= _SECONDS_BETWEEN_LINES:
+                try:
+                    self._print(self.now)
+                except OSError:  # nobody reads it, and the main thread will see that, too
+                    return
+
+    def _print(self, line: str) -> None:
+        self.printed = time.monotonic()
+        print(line, flush=True)
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
         self.begun = self.reached = _Mark(epoch * self.steps_per_epoch + self.first_step, time.perf_counter())
         self.steps_before = self.begun.step
         self.first_step = 0
+        self._now("waiting for the first step")
 
     def on_train_batch_end(self, batch, logs=None):
         if self.started is None and self.reached.step > self.begun.step:
             self.started = self.begun = self.reached  # the first batch is done
         self.reached = _Mark(self.steps_before + batch + 1, time.perf_counter())
-        self.bar.update(self.task, completed=self.reached.step, description=self._line(logs))
+        line = self._line(logs)
+        self._now(line.partition("  ")[2])
+        self.bar.update(self.task, completed=self.reached.step, description=line)
+
+    def on_test_begin(self, logs=None):
+        self._now("evaluating")
 
     def on_epoch_end(self, epoch, logs=None):
         logs["images_per_second"] = self._images_per_second()
-        print(self._line(logs), flush=True)
+        self._print(self._line(logs))
+        self._now("saving")
+
+    def _now(self, text: str) -> None:
+        step = self.reached.step - self.epoch * self.steps_per_epoch
+        self.now = f"epoch {self.epoch + 1}/{self.epochs}  step {step}/{self.steps_per_epoch}  {text}"
 
     def _images_per_second(self) -> float:
         return self.batch_size * (self.reached.step - self.begun.step) / (self.reached.seconds - self.begun.seconds)

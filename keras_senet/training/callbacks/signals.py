@@ -1,11 +1,11 @@
-"""Ctrl-C and SIGTERM end a run between two batches, with its state saved."""
+"""Ctrl-C, SIGTERM and SIGHUP end a run between two batches, with its state saved."""
 
 import signal
 import threading
 
 import keras
 
-from keras_senet.errors import Terminated
+from keras_senet.errors import HungUp, Terminated
 from keras_senet.keras_internals import sync_variables
 from keras_senet.training.callbacks.moving_averages import MovingAverages
 from keras_senet.training.callbacks.saved_states import SaveStates
@@ -39,9 +39,12 @@ class EndOnSignal(keras.callbacks.Callback):
 
     def __enter__(self) -> "EndOnSignal":
         if threading.current_thread() is threading.main_thread():
-            errors = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
+            errors: dict[int, type[KeyboardInterrupt]] = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
             if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job ignores Ctrl-C
                 del errors[signal.SIGINT]
+            hangup = getattr(signal, "SIGHUP", None)  # Windows has none
+            if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:  # nohup ignores it, and the run goes on
+                errors[hangup] = HungUp
 
             def handle(number, _):
                 if self.received is not None:
