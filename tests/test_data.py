@@ -288,7 +288,8 @@ def test_a_dataset_that_cannot_be_kept_names_the_flag_that_helps(monkeypatch, tm
     with pytest.raises(ValueError, match="could not be prepared: .* name a folder that can be written with --data-dir"):
         data.load("digits", "train", str(tmp_path / "file" / "datasets"))
     monkeypatch.delenv("HOME")
-    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)  # as in a container whose user has no entry there
+    users = pytest.importorskip("pwd", reason="Windows knows the home folder otherwise")
+    monkeypatch.setattr(users, "getpwuid", {}.__getitem__)  # as in a container whose user has no entry there
     with pytest.raises(ValueError, match="no home folder to keep the dataset 'digits' in: name a folder .* with --data-dir"):
         data.load("digits")
 

@@ -156,7 +156,7 @@ def test_versions_for_tensorflow_serving_may_differ_in_their_classes(tmp_path):
         assert (opened.class_names, opened.labels_file) == (names, tmp_path / version / "labels.txt")
     before = (tmp_path / "2").stat().st_ino
     with pytest.raises(
-        ValueError, match=f"would not notice another network in its place: write the next version, {tmp_path}/3, or"
+        ValueError, match=r"would not notice another network in its place: write the next version, .*\b3, or"
     ):
         export.saved_model(network, tmp_path / "1", names)
     assert (tmp_path / "2").stat().st_ino == before
