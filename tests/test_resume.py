@@ -2,7 +2,9 @@
 
 import json
 import os
+import pathlib
 import random
+import re
 import resource
 import shutil
 import signal
@@ -16,7 +18,7 @@ import pytest
 from common import ROOT, history
 from observed import SignalAt
 
-from keras_senet import training
+from keras_senet import cli, training
 from keras_senet.errors import HungUp
 from keras_senet.training.callbacks.signals import EndOnSignal
 from keras_senet.training.devices import Devices
@@ -270,13 +272,95 @@ def test_another_run_is_not_resumed(tiny_recipe, tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({"recipe": tiny_recipe.flat()}))
-    for change in ({"model": "SEResNet32"}, {"seed": 5}, {"epochs": 7}):
+    for change in ({"model": "SEResNet32"}, {"seed": 5}, {"epochs": 1}):
         name = next(iter(change))
         with pytest.raises(ValueError, match=f"has {name}={getattr(tiny_recipe, name)!r}, so it cannot go on with {name}="):
             training.train(tiny_recipe.replace(**change), folder, resume=True)
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ValueError, match="is not empty"):
         training.train(tiny_recipe, tmp_path, resume=True)
+
+
+@pytest.fixture
+def begun(tiny_recipe, tmp_path):
+    """Function from a recipe to a folder with the config.json and the beginning of a state of its run."""
+
+    def begin(recipe) -> pathlib.Path:
+        folder = tmp_path / "begun"
+        (folder / "states").mkdir(parents=True, exist_ok=True)
+        (folder / "config.json").write_text(json.dumps({"recipe": recipe.flat()}))
+        progress = {"epoch": 1, "step": 0, "recipe": recipe.flat()}
+        save_state(folder / "states", {"x": keras.Variable(np.zeros(1))}, progress, keep=1)
+        return folder
+
+    return begin
+
+
+def test_a_config_edited_by_hand_does_not_change_a_run_in_silence(tiny_recipe, begun):
+    folder = begun(tiny_recipe)
+    edited = tiny_recipe.replace(learning_rate=0.7)
+    (folder / "config.json").write_text(json.dumps({"recipe": edited.flat()}))
+    with pytest.raises(ValueError, match="has learning_rate=0.1, so it cannot go on with learning_rate=0.7"):
+        training.train(edited, folder, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "is not the config.json of a run"),
+        (b"\xff\xfe\xfa", "is not the config.json of a run"),
+        ('{"recipe": [1]}', "is not the config.json of a run"),
+        ('{"recipe": {"model": "SETiny"}}', "lacks settings: dataset"),
+        (
+            '{"recipe": {"model": "SETiny", "dataset": "digits", "epochs": "ten"}}',
+            "config.json: `epochs` has a value of the wrong",
+        ),
+        ('{"recipe": {"model": "SETiny", "dataset": "digits", "epoch": 10}}', "settings that this version does not know: epoch"),
+        ('{"recipe": {"model": "SETiny", "dataset": "digits"}, "saving": {"save_every": "1"}}', "must be numbers"),
+    ],
+)
+def test_a_config_edited_by_hand_is_one_line(fails, tmp_path, content, said):
+    (tmp_path / "config.json").write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert said in fails("train", "--resume", "--output", tmp_path)
+
+
+def test_resume_needs_no_flag_but_the_folder(tiny_recipe, begun, tmp_path, fails, monkeypatch):
+    folder, calls = begun(tiny_recipe), []
+    config = json.loads((folder / "config.json").read_text()) | {"saving": {"save_every": 100, "keep_states": 7}}
+    (folder / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr(training, "train", lambda *arguments, **options: calls.append((*arguments, options)))
+    cli.main(["train", "--resume", "--output", str(folder)])
+    cli.main(["train", "--resume", "--output", str(folder), "--save-every", "5", "--epochs", "40"])
+    options = {"resume": True, "strategy": "auto", "save_every": 100, "keep_states": 7}
+    assert calls[0] == (tiny_recipe, str(folder), options)
+    assert calls[1] == (tiny_recipe.replace(epochs=40), str(folder), options | {"save_every": 5})
+    assert "give --model and --dataset" in fails("train", "--resume", "--output", tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"schedule": "cosine"}, "schedule='cosine'"),
+        ({}, "schedule='step' without decay_boundaries"),
+        ({"schedule": "plateau", "freeze_bn_epochs": 1}, "freeze_bn_epochs=1"),
+    ],
+)
+def test_more_epochs_than_a_schedule_is_for_are_refused_with_the_command_that_does(tiny_recipe, begun, change, reason):
+    recipe = tiny_recipe.replace(**change)
+    folder = begun(recipe)
+    command = f"train --config {folder}/config.json --weights {folder}/last.keras --epochs 3 --output {folder}-longer"
+    with pytest.raises(ValueError, match=re.escape(f"has epochs=2, on which {reason} depends. ")) as raised:
+        training.train(recipe.replace(epochs=5), folder, resume=True)
+    assert str(raised.value).endswith(f"keras-senet {command}")
+
+
+@pytest.mark.slow
+def test_a_finished_run_goes_on_to_more_epochs_as_if_it_had_been_asked_for_them_at_first(rich, whole, tmp_path):
+    folder = tmp_path / "longer"
+    training.train(rich.replace(epochs=2), folder)
+    training.train(rich, folder, resume=True)
+    assert_equal_runs(folder, whole)
+    assert training.read_recipe(folder / "config.json").epochs == 3
 
 
 def compiled(recipe):

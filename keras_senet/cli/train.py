@@ -15,7 +15,7 @@ EXAMPLE = "--model SEResNet20 --dataset digits --epochs 2 --batch-size 64 --lear
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from keras_senet.training import RECIPES, STRATEGIES
 
-    parser.usage = "%(prog)s --model MODEL --dataset DATASET --output OUTPUT [FLAG ...]"
+    parser.usage = "%(prog)s --model MODEL --dataset DATASET --output OUTPUT [FLAG ...]\n       %(prog)s --resume --output OUTPUT"
     group = parser.add_argument_group("run")
     group.add_argument("--output", required=True, help="folder of the run, new or empty (required)")
     group.add_argument("--config", help="config.json of a run to repeat; other flags take precedence over it")
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--resume", action="store_true", help="go on with the run in the folder, if there is one")
     group.add_argument("--save-every", type=int, metavar="STEPS", help="save the state after so many steps, too")
-    group.add_argument("--keep-states", type=int, default=3, help="states to keep (default: 3)")
+    group.add_argument("--keep-states", type=int, help="states to keep (default: 3)")
     for heading, fields in _recipe_fields().items():
         add_settings(parser.add_argument_group(heading), fields)
     group = parser.add_argument_group("devices")
@@ -50,11 +50,13 @@ def _recipe_fields() -> dict[str, list[dataclasses.Field]]:
 
 
 def run(options: argparse.Namespace) -> None:
-    from keras_senet.training import report, train
+    from keras_senet.training import RunFolder, report, train
 
     recipe = recipe_of(options)
     run_names = ("resume", "save_every", "keep_states", "strategy", "hosts", "worker", "data_service")
-    folder = train(recipe, options.output, **{name: getattr(options, name) for name in run_names})
+    given = {name: value for name in run_names if (value := getattr(options, name)) is not None}
+    before = RunFolder(options.output).saving() if options.resume else {}
+    folder = train(recipe, options.output, **before | given)
     if folder is None:  # only the first worker of several reports
         return
     for name, result in report(folder).items():
@@ -76,6 +78,8 @@ def recipe_of(options: argparse.Namespace):
     config = options.config
     started = os.path.join(options.output, "config.json")
     if options.resume and not (config or options.recipe) and (os.path.exists(started) or not given):
+        if not os.path.exists(started):
+            raise InputError(f"There is no {started}, so no run to go on with: give --model and --dataset for a new one.")
         config = started
     if config is not None and options.recipe:
         raise InputError("--recipe says what --config says already: leave one of them out.")

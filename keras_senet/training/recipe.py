@@ -148,6 +148,14 @@ class Recipe:
                 f"Received: decay_boundaries={boundaries}"
             )
 
+    def depends_on_epochs(self) -> str | None:
+        """What makes a run compute something else from the start, or before its last epoch, if `epochs` is raised."""
+        if self.schedule == "cosine":
+            return "schedule='cosine'"
+        if self.schedule == "step" and self.decay_boundaries is None:
+            return "schedule='step' without decay_boundaries"
+        return f"freeze_bn_epochs={self.freeze_bn_epochs}" if self.freeze_bn_epochs else None
+
     @classmethod
     def of(cls, model: str, dataset: str, **fields: Any) -> "Recipe":
         """A recipe of all fields by name, as flags and config.json have them.

@@ -62,7 +62,9 @@ def train(
     Args:
         recipe: what to do.
         output: the folder; it must not exist yet, or be empty, or hold a run to resume. Several workers share it.
-        resume: go on where the run in `output` stopped, if there is one. On one CPU the weights become those, to the last bit,
+        resume: go on where the run in `output` stopped, if there is one. `epochs` may be more than it had, where no other
+            setting depends on their number: schedule="plateau", or "step" with `decay_boundaries`, without `freeze_bn_epochs`.
+            On one CPU the weights become those, to the last bit,
             of a run that never stopped. The number of replicas may differ from before.
         save_every: number of steps after which the state is saved, besides after each epoch; None for epochs alone.
         keep_states: how many states to keep.
@@ -135,11 +137,12 @@ def train(
                 f"on {devices.description}, {recipe.dtype_policy}",
                 flush=True,
             )
-            folder.write_config(recipe, network, class_names, devices)
+            saving = {"save_every": save_every, "keep_states": keep_states}
+            folder.write_config(recipe, network, class_names, devices, saving)
         plateau = None
         if recipe.schedule == "plateau":
             plateau = Plateau(learning_rate(recipe, batches.steps_per_epoch), recipe.decay_factor)
-        state = TrainState(model, [loss_metric(model), *measured], training_images.damaged, class_names, plateau)
+        state = TrainState(model, [loss_metric(model), *measured], training_images.damaged, class_names, recipe.flat(), plateau)
         if newest := folder.newest_state():
             state.restore(newest)
         try:

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import platform
+import shlex
 from collections.abc import Iterable, Iterator
 
 import keras
@@ -18,7 +19,7 @@ from keras_senet.settings import flat_fields
 from keras_senet.training.devices import Devices
 from keras_senet.training.owner import owner_files, refuse_if_owned
 from keras_senet.training.recipe import Recipe
-from keras_senet.training.state import TrainState, newest_state, read_class_names
+from keras_senet.training.state import TrainState, newest_state, read_progress
 
 _PACKAGES = ("keras-senet", "keras", "tensorflow", "tensorflow-datasets", "numpy")
 
@@ -92,14 +93,29 @@ class RunFolder:
         return any(file not in left for file in self.path.iterdir())
 
     def _check_that_it_is_the_run_of(self, recipe: Recipe) -> None:
-        before = read_recipe(self.config)
+        before = self._recipe_so_far()
         now = recipe.replace(image_size=recipe.image_size or before.image_size)
         for (name, value_before), value in zip(before.flat().items(), now.flat().values(), strict=True):
-            if value_before != value and name != "data_dir":
+            if value_before == value or name == "data_dir":
+                continue
+            if name == "epochs" and value > value_before:
+                if (reason := before.depends_on_epochs()) is None:
+                    continue
+                config, last, other = (shlex.quote(str(path)) for path in (self.config, self.last, f"{self.path}-longer"))
                 raise InputError(
-                    f"The run in {self.path} has {name}={value_before!r}, so it cannot go on with {name}={value!r}. Leave that "
-                    "as it was, or choose another output folder."
+                    f"The run in {self.path} has epochs={value_before}, on which {reason} depends. To train its network further: "
+                    f"keras-senet train --config {config} --weights {last} --epochs {value - value_before} --output {other}"
                 )
+            raise InputError(
+                f"The run in {self.path} has {name}={value_before!r}, so it cannot go on with {name}={value!r}. Leave that "
+                "as it was, or choose another output folder."
+            )
+
+    def _recipe_so_far(self) -> Recipe:
+        """The recipe by which the network was trained: that in the state, since config.json may have been edited by hand."""
+        if (newest := self.newest_state()) is not None and (fields := read_progress(newest).get("recipe")):
+            return _recipe_of(fields, newest)
+        return read_recipe(self.config)
 
     def check_class_names(self, class_names: list[str]) -> None:
         """Refuses to go on with a run on other classes: the network would call them by the wrong names.
@@ -109,7 +125,7 @@ class RunFolder:
         """
         if (newest := self.newest_state()) is None:
             return
-        before = read_class_names(newest) or read_labels(self.last, len(class_names)) or class_names
+        before = read_progress(newest).get("class_names") or read_labels(self.last, len(class_names)) or class_names
         if not same_names(before, class_names):
             gone, new = set(before) - set(class_names), set(class_names) - set(before)
             changes = [f"{what} {named(sorted(names))}" for what, names in (("without", gone), ("with", new)) if names]
@@ -118,11 +134,13 @@ class RunFolder:
                 "the data, or choose another output folder."
             )
 
-    def write_config(self, recipe: Recipe, network: keras.Model, class_names: Iterable[str], devices: Devices) -> None:
-        """Makes the folder, and writes config.json and labels.txt."""
-        self.path.mkdir(parents=True, exist_ok=True)
+    def write_config(
+        self, recipe: Recipe, network: keras.Model, class_names: Iterable[str], devices: Devices, saving: dict[str, int | None]
+    ) -> None:
+        """Writes config.json and labels.txt. `saving` is what `saving` returns when the run goes on."""
         config = {
             "recipe": recipe.flat(),
+            "saving": saving,
             "parameters": profile(network).total.parameters,
             "replicas": devices.replicas,
             "batch_size_per_replica": devices.batch_size_per_replica(recipe.batch_size),
@@ -130,6 +148,21 @@ class RunFolder:
         }
         write_text(self.config, json.dumps(config, indent=2) + "\n")
         write_labels(self.last, class_names)
+
+    def saving(self) -> dict[str, int]:
+        """How often the run in the folder saves its state and how many it keeps, as arguments of `train`, if config.json says so.
+
+        Raises:
+            ValueError: if they are no numbers.
+        """
+        if not self.config.exists():
+            return {}
+        read_recipe(self.config)  # which says so if this is no config.json
+        saving = json.loads(self.config.read_text(encoding="utf-8")).get("saving", {})
+        known = {name: saving[name] for name in ("save_every", "keep_states") if isinstance(saving, dict) and name in saving}
+        if not all(isinstance(value, int) or (value is None and name == "save_every") for name, value in known.items()):
+            raise InputError(f"{self.config}: `save_every` and `keep_states` must be numbers. Received: {saving}")
+        return known
 
     def write_damaged(self, names: set[str]) -> None:
         """Writes damaged.txt, if there are names to write."""
@@ -183,13 +216,21 @@ def read_recipe(config: str | os.PathLike) -> Recipe:
         ValueError: if the file is no config.json, or has settings that this version does not know.
     """
     try:
-        fields = json.loads(pathlib.Path(config).read_text(encoding="utf-8"))["recipe"]
-        unknown = sorted(fields.keys() - {field.name for field in flat_fields(Recipe)})
-    except (AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
+        fields = dict(json.loads(pathlib.Path(config).read_text(encoding="utf-8"))["recipe"])
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{config} is not the config.json of a run.") from error
-    if unknown:
-        raise InputError(f"{config} has settings that this version does not know: {', '.join(unknown)}.")
-    return Recipe.of(**fields)
+    return _recipe_of(fields, config)
+
+
+def _recipe_of(fields: dict, source: str | os.PathLike) -> Recipe:
+    if unknown := sorted(fields.keys() - {field.name for field in flat_fields(Recipe)}):
+        raise InputError(f"{source} has settings that this version does not know: {', '.join(unknown)}.")
+    if missing := [name for name in ("model", "dataset") if name not in fields]:
+        raise InputError(f"{source} lacks settings: {', '.join(missing)}.")
+    try:
+        return Recipe.of(**fields)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
 
 
 def _versions() -> dict[str, str]:

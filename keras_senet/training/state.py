@@ -28,6 +28,7 @@ class TrainState:
         metrics: the metrics that `fit` measures, those of the loss among them.
         damaged: the names of training images that could not be decoded, a set that grows while they are read.
         class_names: the names of the classes.
+        recipe: what the run does, `Recipe.flat`. The copy in config.json may be edited by hand.
         plateau: the callback of the schedule "plateau", which remembers the epochs before; None for other schedules.
 
     Attributes:
@@ -46,11 +47,13 @@ class TrainState:
         metrics: list[keras.metrics.Metric],
         damaged: set[str],
         class_names: list[str],
+        recipe: dict[str, Any],
         plateau: Plateau | None = None,
     ):
         self.metrics = metrics
         self.damaged = damaged
         self.class_names = class_names
+        self.recipe = recipe
         self.plateau = plateau
         self.variables = named_variables(model, metrics)
         self.epoch = self.step = self.epoch_of_network = 0
@@ -66,6 +69,7 @@ class TrainState:
         """Saves the state, see `save_state`."""
         progress = {name: getattr(self, name) for name in ("epoch", "step", "best", "best_epoch", "history", "seconds")}
         progress["class_names"] = self.class_names
+        progress["recipe"] = self.recipe
         progress["damaged"] = sorted(self.damaged)
         progress["plateau"] = [] if self.plateau is None else [self.plateau.state]
         save_state(folder, self.variables, progress, keep, write)
@@ -182,14 +186,14 @@ def read_state(path: str | os.PathLike) -> tuple[dict, dict[str, np.ndarray]]:
     return progress, values
 
 
-def read_class_names(path: str | os.PathLike) -> list[str]:
-    """The class names in a state's file; an empty list if it was saved by a version that did not keep them.
+def read_progress(path: str | os.PathLike) -> dict:
+    """The progress in a state's file, without the values. States of older versions lack `class_names` or `recipe`.
 
     Raises:
         ValueError: if it is damaged.
     """
     with _damage_named(path), open(path, "rb") as file, np.load(file) as archive:  # which reads nothing else of it
-        return json.loads(str(archive[_PROGRESS])).get("class_names", [])
+        return json.loads(str(archive[_PROGRESS]))
 
 
 def restore(variables: dict[str, keras.Variable], values: dict[str, np.ndarray], path: str | os.PathLike) -> None:
