@@ -155,9 +155,7 @@ def test_versions_for_tensorflow_serving_may_differ_in_their_classes(tmp_path):
         opened = export.open_classifier(tmp_path / version)
         assert (opened.class_names, opened.labels_file) == (names, tmp_path / version / "labels.txt")
     before = (tmp_path / "2").stat().st_ino
-    with pytest.raises(
-        ValueError, match=r"would not notice another network in its place: write the next version, .*\b3, or"
-    ):
+    with pytest.raises(ValueError, match=r"would not notice another network in its place: write the next version, .*\b3, or"):
         export.saved_model(network, tmp_path / "1", names)
     assert (tmp_path / "2").stat().st_ino == before
     (tmp_path / "2" / "labels.txt").write_text("cat\ndog\n")

@@ -74,11 +74,11 @@ def test_images_in_folders_within_a_class_are_read(folder):
 
 
 def test_what_is_left_out_is_named_with_its_reason(folder):
-    for name in ("dark/notes.txt", "bright/notes.TXT", "dark/scan.heic", "dark/noname"):
+    for name in ("dark/notes.txt", "bright/notes.TXT", "dark/scan.mp4", "dark/noname"):
         (folder / name).write_text("nothing")
     another(folder, "beside.jpg")
     (folder / "empty").mkdir()
-    for reason in ("2 .txt", "1 .heic", "1 without a suffix", "1 .jpg outside of the folders of classes", "left out: 'empty'."):
+    for reason in ("2 .txt", "1 .mp4", "1 without a suffix", "1 .jpg outside of the folders of classes", "left out: 'empty'."):
         assert reason in notes(folder)
 
 

@@ -422,7 +422,7 @@ def test_layers_are_chosen_by_name_or_regular_expression_in_the_order_in_which_t
     assert chosen_layers(["outer/.*", "outer/stage2_se"], names) == ["outer/stage2_se", "outer/stage3_se"]
     with pytest.raises(ValueError, match="matches none of the 4 layers.*'stage1_se'. Did you mean 'stage10_se'"):
         chosen_layers(["outer/.*", "stage1_se"], names)
-    with pytest.raises(ValueError, match=r"must be a regular expression, and .*Received: 'stage\[2_se'"):
+    with pytest.raises(ValueError, match=r"must be a regular expression, in which .*Received: 'stage\[2_se'"):
         chosen_layers(["stage[2_se"], names)
 
 

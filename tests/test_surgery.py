@@ -287,7 +287,7 @@ def test_our_networks_have_se_already_or_get_it_where_one_says(model):
     with pytest.raises(ValueError, match="has SE already, in 'stage2_block1_se'"):
         keras_senet.add_se(model("SEResNet20"))
     plain = with_statistics(keras_senet.SEResNet20(weights=None, attention=None))
-    with pytest.raises(ValueError, match=r"say with `after` which layers it shall follow, such as 'predictions'"):
+    with pytest.raises(ValueError, match=r"say with `after` which layers it shall follow, such as after='stage4_block3_conv2'"):
         keras_senet.add_se(plain)
     with_se = keras_senet.add_se(plain, after=r"stage\d_block\d_bn2", reduction=16)
     assert [layer.name for layer in with_se.layers if isinstance(layer, SqueezeExcite)] == [

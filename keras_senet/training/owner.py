@@ -29,16 +29,16 @@ def owning(folder: pathlib.Path, resume: bool) -> Iterator[None]:
     Raises:
         ValueError: if another process owns the folder; the message says which, since when, and what to do.
     """
-    new = not folder.exists()
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     _take(folder, resume)
     try:
         yield
     finally:
         disown(folder)
-        if new:
-            with contextlib.suppress(OSError):  # it is not empty: the run wrote something
-                folder.rmdir()
+        with contextlib.suppress(OSError):  # one is not empty: the run wrote something
+            for each in new:
+                each.rmdir()
 
 
 def disown(folder: pathlib.Path) -> None:
