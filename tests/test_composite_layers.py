@@ -7,6 +7,7 @@ import random
 import keras
 import numpy as np
 import pytest
+from common import COMPOSITE
 from keras.src.saving.serialization_lib import ObjectSharingScope
 
 import keras_senet
@@ -16,19 +17,6 @@ from keras_senet.rewrite.clone import rewritten
 
 MAP = np.random.default_rng(0).standard_normal((2, 8, 8, 16)).astype("float32")
 
-# By name: the layer and its arguments.
-COMPOSITE = {
-    "se": (layers.SqueezeExcite, {"reduction": 4}),
-    "eca": (layers.EfficientChannelAttention, {}),
-    "ese": (layers.EffectiveSqueezeExcite, {}),
-    "sse": (layers.SpatialSqueezeExcite, {}),
-    "scse": (layers.ConcurrentSqueezeExcite, {"reduction": 4}),
-    "cbam": (layers.ConvolutionalBlockAttention, {"reduction": 4}),
-    "ge": (layers.GatherExcite, {}),
-    "ge2": (layers.GatherExcite, {"extent": 2}),
-    "gc": (layers.GlobalContext, {"reduction": 4}),
-    "coord": (layers.CoordinateAttention, {"reduction": 2}),
-}
 WITH_DENSE = ("se", "ese", "scse", "cbam", "gc", "coord")  # the only layer among these that Keras quantizes
 MODES = {"int8": "int8_from_float32", "int4": "int4/-1_from_float32", "float8": "float8_from_float32"}
 

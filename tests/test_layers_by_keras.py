@@ -2,6 +2,7 @@
 
 import keras
 import pytest
+from common import COMPOSITE
 from keras.src.testing import TestCase
 
 from keras_senet import layers
@@ -9,23 +10,12 @@ from keras_senet import layers
 POLICIES = ("float32", "float16", "bfloat16", "float64", "mixed_float16", "mixed_bfloat16")
 FORMATS = ("channels_last", "channels_first")
 
-# By name: the layer and its arguments. All take 16 channels.
-CASES = {
-    "se": (layers.SqueezeExcite, {"reduction": 4}),
+CASES = COMPOSITE | {
     "se_max": (layers.SqueezeExcite, {"hidden_units": 3, "squeeze": "max"}),
     "se_without_squeeze": (layers.SqueezeExcite, {"reduction": 4, "squeeze": None}),
     "se_without_bias": (layers.SqueezeExcite, {"reduction": 4, "use_bias": False, "activation": "swish", "gate": "tanh"}),
-    "eca": (layers.EfficientChannelAttention, {}),
-    "ese": (layers.EffectiveSqueezeExcite, {}),
-    "sse": (layers.SpatialSqueezeExcite, {}),
-    "scse": (layers.ConcurrentSqueezeExcite, {"reduction": 4}),
-    "cbam": (layers.ConvolutionalBlockAttention, {"reduction": 4}),
-    "ge": (layers.GatherExcite, {}),
-    "ge2": (layers.GatherExcite, {"extent": 2}),
     "ge4": (layers.GatherExcite, {"extent": 4}),
     "ge8": (layers.GatherExcite, {"extent": 8}),
-    "gc": (layers.GlobalContext, {"reduction": 4}),
-    "coord": (layers.CoordinateAttention, {"reduction": 2}),
     "scatter": (layers.ChannelScatter, {"indices": [0, *range(2, 17)], "channels": 20}),
     "shuffle": (layers.ChannelShuffle, {"groups": 4}),
     "grouped": (layers.GroupedConv2D, {"filters": 8, "kernel_size": 3, "groups": 4}),

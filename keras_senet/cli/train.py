@@ -100,8 +100,9 @@ def _automatic_recipe(options: argparse.Namespace, fields: dict[str, Any]):
     """The `Recipe` that follows from the images; says which."""
     from keras_senet import data
     from keras_senet.settings import flat_fields
-    from keras_senet.training import Recipe, automatic_recipe, strategy_of
+    from keras_senet.training import Recipe, RunFolder, automatic_recipe, strategy_of
 
+    RunFolder(options.output).check_that_it_is_free(options.resume)  # before the images are listed, which may take long
     if strategy_of(options.strategy, options.hosts) == "multi_worker":
         raise InputError("Several workers start before the images are counted: name what they do with --recipe or --config.")
     defaults = {field.name: field.default for field in flat_fields(Recipe)}

@@ -80,17 +80,19 @@ class RunFolder:
         folder = cls(path)
         if resume and folder.config.exists():
             folder._check_that_it_is_the_run_of(recipe)
-        elif folder._holds_something():
-            refuse_if_owned(folder.path, resume)
-            raise InputError(f"{path} is not empty: it may hold another run. Choose another output folder, or remove it.")
+        else:
+            folder.check_that_it_is_free(resume)
         return folder
 
-    def _holds_something(self) -> bool:
-        """Whether there is anything that a run by another process, which may have died before it began, does not leave."""
-        if not self.path.is_dir():
-            return self.path.exists()
-        left = {*owner_files(self.path), *self.path.glob(PARTIAL)}
-        return any(file not in left for file in self.path.iterdir())
+    def check_that_it_is_free(self, resume: bool) -> None:
+        """Raises a ValueError if there is anything but what a run that died before it began leaves, or another process trains."""
+        if self.path.is_dir():
+            left = {*owner_files(self.path), *self.path.glob(PARTIAL)}
+            if all(file in left for file in self.path.iterdir()):
+                return
+            refuse_if_owned(self.path, resume)
+        if self.path.exists():
+            raise InputError(f"{self.path} is not empty: it may hold another run. Choose another output folder, or remove it.")
 
     def _check_that_it_is_the_run_of(self, recipe: Recipe) -> None:
         before = self._recipe_so_far()
