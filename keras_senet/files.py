@@ -34,8 +34,7 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         OSError: if writing fails, as on a full disk; the message names `path`.
     """
     path = pathlib.Path(path)
-    if not path.parent.is_dir():
-        raise MissingFileError(f"There is no folder {path.parent} to write {path.name} into.")
+    _check_folder_of(path)
     partial = path.with_name(_temporary_name("partial", path))
     try:
         yield partial
@@ -75,10 +74,14 @@ def check_place(path: str | os.PathLike) -> None:
         OSError: if a folder is there already.
     """
     path = pathlib.Path(path)
-    if not path.parent.is_dir():
-        raise MissingFileError(f"There is no folder {path.parent} to write {path.name} into.")
+    _check_folder_of(path)
     if path.is_dir():
         raise FileError(f"{path} could not be written: it is a folder.")
+
+
+def _check_folder_of(path: pathlib.Path) -> None:
+    if not path.parent.is_dir():
+        raise MissingFileError(f"There is no folder {path.parent} to write {path.name} into.")
 
 
 def _temporary_name(kind: str, path: pathlib.Path) -> str:
