@@ -110,9 +110,12 @@ def test_a_folder_is_taken_over_from_a_process_that_died_with_its_partial_files_
 
 
 def test_another_process_with_the_number_of_the_dead_owner_does_not_count(folder):
-    left_by(folder)  # with the number of this process, which started at another time
+    left = left_by(folder)  # with the number of this process, which started at another time
     with owning(folder, resume=True):
-        pass
+        (mine,) = owner.owner_files(folder)
+        assert mine != left
+        assert json.loads(mine.read_text())["process"] == os.getpid()
+    assert not owner.owner_files(folder)
 
 
 def test_the_owner_on_another_host_may_live(folder):
