@@ -230,8 +230,13 @@ def blocks(seed: int, height: int = 96, width: int = 128) -> Image.Image:
     return Image.fromarray(np.kron(colors, np.ones((8, 8, 1), np.uint8)))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["jpeg", "png", "webp"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("jpeg", marks=pytest.mark.slow),
+        *(pytest.param(kind, marks=pytest.mark.exhaustive) for kind in ("png", "webp")),
+    ],
+)
 def test_evaluation_of_turned_photographs_is_that_of_upright_ones(kind, tmp_path):
     """Image by image, of a Keras file, a TFLite file and a SavedModel that is given the files."""
     options = {"quality": 95, "subsampling": 0} if kind == "jpeg" else {"lossless": True} if kind == "webp" else {}

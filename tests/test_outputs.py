@@ -47,9 +47,21 @@ NOTES = {
 }
 
 
-@pytest.mark.parametrize(("activation", "units"), NOTES)
-@pytest.mark.parametrize("nested", [False, True])
-@pytest.mark.parametrize("suffix", [".keras", ".tflite", "", pytest.param(".onnx", marks=pytest.mark.slow)])
+CHEAP = ((True, None, 3), (False, None, 1))
+# A SavedModel takes seconds: two kinds, one of them nested, show that it goes the way of the others.
+CASES = [
+    pytest.param(
+        suffix, nested, *kind, marks=pytest.mark.exhaustive if suffix == "" and (nested, *kind) not in CHEAP else pytest.mark.slow
+    )
+    if suffix in ("", ".onnx")
+    else (suffix, nested, *kind)
+    for suffix in (".keras", ".tflite", "", ".onnx")
+    for nested in (False, True)
+    for kind in NOTES
+]
+
+
+@pytest.mark.parametrize(("suffix", "nested", "activation", "units"), CASES)
 def test_each_kind_of_outputs_becomes_probabilities(activation, units, nested, suffix, tmp_path):
     model = network(activation, units, nested)
     path = tmp_path / f"network{suffix}"

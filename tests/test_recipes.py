@@ -202,7 +202,7 @@ def test_digits_are_learned_without_another_flag(run, tmp_path, data_dir):
 
 
 @pytest.mark.slow
-def test_a_folder_of_a_few_small_photographs_trains_without_another_flag(run, tmp_path):
+def test_a_folder_of_a_few_small_photographs_trains_without_another_flag(run, tmp_path, tiny_recipe):
     from PIL import Image
 
     random = np.random.default_rng(0)
@@ -212,7 +212,7 @@ def test_a_folder_of_a_few_small_photographs_trains_without_another_flag(run, tm
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(color.astype("uint8")).save(folder / f"{index}.jpg")
     flags = ("--epochs", 8, "--image-size", 8, "--output", tmp_path / "run")
-    status, output, _ = run("train", "--model", "SEResNet20", "--dataset", tmp_path / "photographs", *flags)
+    status, output, _ = run("train", "--model", "SETiny", "--dataset", tmp_path / "photographs", *flags)
     assert status == 0
     assert (
         "No recipe was named, so it follows from the network and 48 training images: random weights, since it has none" in output
