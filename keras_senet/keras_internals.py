@@ -105,6 +105,39 @@ def averages_of_weights(optimizer: keras.optimizers.Optimizer) -> list[keras.Var
     return [variable for variable in optimizer.variables if variable.name.endswith("_average")]
 
 
+class UpdateHooks:
+    """Before a class of Keras' optimizers, lets a subclass change gradients and learning rates right before an update.
+
+    By then the gradients are averaged over accumulated steps and summed over replicas, so several replicas clip as one does;
+    Keras itself clips the share of each replica. Weight decay follows the learning rate of each variable.
+
+    Relies on `_all_reduce_sum_gradients`, `_get_variable_index`, `_apply_weight_decay` and `_use_weight_decay` of an optimizer on
+    TensorFlow.
+    """
+
+    def change_gradients(self, gradients: list) -> list:
+        """All gradients of an update."""
+        return gradients
+
+    def change_step(self, gradient, variable, index: int, learning_rate) -> tuple:
+        """The gradient and the learning rate of the trainable variable with this index."""
+        return gradient, learning_rate
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        gradients, variables = zip(*super()._all_reduce_sum_gradients(grads_and_vars), strict=True)
+        return list(zip(self.change_gradients(list(gradients)), variables, strict=True))
+
+    def _apply_weight_decay(self, variables):
+        """Left to `update_step`."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        index = self._get_variable_index(variable)
+        gradient, learning_rate = self.change_step(gradient, variable, index, learning_rate)
+        if self.weight_decay is not None and self._use_weight_decay(variable):
+            self.assign_sub(variable, variable * self.weight_decay * learning_rate)
+        super().update_step(gradient, variable, learning_rate)
+
+
 def sync_variables(model: keras.Model) -> None:
     """Within `fit`, gives the variables of `model` their present values.
 

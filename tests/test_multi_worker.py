@@ -93,8 +93,12 @@ def assert_said_that_the_other_is_lost(process, file):
 
 @pytest.fixture(scope="module")
 def exact(tiny_recipe):
-    """A recipe by which the number of replicas makes no difference: no augmentation, and normalization over all of a batch."""
-    return tiny_recipe.replace(crop="center", sync_bn=True, train_split="train[:240]", batch_size=24, epochs=1)
+    """A recipe by which the number of replicas makes no difference: no augmentation, and normalization over all of a batch.
+
+    What fine-tuning does to gradients and rates must not make one either.
+    """
+    tuned = {"freeze": "1", "layer_decay": 0.8, "clip_norm": 0.3}
+    return tiny_recipe.replace(crop="center", sync_bn=True, train_split="train[:240]", batch_size=24, epochs=1, **tuned)
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +136,7 @@ def two_devices(exact, tmp_path_factory):
     assert stopped["error"].startswith("Terminated: Stopped.")
     jobs = {
         "refused": job(exact.replace(batch_size=33), folder / "refused"),
+        "accumulated": job(exact.replace(gradient_accumulation=2), folder / "refused"),
         "whole": job(exact, folder / "whole", report=True),
         "resumed": job(exact, folder / "stopped", resume=True),
     }
@@ -200,6 +205,7 @@ def test_another_number_of_replicas_goes_on(two_devices, single):
 def test_a_batch_that_does_not_divide_over_the_replicas_is_refused(two_devices):
     runs, folder = two_devices
     assert runs["refused"]["error"].startswith("InputError: A batch of 33 does not divide over 2 replicas: make it 32 or 34.")
+    assert runs["accumulated"]["error"].startswith("InputError: `gradient_accumulation` is for one device")
     assert not (folder / "refused").exists()
 
 

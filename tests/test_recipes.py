@@ -14,6 +14,8 @@ from keras_senet.training.losses import loss
 from keras_senet.training.network import last_normalizations, normalizations, training_model
 from keras_senet.training.optimizers import learning_rate, optimizer
 
+NETWORK = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])  # for optimizers of all layers alike
+
 
 def test_the_recipes_of_resnet_strikes_back_are_their_table_2():
     fields = (
@@ -98,7 +100,9 @@ def test_the_learning_rates_are_those_of_their_sources():
 
 def test_nesterov_is_that_of_pytorch():
     """Sutskever's form, as torch.optim.SGD documents it: v = m v + g; w = w - lr (g + m v)."""
-    made = optimizer(Recipe.of("SEResNet20", "digits", nesterov=True, weight_decay=0.0, learning_rate=0.1, warmup_steps=0), 10)
+    made = optimizer(
+        Recipe.of("SEResNet20", "digits", nesterov=True, weight_decay=0.0, learning_rate=0.1, warmup_steps=0), 10, NETWORK
+    )
     variable, weight, velocity = keras.Variable([1.0, -2.0]), np.array([1.0, -2.0]), 0
     for gradient in ([0.5, 1.0], [-1.0, 0.25], [0.1, 0.1]):
         made.apply([np.array(gradient, "float32")], [variable])
@@ -229,7 +233,7 @@ def test_several_workers_need_a_recipe(fails, tmp_path):
 
 def test_a_warm_up_longer_than_the_run_is_refused():
     with pytest.raises(ValueError, match="at most the 1000 steps of the run. Received: warmup_steps=1001"):
-        optimizer(Recipe.of("SEResNet20", "digits", warmup_steps=1001), 10)
+        optimizer(Recipe.of("SEResNet20", "digits", warmup_steps=1001), 10, NETWORK)
 
 
 def test_options_of_a_network_are_part_of_its_recipe():
@@ -250,7 +254,7 @@ def test_the_binary_loss_counts_each_class_of_a_mixed_image_in_full():
 
 def test_lamb_and_adamw_shrink_kernels_only():
     for name in ("lamb", "adamw"):
-        made = optimizer(Recipe.of("SEResNet20", "digits", optimizer=name, weight_decay=0.1), 10)
+        made = optimizer(Recipe.of("SEResNet20", "digits", optimizer=name, weight_decay=0.1), 10, NETWORK)
         variables = [keras.Variable(np.ones(2, "float32"), name=part) for part in ("kernel", "bias", "gamma", "beta")]
         made.apply([np.zeros(2, "float32")] * 4, variables)
         assert [bool((variable.numpy() < 1).all()) for variable in variables] == [True, False, False, False]

@@ -366,7 +366,7 @@ def test_a_finished_run_goes_on_to_more_epochs_as_if_it_had_been_asked_for_them_
 def compiled(recipe):
     """The model of a run as it is when its variables get their names, and its metrics."""
     model = training_model(training.build(recipe, 10), recipe)
-    model.compile(optimizer(recipe, 8), "categorical_crossentropy")
+    model.compile(optimizer(recipe, 8, model), "categorical_crossentropy")
     model.optimizer.build(model.trainable_variables)
     return model, metrics(10)
 

@@ -145,7 +145,7 @@ def test_float16_keeps_the_gradients_of_a_small_loss(tiny_recipe):
         keras.utils.set_random_seed(0)
         recipe = tiny_recipe.replace(dtype_policy=policy, weight_decay=0.0)
         model = training_model(build(recipe, 10), recipe)
-        model.compile(optimizer(recipe, 8), "categorical_crossentropy", jit_compile=False)
+        model.compile(optimizer(recipe, 8, model), "categorical_crossentropy", jit_compile=False)
         model.train_on_batch(images, labels, sample_weight=np.full(32, 1e-4))
         velocities = [np.ravel(variable) for variable in model.optimizer.variables if variable.path.endswith("_momentum")]
         first_steps.append(np.concatenate(velocities))
@@ -156,7 +156,7 @@ def test_float16_keeps_the_gradients_of_a_small_loss(tiny_recipe):
 def test_a_scale_of_the_loss_that_keeps_falling_ends_the_run():
     """Because every step is skipped: the network would not learn, and its loss would look healthy."""
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
-    model.compile(optimizer(training.Recipe.of("SEResNet20", "digits", dtype_policy="mixed_float16"), 8))
+    model.compile(optimizer(training.Recipe.of("SEResNet20", "digits", dtype_policy="mixed_float16"), 8, model))
     model.optimizer.build(model.trainable_variables)
     end = EndOnDivergence(state=None)
     end.set_model(model)
@@ -169,7 +169,7 @@ def test_a_scale_of_the_loss_that_keeps_falling_ends_the_run():
 def test_weight_decay_shrinks_kernels_only_and_as_fast_as_the_papers():
     recipe = training.Recipe.of("SEResNet20", "digits", epochs=10_000)
     network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2), keras.layers.BatchNormalization()])
-    sgd = optimizer(recipe, steps_per_epoch=1000)
+    sgd = optimizer(recipe, steps_per_epoch=1000, model=network)
     variables = network.trainable_variables
     for variable in variables:
         variable.assign(np.ones(variable.shape))

@@ -44,10 +44,13 @@ class Batches:
         self.data_service = data_service
         self.per_replica = devices.batch_size_per_replica(recipe.batch_size)
         self.shard = data.Shard(devices.workers, devices.worker)
-        self.steps_per_epoch = training_images.size // recipe.batch_size
+        images = recipe.batch_size * recipe.gradient_accumulation  # of an update; those that fill none are left out
+        self.steps_per_epoch = training_images.size // images * recipe.gradient_accumulation
         if not self.steps_per_epoch:
+            steps = f" in each of {recipe.gradient_accumulation} steps" if recipe.gradient_accumulation > 1 else ""
             raise InputError(
-                f"A batch of {recipe.batch_size} needs more images than the {training_images.size} there are: use a smaller one."
+                f"A batch of {recipe.batch_size}{steps} needs more images than the {training_images.size} there are: use a "
+                "smaller one."
             )
 
     def training(self, epoch: int, step: int):

@@ -54,13 +54,14 @@ def training_model(network: keras.Model, recipe: Recipe) -> keras.Model:
     """A copy of `network` with the same weights and with what only training needs.
 
     This is the dtype policy, synchronized batch normalization, stochastic depth (Huang et al., arXiv 1603.09382, section 3: the
-    last residual branch is dropped for a share `recipe.drop_path` of the images, the first for none), and for the binary loss a
-    sigmoid at the end.
+    last residual branch is dropped for a share `recipe.drop_path` of the images, the first for none), dropout before the
+    classifier, and for the binary loss a sigmoid at the end.
 
     Raises:
         ValueError: if the network has no residual branches to leave out.
     """
     additions = residual_additions(network) if recipe.drop_path else []
+    has_dropout = any(isinstance(layer, keras.layers.Dropout) for layer in network.layers)
     rates = {name: recipe.drop_path * index / max(1, len(additions) - 1) for index, name in enumerate(additions)}
 
     def copy(layer):
@@ -70,6 +71,8 @@ def training_model(network: keras.Model, recipe: Recipe) -> keras.Model:
             config["dtype"] = recipe.dtype_policy
         if recipe.loss == "binary" and layer is network.layers[-1]:
             config["activation"] = "sigmoid"
+        if recipe.dropout is not None and isinstance(layer, keras.layers.Dropout):
+            config["rate"] = recipe.dropout
         return type(layer).from_config(config)
 
     def call(layer, inputs, **kwargs):
@@ -78,6 +81,8 @@ def training_model(network: keras.Model, recipe: Recipe) -> keras.Model:
             # One draw for each image.
             drop = keras.layers.Dropout(rates[layer.name], (None, 1, 1, 1), name=layer.name.replace("_add", "_drop_path"))
             inputs = [drop(branch), shortcut]
+        if recipe.dropout and not has_dropout and layer.name == network.layers[-1].name:
+            inputs = keras.layers.Dropout(recipe.dropout, name="dropout")(inputs)
         return layer(inputs, **kwargs)
 
     copied = rewritten(network, copy=copy, call=call)

@@ -59,6 +59,9 @@ class Recipe:
         0.0, "rate at which the last residual branch is dropped for an image; rates rise linearly from 0", minimum=0, maximum=0.9
     )
     sync_bn: bool = setting(False, "synchronize batch normalization across replicas")
+    dropout: float | None = setting(
+        None, "rate of dropout before the classifier; by default that of the network", minimum=0, maximum=0.9
+    )
 
     data_dir: str | None = setting(None, "folder of tensorflow-datasets")
     labels_csv: str | None = setting(
@@ -72,6 +75,9 @@ class Recipe:
         1, "times that an image follows itself, augmented anew, in an epoch of as many images fewer", minimum=1
     )
     balanced: bool = setting(False, "draw all classes equally often")
+    class_weights: bool = setting(
+        False, "weigh the loss of an image by how rare its class is, so that all classes count the same"
+    )
 
     epochs: int = setting(100, "passes over the training split", minimum=1)
     batch_size: int = setting(1024, "images in a step, on all replicas together", minimum=1)
@@ -95,6 +101,25 @@ class Recipe:
     warmup_factor: float | None = setting(
         None, "share of the learning rate throughout the warm-up; by default it rises from 0", minimum=0, maximum=1
     )
+    freeze: str = setting(
+        "none", "what keeps its weights: none, all before the classifier (backbone), or all up to a stage (its number)"
+    )
+    unfreeze_epoch: int | None = setting(
+        None, "number of epochs after which what was frozen is trained, too; by default it never is", minimum=1
+    )
+    layer_decay: float = setting(
+        1.0,
+        "factor on the learning rate from each stage to the one before it, starting at the classifier",
+        minimum=1e-3,
+        maximum=1,
+    )
+    head_lr_scale: float = setting(1.0, "factor on the learning rate of the classifier alone", minimum=0.001)
+    gradient_accumulation: int = setting(1, "steps whose gradients are averaged for one update of the weights", minimum=1)
+    clip_norm: float | None = setting(None, "largest norm of all gradients together; larger ones are scaled down", minimum=1e-6)
+    adaptive_clip: float | None = setting(
+        None, "largest norm of a unit's gradient, as a share of the norm of its weights; the classifier is exempt", minimum=1e-6
+    )
+    patience: int | None = setting(None, "epochs without a better one after which the run ends; by default it goes on", minimum=1)
     momentum: float = setting(0.9, "momentum of stochastic gradient descent", minimum=0, maximum=0.999)
     nesterov: bool = setting(False, "Nesterov's momentum, for sgd")
     weight_decay: float = setting(1e-4, "weight decay, of kernels only; for sgd an L2 penalty", minimum=0)
@@ -125,6 +150,11 @@ class Recipe:
             raise InputError(
                 "`ema_decay` and `freeze_bn_epochs` exclude each other: Keras averages all weights or none. Set one to 0."
             )
+        self._check_freezing()
+        if self.clip_norm is not None and self.adaptive_clip is not None:
+            raise InputError("`clip_norm` and `adaptive_clip` exclude each other. Leave one of them out.")
+        if self.class_weights and self.balanced:
+            raise InputError("`class_weights` and `balanced` each make up for rare classes. Set one to False.")
         for name in ("warmup_epochs", "warmup_steps"):
             if self.schedule == "plateau" and getattr(self, name):
                 raise InputError(f'`{name}` must be 0 with schedule="plateau". Received: {name}={getattr(self, name)}')
@@ -136,6 +166,21 @@ class Recipe:
             self._check_boundaries(self.decay_boundaries)
         if self.image_size is not None:
             self.augmentation.check_image_size(self.image_size)
+
+    def _check_freezing(self) -> None:
+        if self.freeze not in ("none", "backbone") and not self.freeze.isdecimal():
+            raise InputError(f'`freeze` must be "none", "backbone" or the number of a stage. Received: freeze={self.freeze!r}')
+        if self.unfreeze_epoch is None:
+            return
+        if self.freeze == "none":
+            raise InputError(f'`unfreeze_epoch` needs `freeze`. Received: freeze="none", unfreeze_epoch={self.unfreeze_epoch}')
+        if self.unfreeze_epoch >= self.epochs:
+            raise InputError(
+                f"`unfreeze_epoch` must be from 1 to {self.epochs - 1}, before the last of the epochs. "
+                f"Received: unfreeze_epoch={self.unfreeze_epoch}"
+            )
+        if self.ema_decay:
+            raise InputError("`ema_decay` and `unfreeze_epoch` exclude each other: Keras averages all weights or none.")
 
     def _check_boundaries(self, boundaries: tuple) -> None:
         if self.schedule != "step":

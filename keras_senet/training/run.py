@@ -20,9 +20,11 @@ from keras_senet.training.batches import Batches
 from keras_senet.training.callbacks.augmented_images import AugmentedImages
 from keras_senet.training.callbacks.batch_norm import AverageStatistics, FreezeBatchNorm
 from keras_senet.training.callbacks.divergence import EndOnDivergence
+from keras_senet.training.callbacks.freezing import Unfreeze
 from keras_senet.training.callbacks.gate_histograms import GateHistograms
 from keras_senet.training.callbacks.history_file import HistoryFile
 from keras_senet.training.callbacks.moving_averages import MovingAverages
+from keras_senet.training.callbacks.patience import EndWithoutProgress, is_over
 from keras_senet.training.callbacks.plateau import Plateau
 from keras_senet.training.callbacks.position import Position
 from keras_senet.training.callbacks.progress import Progress
@@ -31,6 +33,7 @@ from keras_senet.training.callbacks.saved_states import SaveStates
 from keras_senet.training.callbacks.signals import EndOnSignal
 from keras_senet.training.devices import open_devices
 from keras_senet.training.evaluation import metrics
+from keras_senet.training.freezing import check_stage, frozen_layers
 from keras_senet.training.losses import loss
 from keras_senet.training.network import build, training_model
 from keras_senet.training.optimizers import learning_rate, optimizer
@@ -101,12 +104,19 @@ def train(
     """
     _check_options(save_every, keep_states)
     _check_place(output, recipe)
+    check_stage(recipe)
     folder = RunFolder.open(output, recipe, resume)
     devices = open_devices(strategy, hosts, worker)  # before TensorFlow does anything else: it connects the workers
     # Other workers write nothing, and share the folder of the first one.
     owner = owning(folder.path, resume) if devices.writes else contextlib.nullcontext()
     with devices.ending_together(lambda: disown(folder.path)), owner:
-        devices.batch_size_per_replica(recipe.batch_size)  # raises before a dataset is prepared, which takes long
+        # These raise before a dataset is prepared, which takes long.
+        devices.batch_size_per_replica(recipe.batch_size)
+        if recipe.gradient_accumulation > 1 and devices.replicas > 1:
+            raise InputError(
+                f"`gradient_accumulation` is for one device: in its branch TensorFlow cannot sum {devices.replicas} replicas. "
+                "Raise the batch size, which they share, or choose strategy='single'."
+            )
         with devices.first_worker_first():  # because it prepares the dataset
             training_images = data.load(recipe.dataset, recipe.train_split, recipe.data_dir, recipe.labels_csv)
             validation_images = data.load(recipe.dataset, recipe.validation_split, recipe.data_dir, recipe.labels_csv)
@@ -116,6 +126,10 @@ def train(
         if len(class_names) < 2:
             raise InputError(f"{recipe.dataset} must have at least two classes. Found: {named(class_names)}.")
         folder.check_class_names(class_names)
+        if recipe.class_weights and training_images.counts is None:
+            raise InputError(
+                f"`class_weights` needs folders or a CSV file of labels, which tell the counts: not {recipe.dataset}."
+            )
         keras.utils.set_random_seed(recipe.seed)  # only after loading: preparing a dataset consumes random numbers
         network = build(recipe, len(class_names))
         keep_class_names(network, class_names)
@@ -126,8 +140,17 @@ def train(
             measured = metrics(len(class_names))
             # XLA makes training on TensorFlow's CPU device slower.
             jit = False if _tensorflow_on_cpu() else "auto"
-            model.compile(optimizer(recipe, batches.steps_per_epoch), loss(recipe), weighted_metrics=measured, jit_compile=jit)
+            frozen = frozen_layers(model, recipe)
+            if recipe.unfreeze_epoch is None:  # and the optimizer needs to know nothing of what is frozen
+                _freeze(frozen)
+            model.compile(
+                optimizer(recipe, batches.steps_per_epoch, model),
+                loss(recipe, training_images.counts),
+                weighted_metrics=measured,
+                jit_compile=jit,
+            )
             model.optimizer.build(model.trainable_variables)
+            _freeze(frozen)
         if devices.writes:
             parts = {"training": training_images, "validation": validation_images, "test": test_images}
             print(data.contents({name: images for name, images in parts.items() if images is not None}))
@@ -147,7 +170,7 @@ def train(
             state.restore(newest)
         try:
             with folder.telling_what_is_left(state), data.plain_errors():
-                called, lasting = _callbacks(network, model, batches, state, folder, save_every, keep_states, callbacks)
+                called, lasting = _callbacks(network, model, frozen, batches, state, folder, save_every, keep_states, callbacks)
                 _fit(model, batches, state, called, lasting)
                 devices.barrier()  # no worker ends before all are done
         finally:
@@ -185,6 +208,11 @@ def _check_options(save_every: int | None, keep_states: int) -> None:
     require("matplotlib", "train")
 
 
+def _freeze(layers: Sequence[keras.layers.Layer]) -> None:
+    for layer in layers:
+        layer.trainable = False
+
+
 def _tensorflow_on_cpu() -> bool:
     return keras.backend.backend() == "tensorflow" and not tf.config.list_physical_devices("GPU")
 
@@ -192,6 +220,7 @@ def _tensorflow_on_cpu() -> bool:
 def _callbacks(
     network: keras.Model,
     model: keras.Model,
+    frozen: Sequence[keras.layers.Layer],
     batches: Batches,
     state: TrainState,
     folder: RunFolder,
@@ -207,9 +236,9 @@ def _callbacks(
     2. `Plateau` and the user's callbacks may change the learning rate and the weights, so they come before these are saved.
     3. `Position` counts the step or epoch that is done, and adds its seconds and the learning rate to the logs.
     4. `EndOnDivergence` comes before all that saves.
-    5. `AverageStatistics`, `MovingAverages` and `FreezeBatchNorm` act when an evaluation or an epoch begins.
+    5. `AverageStatistics`, `MovingAverages`, `Unfreeze` and `FreezeBatchNorm` act when an evaluation or an epoch begins.
     6. `SaveNetworks`, `HistoryFile` and `SaveStates` save, the state last: it says that the other files are complete.
-    7. `EndOnSignal` ends the run after all is saved.
+    7. `EndWithoutProgress` and `EndOnSignal` end the run after all is saved.
     8. `TensorBoard` shows the complete logs, `GateHistograms` the network that was saved.
     """
     recipe, devices = batches.recipe, batches.devices
@@ -223,10 +252,12 @@ def _callbacks(
         EndOnDivergence(state),
         statistics,
         averages,
+        Unfreeze(frozen, recipe.unfreeze_epoch),
         FreezeBatchNorm(recipe.epochs - recipe.freeze_bn_epochs),
         SaveNetworks(network, averages, state, folder, devices.writes),
         HistoryFile(state, folder, devices.writes),
         saver,
+        EndWithoutProgress(recipe, state, devices.writes),
         EndOnSignal(state, saver, averages, devices),
     ]
     if not devices.writes:
@@ -247,7 +278,7 @@ def _fit(
     lasting: list[keras.callbacks.Callback],
 ) -> None:
     """Trains from the state on until all epochs are done."""
-    epochs = batches.recipe.epochs
+    recipe = batches.recipe
     with contextlib.ExitStack() as stack:
         for callback in callbacks:  # `fit` does not tell callbacks of an exception, but some have to tidy up
             if isinstance(callback, contextlib.AbstractContextManager):
@@ -257,12 +288,12 @@ def _fit(
         warnings.filterwarnings("ignore", "Your input ran out of data")
         if state.step == batches.steps_per_epoch:
             _finish_epoch(model, batches, state, lasting)
-        while state.epoch < epochs:
+        while not is_over(recipe, state):
             model.fit(
                 batches.training(state.epoch, state.step),
                 initial_epoch=state.epoch,
                 # An epoch that is resumed in its midst is shorter than the others.
-                epochs=state.epoch + 1 if state.step else epochs,
+                epochs=state.epoch + 1 if state.step else recipe.epochs,
                 steps_per_epoch=batches.steps_per_epoch - state.step,
                 validation_data=batches.validation(),
                 callbacks=callbacks,

@@ -12,14 +12,23 @@ class AverageStatistics(keras.callbacks.Callback):
     Args:
         model: the model that `fit` trains.
         devices: the devices of the run.
-
-    Attributes:
-        average: does the same at any other time.
     """
 
     def __init__(self, model: keras.Model, devices: Devices):
         super().__init__()
-        self.average = devices.averaging([value for layer in normalizations(model) for value in layer.non_trainable_variables])
+        self.normalizations = normalizations(model)
+        self.devices = devices
+        self.averaged: list[keras.Variable] = []
+
+    def average(self) -> None:
+        """Does so now."""
+        # The statistics of frozen layers are the same everywhere, and must stay so: a mean could round them.
+        trained = [layer for layer in self.normalizations if layer.trainable]
+        variables = [value for layer in trained for value in (layer.moving_mean, layer.moving_variance)]
+        if len(variables) != len(self.averaged):
+            self.averaged, self._average = variables, self.devices.averaging(variables)
+        if variables:
+            self._average()
 
     def on_test_begin(self, logs=None):
         self.average()
