@@ -18,6 +18,7 @@ _HOMES = {
     "add_se": "rewrite.adding",
     "decode_predictions": "inference.preprocessing",
     "gates": "analysis",
+    "grad_cam": "analysis",
     "list_checkpoints": "models",
     "list_models": "models",
     "preprocessing_for": "inference.preprocessing",

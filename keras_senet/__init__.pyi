@@ -6,7 +6,7 @@ from collections.abc import Callable
 import keras
 
 from keras_senet import analysis, data, export, layers, models, pretrained, training
-from keras_senet.analysis import gates
+from keras_senet.analysis import gates, grad_cam
 from keras_senet.inference.preprocessing import Preprocessing, decode_predictions, preprocessing_for
 from keras_senet.models.registry import list_checkpoints, list_models
 from keras_senet.rewrite.adding import add_se
@@ -54,6 +54,7 @@ __all__ = [
     "decode_predictions",
     "export",
     "gates",
+    "grad_cam",
     "layers",
     "list_checkpoints",
     "list_models",

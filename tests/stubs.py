@@ -20,7 +20,7 @@ from collections.abc import Callable
 import keras
 
 from keras_senet import {modules}
-from keras_senet.analysis import gates
+from keras_senet.analysis import gates, grad_cam
 from keras_senet.inference.preprocessing import Preprocessing, decode_predictions, preprocessing_for
 from keras_senet.models.registry import list_checkpoints, list_models
 from keras_senet.rewrite.adding import add_se

@@ -1,7 +1,8 @@
-"""Analysis of networks: cost, gates, and pruning by gates."""
+"""Analysis of networks: cost, gates, pruning by gates, and where a network looks."""
 
 from keras_senet.analysis.cost import Cost, LayerCost, Profile, profile
 from keras_senet.analysis.gate_reader import gates
+from keras_senet.analysis.heat_maps import HotRegion, grad_cam
 from keras_senet.analysis.pruning import Pruning, prune
 from keras_senet.analysis.statistics import GateStatistics, LayerGates, gate_statistics
 from keras_senet.plots.gates import (
@@ -15,6 +16,7 @@ from keras_senet.plots.gates import (
 __all__ = [
     "Cost",
     "GateStatistics",
+    "HotRegion",
     "LayerCost",
     "LayerGates",
     "Profile",
@@ -25,6 +27,7 @@ __all__ = [
     "draw_separability",
     "gate_statistics",
     "gates",
+    "grad_cam",
     "profile",
     "prune",
     "write_gates",

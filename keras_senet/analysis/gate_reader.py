@@ -1,5 +1,7 @@
 """The gates of a network for given images."""
 
+import itertools
+
 import keras
 import numpy as np
 from keras import ops
@@ -94,3 +96,13 @@ class GateReader(keras.Model):
 def has_gates(model: keras.Model) -> bool:
     """Whether a model that has a graph has a layer that `gates` reads."""
     return any(isinstance(layer, FeatureGate) or (has_graph(layer) and has_gates(layer)) for layer in model.layers)
+
+
+def last_of_stages(gates: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The gates of the last layer of each stage: of neighbors with as many channels, the last.
+
+    The later the layer, the more its gates depend on the image. Layers with one gate for all channels choose none, and are left
+    out.
+    """
+    layers = [item for item in gates.items() if item[1].shape[-1] > 1]
+    return dict(list(stage)[-1] for _, stage in itertools.groupby(layers, key=lambda item: item[1].shape[-1]))
