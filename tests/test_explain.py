@@ -13,7 +13,10 @@ from PIL import Image
 import keras_senet
 from keras_senet.analysis import HotRegion
 from keras_senet.analysis.gate_reader import last_of_stages
+from keras_senet.inference.classifier import open_classifier
 from keras_senet.layers import SqueezeExcite
+from keras_senet.training import RunFolder, reporting
+from keras_senet.training.evaluation import evaluate
 
 RANDOM = np.random.default_rng(0)
 PIXELS = RANDOM.uniform(0, 255, (3, 12, 12, 3)).astype("float32")
@@ -111,6 +114,26 @@ def test_a_model_within_a_model_is_read_as_by_itself():
     named = keras_senet.grad_cam(outer, PIXELS, 2, f"{inner.name}/first")
     np.testing.assert_array_equal(named, keras_senet.grad_cam(inner, PIXELS, 2, "first"))
     assert not np.array_equal(named, keras_senet.grad_cam(outer, PIXELS, 2))
+
+
+ON_JAX = """
+import keras, numpy as np, keras_senet
+from test_explain import PIXELS, by_hand, classifier
+assert keras.backend.backend() == "jax"
+model = classifier()
+model.get_layer("classes").bias.assign([60.0, 0, 0, 0])
+expected = by_hand(model, 1)
+np.testing.assert_allclose(keras_senet.grad_cam(model, PIXELS, 1), expected, atol=1e-5)
+first = classifier(data_format="channels_first")
+first.set_weights(model.get_weights())
+np.testing.assert_allclose(keras_senet.grad_cam(first, PIXELS.transpose(0, 3, 1, 2), 1), expected, atol=1e-5)
+"""
+
+
+@pytest.mark.slow
+def test_on_jax_grad_cam_is_the_class_activation_map_in_both_data_formats(python):
+    done = python(ON_JAX, KERAS_BACKEND="jax")
+    assert done.returncode == 0, done.stderr
 
 
 def objects(count):
@@ -237,3 +260,23 @@ def test_the_command_refuses_in_one_line(fails, tmp_path):
     (tmp_path / "notes.png").write_text("no image")
     assert "notes.png is damaged, or not a" in fails("explain", network, tmp_path / "notes.png")
     assert "no folder" in fails("explain", network, DIGIT, "--picture", tmp_path / "none" / "looks.png").lower()
+
+
+def test_the_reports_mistakes_are_shown_with_where_the_wrong_class_is_seen(digits, tmp_path, figures):
+    keras.utils.set_random_seed(0)
+    with tiny_network.registered() as build:
+        build(weights=None, name="untrained").save(tmp_path / "last.keras")
+    trained = open_classifier(tmp_path / "last.keras")
+    images = digits("test[:20]")
+    reporting._draw(evaluate(trained, images), trained, images, RunFolder(tmp_path))
+    panels = [axes for axes in figures[-1].axes if axes.images]
+    assert len(panels) == 16
+    for axes in panels:
+        photograph, seen = np.split(255 * np.asarray(axes.images[0].get_array()), 2, axis=1)
+        wrong, right = int(axes.get_title()[0]), int(axes.get_title()[-1])
+        assert wrong != right
+        heat = by_hand(trained.model, wrong, photograph[np.newaxis], trained.model.layers[-3].name, "predictions")
+        changed = np.abs(seen - photograph).max(axis=-1)
+        top, left = np.unravel_index(heat[0].argmax(), heat.shape[1:])
+        scale = len(photograph) // len(heat[0])  # positions of the map are so many pixels wide
+        assert changed[top * scale : (top + 1) * scale, left * scale : (left + 1) * scale].max() > 20

@@ -15,19 +15,20 @@ def draw_predictions(images: Sequence[np.ndarray], captions: Sequence[str], path
     """Draws images, each with a caption above it.
 
     Args:
-        images: RGB pixels in [0, 255], each of shape `(H, W, 3)`.
+        images: RGB pixels in [0, 255], each of the same shape `(H, W, 3)`.
         captions: caption of each image.
         path: `.png` file to write.
     """
-    columns = math.ceil(math.sqrt(2 * len(images)))
+    width = images[0].shape[1] / images[0].shape[0]
+    columns = math.ceil(math.sqrt(2 * len(images) / width))
     rows = math.ceil(len(images) / columns)
-    figure = new_figure(1.5 * columns, 1.8 * rows)
+    figure = new_figure(1.5 * width * columns, 1.8 * rows)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid:
         axes.axis("off")
     for axes, image, caption in zip(grid, images, captions, strict=False):
         axes.imshow(image / 255)
-        axes.set_title(textwrap.fill(caption, 20), fontsize=9)
+        axes.set_title(textwrap.fill(caption, int(20 * width)), fontsize=9)
     save_figure(figure, path)
 
 

@@ -6,11 +6,15 @@ import statistics
 import warnings
 from collections.abc import Sequence
 
+import numpy as np
+
 from keras_senet import data
+from keras_senet.analysis import grad_cam
 from keras_senet.errors import one_line
 from keras_senet.files import write_text
 from keras_senet.inference.classifier import Classifier, open_classifier
 from keras_senet.plots.confusion import draw_confusion
+from keras_senet.plots.explanation import heated
 from keras_senet.plots.predictions import draw_predictions, most_wrong
 from keras_senet.settings import flat_fields
 from keras_senet.training.evaluation import Evaluation, evaluate, with_classes_of
@@ -30,7 +34,7 @@ _MEASURES = {
 _PICTURES = {
     "learning_curve.png": "How it learned",
     "confusion.png": "Which class it takes for which",
-    "mistakes.png": "Where it is most sure and wrong",
+    "mistakes.png": "Where it is most sure and wrong, and where it sees the wrong class",
 }
 
 
@@ -85,7 +89,7 @@ def report(folder: RunFolder) -> dict[str, dict[str, float]]:
 
 
 def _draw(last: Evaluation, classifier: Classifier, images: data.LabelledImages, folder: RunFolder) -> None:
-    """Draws confusion.png, and mistakes.png where the network makes any."""
+    """Draws confusion.png, and, where the network makes mistakes, mistakes.png with where it finds the wrong classes."""
     draw_confusion(last.confusion, last.class_names, folder.confusion)
     mistakes: list[tuple] = []
     for pixels, labels in data.evaluation_batches(images, classifier.preprocessing, 64).take(_BATCHES_OF_MISTAKES):
@@ -93,7 +97,9 @@ def _draw(last: Evaluation, classifier: Classifier, images: data.LabelledImages,
         mistakes = most_wrong(pixels.numpy(), probabilities, labels.numpy(), images.class_names, mistakes)
     if mistakes:
         _, pictures, captions = zip(*mistakes, strict=True)
-        draw_predictions(pictures, captions, folder.mistakes)
+        heat = grad_cam(classifier.model, np.stack(pictures))
+        pairs = [np.concatenate([picture, heated(picture, each)], axis=1) for picture, each in zip(pictures, heat, strict=True)]
+        draw_predictions(pairs, captions, folder.mistakes)
 
 
 def write_page(folder: RunFolder) -> None:
