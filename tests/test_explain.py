@@ -259,7 +259,9 @@ def test_a_network_without_gates_is_explained_without_them(run, tmp_path):
 def test_the_command_refuses_in_one_line(fails, tmp_path):
     network = DEMO / "model.keras"
     assert "was exported: give the .keras file that it was made from" in fails("explain", DEMO / "model.tflite", DIGIT)
-    assert "There is no class 'cat' among the 10" in fails("explain", network, DIGIT, "--class", "cat")
+    assert "There is no class 'cat' among the 10. They are '0', '1', '2' and 7 more." in fails(
+        "explain", network, DIGIT, "--class", "cat"
+    )
     message = fails("explain", network, DIGIT, "--layer", "stage4_block3_so")
     assert "no layer 'stage4_block3_so' with a feature map. Did you mean 'stage4_block3_se'" in message
     (tmp_path / "notes.png").write_text("no image")

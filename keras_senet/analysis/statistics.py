@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_senet.analysis.gate_reader import GateReader
-from keras_senet.errors import InputError, did_you_mean
+from keras_senet.errors import InputError, did_you_mean, named
 from keras_senet.rewrite.places import matching_names
 
 OFF, ON = 0.01, 0.99  # gates below and above are saturated
@@ -230,5 +230,6 @@ def class_indices(names: Sequence[str], class_names: Sequence[str]) -> list[int]
     """
     for name in names:
         if name not in class_names:
-            raise InputError(f"There is no class {name!r} among the {len(class_names)}.{did_you_mean(name, class_names)}")
+            near = did_you_mean(name, class_names) or f" They are {named(class_names)}."
+            raise InputError(f"There is no class {name!r} among the {len(class_names)}.{near}")
     return [class_names.index(name) for name in names]

@@ -52,9 +52,8 @@ def run(options: argparse.Namespace) -> int:
             f"{options.network} has no gradients to follow, as it was exported: give the .keras file that it was made from."
         )
     tell_note(classifier)
-    names, size = classifier.class_names, classifier.preprocessing.image_size
+    names = classifier.class_names
     chosen = class_indices([options.class_name], names) if options.class_name else None
-    grad_cam(classifier.model, np.zeros((1, size, size, 3), "float32"), layer=options.layer)  # refuses now what it refuses
     reader = GateReader(classifier.model, average=True) if has_gates(classifier.model) else None
     files = data.list_images(options.images)
     pictured: list[Explained] = []
@@ -92,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
             _print(found[-1])
         if options.picture and len(pictured) < _PICTURED:
             captions = [_text(each) for each in found[-1]["classes"]]
-            pictured.append(Explained(file.name, image, dict(zip(captions, heat, strict=True)), gates))
+            pictured.append(Explained(file.name, image, list(zip(captions, heat, strict=True)), gates))
     if options.json:
         print_json(found)
     if pictured:

@@ -21,13 +21,13 @@ class Explained:
     Attributes:
         name: name of the image.
         image: RGB pixels in [0, 255], `(H, W, 3)`.
-        heat: by the caption of a class, the heat `(H, W)` in [0, 1] of `grad_cam`.
+        heat: the caption of each class, and its heat `(H, W)` in [0, 1] by `grad_cam`.
         gates: by the name of a layer, its gates `(C,)`; empty for a network without gates.
     """
 
     name: str
     image: np.ndarray
-    heat: Mapping[str, np.ndarray]
+    heat: Sequence[tuple[str, np.ndarray]]
     gates: Mapping[str, np.ndarray]
 
 
@@ -48,8 +48,8 @@ def draw_explanations(explained: Sequence[Explained], path: str | os.PathLike) -
     rows = figure.subplots(len(explained), len(widths), squeeze=False, width_ratios=widths)
     low, high = (pick([pick(gates) for each in explained for gates in each.gates.values()] or [0]) for pick in (min, max))
     for row, each in zip(rows, explained, strict=True):
-        pictures = [each.image, *(heated(each.image, heat) for heat in each.heat.values())]
-        for axes, picture, caption in zip(row, pictures, [each.name, *each.heat], strict=False):
+        pictures = [(each.name, each.image), *((caption, heated(each.image, heat)) for caption, heat in each.heat)]
+        for axes, (caption, picture) in zip(row, pictures, strict=False):
             axes.imshow(picture / 255)
             axes.set_title(textwrap.fill(caption, 24), fontsize=9, parse_math=False)
             axes.axis("off")
