@@ -321,7 +321,7 @@ def test_evaluation_as_a_user_types_it(run, fails, data_dir, digits, tmp_path, c
     assert centre.keys() == {"images", "top1", "top5", "loss", "calibration_error", "per_class"}
     assert centre["per_class"].keys() == set(map(str, range(10)))
     assert picture.read_bytes().startswith(b"\x89PNG")
-    for flags in (("--ten-crop", "--crop-ratio", 0.9), ("--image-size", 40)):
+    for flags in (("--views", 10, "--crop-ratio", 0.9), ("--image-size", 40)):
         other = json.loads(run(*command, *flags, "--json")[1])
         assert other["images"] == 60
         assert other["loss"] != centre["loss"]

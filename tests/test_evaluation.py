@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from ai_edge_litert import interpreter
 from common import DEMO
 from PIL import Image
 from tensorflow_datasets.datasets.imagenet_v2 import imagenet_v2_dataset_builder
@@ -101,9 +102,9 @@ def test_a_class_without_images_has_no_accuracy(by_brightness, photographs):
     assert measured.calibration_error == pytest.approx(0.2)
 
 
-def test_ten_crops_are_the_corners_the_centre_and_their_mirror_images():
+def test_ten_views_are_the_corners_the_center_and_their_mirror_images():
     pixels = np.random.default_rng(0).integers(0, 256, (40, 61, 3), np.uint8)
-    crops = data.ten_crops(tf.io.encode_png(pixels), Preprocessing(16, 0.5)).numpy()
+    crops = data.evaluation_views(tf.io.encode_png(pixels), Preprocessing(16, 0.5), 10).numpy()
     for index, (top, left) in enumerate(((0, 0), (0, 41), (20, 0), (20, 41), (10, 20))):
         square = tf.image.resize(pixels[top : top + 20, left : left + 20], (16, 16), antialias=True).numpy()
         np.testing.assert_allclose(crops[index], square, atol=1e-3)
@@ -111,34 +112,96 @@ def test_ten_crops_are_the_corners_the_centre_and_their_mirror_images():
     np.testing.assert_array_equal(crops[4], data.evaluation_image(tf.io.encode_png(pixels), Preprocessing(16, 0.5)))
 
 
-def test_ten_crops_are_those_of_the_whole_image_resized():
+def test_ten_views_are_those_of_the_whole_image_resized():
     """As published: resized, then cut; we cut and then resize, which differs where squares end."""
     rows, columns = np.mgrid[:320, :480] / 30
     waves = np.stack([np.sin(rows), np.cos(columns), np.sin(rows + columns)], axis=-1)
     pixels = (127.5 + 127 * waves).astype(np.uint8)
-    crops = data.ten_crops(tf.io.encode_png(pixels), Preprocessing(224, 0.875)).numpy()
+    crops = data.evaluation_views(tf.io.encode_png(pixels), Preprocessing(224, 0.875), 10).numpy()
     whole = np.asarray(Image.fromarray(pixels).resize((384, 256), Image.Resampling.BILINEAR), np.float32)
     for index, (top, left) in enumerate(((0, 0), (0, 160), (32, 0), (32, 160), (16, 80))):
         difference = np.abs(crops[index] - whole[top : top + 224, left : left + 224])
         assert difference.max() < 2  # one pixel aside it would be 5
 
 
-def test_ten_crop_averages_probabilities(guesser, photographs):
+def test_views_of_which_one_is_damaged_are_left_out_together(guesser, photographs):
     classifier = guesser(2, crop_ratio=0.5)
     photographs = dataclasses.replace(photographs, size=100)  # of which one may be damaged
     (damaged,) = (name for name, *_ in photographs.examples(None).as_numpy_iterator() if b"dark3" in name)
     tf.io.write_file(damaged, "no image")
     with pytest.warns(UserWarning, match="dark3.jpg"):
-        measured = training.evaluate(classifier, photographs, batch_size=30, ten_crop=True)
+        measured = training.evaluate(classifier, photographs, batch_size=30, views=10)
     losses = []
     for name, _, label in photographs.examples(None).as_numpy_iterator():
         if name != damaged:
-            crops = data.ten_crops(tf.io.read_file(name), classifier.preprocessing).numpy()
-            losses.append(-np.log(classifier.probabilities(crops).mean(axis=0)[label]))
+            views = data.evaluation_views(tf.io.read_file(name), classifier.preprocessing, 10).numpy()
+            losses.append(-np.log(classifier.probabilities(views).mean(axis=0)[label]))
     assert measured.images == len(losses) == 19
     assert measured.loss == pytest.approx(np.mean(losses), rel=1e-4)
     assert photographs.damaged == {damaged.decode()}
     assert measured.loss != training.evaluate(classifier, photographs).loss
+
+
+@pytest.fixture(scope="session")
+def large_digits(tmp_path_factory):
+    """A folder of 40 x 48 pictures of the digits 3 and 7, as noise has them, and their pixels by file and digit."""
+    folder, random, pictures = tmp_path_factory.mktemp("large") / "digits", np.random.default_rng(0), []
+    for digit in (3, 7):
+        (folder / str(digit)).mkdir(parents=True)
+        for index in range(3):
+            pixels = random.integers(0, 256, (40, 48, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / str(digit) / f"{index}.png")
+            pictures.append((pixels, digit))
+    return folder, pictures
+
+
+def run_by_its_own_library(path):
+    """What runs the network at `path`, without any of this package's code but its layers."""
+    if path.suffix == ".keras":
+        model = keras.saving.load_model(path)
+        return lambda pixels: model(pixels, training=False).numpy()
+    if path.suffix == ".tflite":
+        runner = interpreter.Interpreter(str(path)).get_signature_runner()
+        (name,) = runner.get_input_details()
+        return lambda pixels: np.concatenate([next(iter(runner(**{name: one[None]}).values())) for one in pixels])
+    forward = tf.saved_model.load(str(path)).signatures["serving_default"]
+    (name,) = forward.structured_input_signature[1]
+    return lambda pixels: next(iter(forward(**{name: tf.constant(pixels)}).values())).numpy()
+
+
+@pytest.mark.parametrize("form", [".keras", ".tflite", pytest.param("SavedModel", marks=pytest.mark.exhaustive)])
+def test_the_probabilities_of_the_views_are_averaged(form, large_digits, tmp_path, run):
+    """In all forms of a network. The squares are 32 of 40 pixels, so they are the network's input, pixel by pixel."""
+    network = DEMO / f"model{form}"
+    if form == "SavedModel":
+        network = tmp_path / "saved_model"
+        export.saved_model(keras.saving.load_model(DEMO / "model.keras"), network, [str(digit) for digit in range(10)])
+    probabilities = run_by_its_own_library(network)
+    folder, pictures = large_digits
+    losses = {}
+    for views in (1, 2, 10):
+        command = ("evaluate", network, "--dataset", folder, "--split", "all", "--crop-ratio", 0.8, "--batch-size", 20)
+        status, output, _ = run(*command, "--views", views, "--json")
+        assert status == 0
+        own = []
+        for pixels, digit in pictures:
+            image = Image.fromarray(pixels)
+            places = [(0, 0), (16, 0), (0, 8), (16, 8), (8, 4)] if views == 10 else [(8, 4)]
+            squares = [image.crop((left, top, left + 32, top + 32)) for left, top in places]
+            if views > 1:
+                squares += [square.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for square in squares]
+            assert len(squares) == views
+            own.append(-np.log(probabilities(np.stack(squares).astype("float32")).mean(axis=0)[digit]))
+        losses[views] = json.loads(output)["loss"]
+        assert losses[views] == pytest.approx(np.mean(own), rel=1e-4)
+    assert len({round(loss, 3) for loss in losses.values()}) == 3
+
+
+def test_other_numbers_of_views_are_refused(by_brightness, photographs, fails):
+    for views in (0, 3, -1):
+        with pytest.raises(ValueError, match=rf"`views` must be one of \(1, 2, 10\). Received: views={views}"):
+            training.evaluate(by_brightness, photographs, views=views)
+    assert "--views: invalid choice: 5" in fails("evaluate", DEMO / "model.keras", "--dataset", "digits", "--views", 5)
 
 
 def test_labels_from_a_file_take_the_place_of_the_datasets(by_brightness, photographs, tmp_path):

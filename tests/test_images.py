@@ -95,7 +95,7 @@ def test_the_window_of_a_photograph_is_turned_with_it(orientation):
     upright = jpeg(photograph())
     for ours, expected in (
         (data.evaluation_image(file, Preprocessing(32, 0.8)), data.evaluation_image(upright, Preprocessing(32, 0.8))),
-        (data.ten_crops(file, Preprocessing(16, 0.5)), data.ten_crops(upright, Preprocessing(16, 0.5))),
+        (data.evaluation_views(file, Preprocessing(16, 0.5), 10), data.evaluation_views(upright, Preprocessing(16, 0.5), 10)),
     ):
         np.testing.assert_allclose(ours, expected, atol=6)  # JPEG loses something else
 

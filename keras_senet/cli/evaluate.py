@@ -12,9 +12,17 @@ EXAMPLE = "saved_models/seresnet20_digits/model.tflite --dataset digits"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from keras_senet.data import VIEWS
+
     add_network(parser)
     add_dataset(parser, split="part to evaluate on")
-    parser.add_argument("--ten-crop", action="store_true", help="average over corners, centre and their mirror images")
+    parser.add_argument(
+        "--views",
+        type=int,
+        default=1,
+        choices=VIEWS,
+        help="average the probabilities of the center and its mirror image (2), or of the corners, too (10) (default: 1)",
+    )
     parser.add_argument(
         "--labels", metavar="FILE.json", help="labels in place of the dataset's, several an image, as those of ReaL"
     )
@@ -34,7 +42,7 @@ def run(options: argparse.Namespace) -> None:
     if not options.labels:  # which count the classes in the order of the data
         images = with_classes_of(classifier, images)
     print(data.contents({options.split: images}), end="\n\n", file=sys.stderr if options.json else sys.stdout, flush=True)
-    measured = training.evaluate(classifier, images, options.batch_size, ten_crop=options.ten_crop, labels=options.labels)
+    measured = training.evaluate(classifier, images, options.batch_size, views=options.views, labels=options.labels)
     summary = measured.summary()
     if options.json:
         print_json(summary | ({} if options.labels else {"per_class": measured.per_class}))

@@ -3,7 +3,7 @@
 from keras_senet.data.augmentation import CROPS, Augmentation
 from keras_senet.data.batches import evaluation_batches, training_batches
 from keras_senet.data.damaged import plain_errors
-from keras_senet.data.decode import evaluation_image, list_images, read_image, ten_crops
+from keras_senet.data.decode import VIEWS, evaluation_image, evaluation_views, list_images, read_image
 from keras_senet.data.matching import match_classes
 from keras_senet.data.order import Place, Shard
 from keras_senet.data.sources import LabelledImages, load, load_test
@@ -11,6 +11,7 @@ from keras_senet.data.table import contents
 
 __all__ = [
     "CROPS",
+    "VIEWS",
     "Augmentation",
     "LabelledImages",
     "Place",
@@ -18,12 +19,12 @@ __all__ = [
     "contents",
     "evaluation_batches",
     "evaluation_image",
+    "evaluation_views",
     "list_images",
     "load",
     "load_test",
     "match_classes",
     "plain_errors",
     "read_image",
-    "ten_crops",
     "training_batches",
 ]

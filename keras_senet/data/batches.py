@@ -84,17 +84,18 @@ def evaluation_batches(
     preprocessing: Preprocessing,
     batch_size: int,
     *,
-    ten_crop: bool = False,
+    views: int = 1,
     shard: Shard = Shard(),
     padded_to: int | None = None,
 ) -> tf.data.Dataset:
-    """One pass over the images in storage order: the center of each image, or ten crops of it.
+    """One pass over the images in storage order: the center of each image, or several views of it.
 
     Args:
         images: what to evaluate on.
         preprocessing: what the network looks at, from `keras_senet.preprocessing_for`.
         batch_size: number of images per batch; fewer in the last batch and in those with damaged images.
-        ten_crop: whether to return the `ten_crops` of each image, pixels of shape `(N, 10, image_size, image_size, 3)`.
+        views: how many `evaluation_views` of each image to return; for more than one, pixels have the shape
+            `(N, views, image_size, image_size, 3)`.
         shard: which of the processes that share the images this one is.
         padded_to: number of batches to return, all of `batch_size` images; None for no padding. Replicas that wait for each other
             need equally many batches of equal size, so images of weight 0 fill them up.
@@ -104,21 +105,26 @@ def evaluation_batches(
         batches are `(images, labels, weights)`, weights float32 of shape `(batch_size,)`: 1 for an image, 0 for padding.
 
     Raises:
-        ValueError: if `batch_size` is less than 1; and while the batches are read, inside `plain_errors`, if over 1 % of the
-            images cannot be decoded.
+        ValueError: if `batch_size` is less than 1, or `views` is another number; and while the batches are read, inside
+            `plain_errors`, if over 1 % of the images cannot be decoded.
     """
     if batch_size < 1:
         raise InputError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}")
 
+    if views not in decode.VIEWS:
+        raise InputError(f"`views` must be one of {decode.VIEWS}. Received: views={views}")
+
     def decoder(encoded, _):
-        return (decode.ten_crops if ten_crop else decode.evaluation_image)(encoded, preprocessing)
+        if views == 1:
+            return decode.evaluation_image(encoded, preprocessing)
+        return decode.evaluation_views(encoded, preprocessing, views)
 
     def finished(batch):
         batch = damaged.without_stand_ins(batch)
         return batch._replace(label=tf.one_hot(batch.label, len(images.class_names)))
 
     groups = images.examples(None, shard.count, shard.index).batch(batch_size).map(Group)
-    shape = (10,) * ten_crop + (preprocessing.image_size, preprocessing.image_size, 3)
+    shape = (views,) * (views > 1) + (preprocessing.image_size, preprocessing.image_size, 3)
     batches = decode.examples(groups, images, decoder, shape).batch(batch_size).map(finished)
     batches = damaged.noted(batches, images.damaged, images.size)
     if padded_to is not None:

@@ -14,6 +14,7 @@ from keras_senet.data.sources import LabelledImages
 from keras_senet.errors import InputError, existing_path
 from keras_senet.inference.preprocessing import Preprocessing
 
+VIEWS = (1, 2, 10)  # that `evaluation_views` can take of an image
 _PREFETCHED_IMAGES = 64
 
 
@@ -80,21 +81,23 @@ def evaluation_image(
     return tf.clip_by_value(image, 0.0, 255.0)  # bicubic interpolation overshoots
 
 
-def ten_crops(encoded: tf.Tensor, preprocessing: Preprocessing) -> tf.Tensor:
-    """The squares in the four corners and the center of an encoded image, then their mirror images.
+def evaluation_views(encoded: tf.Tensor, preprocessing: Preprocessing, views: int) -> tf.Tensor:
+    """Several views of an encoded image, for a network to look at all of them: squares, then their mirror images.
 
     Args:
-        encoded: as for `evaluation_image`, which returns the fifth of them.
+        encoded: as for `evaluation_image`.
         preprocessing: size of the result; the squares' side is its `crop_ratio` of the image's shorter side.
+        views: how many: 1, the center; 2, the center and its mirror image; or 10, the four corners and the center, in this order,
+            and their mirror images. Where the image is a square and `crop_ratio` is 1, all five squares are the image.
 
     Returns:
-        Float32 RGB pixels in [0, 255] of shape `(10, image_size, image_size, 3)`.
+        Float32 RGB pixels in [0, 255] of shape `(views, image_size, image_size, 3)`.
 
-    Source: Krizhevsky et al., "ImageNet Classification with Deep Convolutional Neural Networks" (2012), section 4.1.
+    Source: ten views, Krizhevsky et al., "ImageNet Classification with Deep Convolutional Neural Networks" (2012), section 4.1.
     """
-    places = ((0, 0), (0, 2), (2, 0), (2, 2), (1, 1))
+    places = ((0, 0), (0, 2), (2, 0), (2, 2), (1, 1)) if views == 10 else ((1, 1),)
     squares = tf.stack([evaluation_image(encoded, preprocessing, place) for place in places])
-    return tf.concat([squares, tf.image.flip_left_right(squares)], 0)
+    return squares if views == 1 else tf.concat([squares, tf.image.flip_left_right(squares)], 0)
 
 
 def read_image(path: str | os.PathLike, preprocessing: Preprocessing) -> tf.Tensor:

@@ -27,7 +27,7 @@ class Example(NamedTuple):
     """One decoded image, or a batch of them with one more axis in front.
 
     Attributes:
-        pixels: float32 RGB in [0, 255], of shape `(H, W, 3)`, or `(10, H, W, 3)` for ten crops.
+        pixels: float32 RGB in [0, 255], of shape `(H, W, 3)`, or `(views, H, W, 3)` for several views.
         label: as in `Group`, and one-hot later.
         key: the image's random key.
         batch_key: that of its group.

@@ -60,17 +60,18 @@ def evaluate(
     images: LabelledImages,
     batch_size: int = 64,
     *,
-    ten_crop: bool = False,
+    views: int = 1,
     labels: str | os.PathLike | None = None,
 ) -> Evaluation:
-    """Accuracy on the centre of each image, or on ten crops of it.
+    """Accuracy on the center of each image, or on the mean of several views of it.
 
     Args:
         classifier: a network in any form, from `keras_senet.export.open_classifier`; what it looks at is its `preprocessing`.
         images: labelled images, from `keras_senet.data.load`. Their classes are matched with those of the network by name, see
             `keras_senet.data.match_classes`, so images of some classes are enough.
-        batch_size: images, or about so many crops of images, at a time.
-        ten_crop: whether to average the probabilities of the squares in the corners and the centre and of their mirror images.
+        batch_size: images, or about so many views of images, at a time.
+        views: over how many views of each image to average the probabilities (those after the softmax): 1, the center alone; 2,
+            with its mirror image; 10, also the four corners and theirs. See `keras_senet.data.evaluation_views`.
         labels: a JSON file with labels in place of those of `images`, of any number for each image, one of which the most
             probable class must be; images with none are left out. It holds a list of class indices for each image: in an object
             by file name, or in a list in the order of the sorted file names, as the real.json that was published for ImageNet.
@@ -82,7 +83,7 @@ def evaluate(
         ValueError: if the network lacks a class of the data, if images have no label, or if the file of labels
             does not fit.
 
-    Source: ten crops, Krizhevsky et al., "ImageNet Classification with Deep Convolutional Neural Networks" (2012), section 4.1;
+    Source: ten views, Krizhevsky et al., "ImageNet Classification with Deep Convolutional Neural Networks" (2012), section 4.1;
         labels from a file, Beyer et al., "Are we done with ImageNet?", arXiv 2006.07159, section 3.
 
     Example:
@@ -97,14 +98,14 @@ def evaluate(
         images = relabelled(images, labels)
     images = with_classes_of(classifier, images)
     if labels is not None:
-        outputs = _outputs(classifier, images, batch_size, ten_crop)
+        outputs = _outputs(classifier, images, batch_size, views)
         right = np.concatenate(
             [label.max(axis=1)[np.arange(len(label)), probabilities.argmax(axis=1)] for probabilities, label in outputs]
         )
         return Evaluation(images=len(right), top1=float(right.mean()))
     measured = [*metrics(classifier.classes), keras.metrics.CategoricalCrossentropy(name="loss")]
     batches: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    for probabilities, label in _outputs(classifier, images, batch_size, ten_crop):
+    for probabilities, label in _outputs(classifier, images, batch_size, views):
         if not label.any(axis=1).all():
             raise InputError("Some images have no label: evaluate on another split.")
         for metric in measured:
@@ -131,15 +132,15 @@ def with_classes_of(classifier: Classifier, images: LabelledImages) -> LabelledI
 
 
 def _outputs(
-    classifier: Classifier, images: LabelledImages, batch_size: int, ten_crop: bool
+    classifier: Classifier, images: LabelledImages, batch_size: int, views: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Probabilities `(N, classes)` and labels, batch by batch."""
-    if ten_crop:
-        batch_size = max(1, batch_size // 10)
+    if views > 1:
+        batch_size = max(1, batch_size // views)
     with plain_errors():
-        for pixels, label in evaluation_batches(images, classifier.preprocessing, batch_size, ten_crop=ten_crop):
-            crops = pixels.numpy().reshape(-1, *pixels.shape[-3:])
-            probabilities = classifier.probabilities(crops).reshape(len(pixels), -1, classifier.classes)
+        for pixels, label in evaluation_batches(images, classifier.preprocessing, batch_size, views=views):
+            seen = pixels.numpy().reshape(-1, *pixels.shape[-3:])
+            probabilities = classifier.probabilities(seen).reshape(len(pixels), views, classifier.classes)
             yield probabilities.mean(axis=1), label.numpy()
 
 
