@@ -20,6 +20,7 @@ from rich.table import Table
 from keras_senet import analysis, data, gates, preprocessing_for
 from keras_senet.errors import UserError
 from keras_senet.plots.figure import new_figure, save_figure
+from keras_senet.training import renew_statistics
 
 NETWORK = pathlib.Path(__file__).parent.parent / "saved_models" / "seresnet20_digits" / "model.keras"
 STATES = ("as pruned", "with new statistics")
@@ -75,7 +76,7 @@ def main(arguments: list[str] | None = None) -> None:
         for state in STATES:
             if state == "with new statistics":
                 for network in networks:
-                    renew_statistics(network, images)
+                    renew_statistics(network, [images])
             by_gates, *at_random = (network(held_out).numpy() for network in networks)
             difference = np.abs(by_gates - outputs).max()
             curves[state].append(Point(100 * keep, *costs, accuracy(by_gates), [accuracy(one) for one in at_random], difference))
@@ -91,14 +92,6 @@ def digits(split: str, model: keras.Model, data_dir: str | None) -> tuple[np.nda
     batches = data.evaluation_batches(data.load("digits", split, data_dir), preprocessing_for(model), batch_size=64)
     images, labels = (np.concatenate(parts) for parts in zip(*batches.as_numpy_iterator(), strict=True))
     return images, labels.argmax(axis=1)
-
-
-def renew_statistics(model: keras.Model, images: np.ndarray) -> None:
-    """Gives batch normalization the means and variances that its inputs have for these images."""
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0  # nothing stays of those before
-    model(images, training=True)
 
 
 def show(points: list[Point], title: str) -> None:

@@ -153,9 +153,8 @@ def help_of(run, capsys, *arguments) -> str:
 
 def test_help_lists_the_commands(run, capsys):
     listed = re.findall(r"^  ([a-z]+)  +[A-Z].*\.$", help_of(run, capsys), re.MULTILINE)
-    assert listed == [
-        *("models", "info", "train", "plot", "evaluate", "predict", "export", "benchmark", "gates", "explain", "convert")
-    ]
+    names = "models info train plot average evaluate predict export benchmark gates explain convert"
+    assert " ".join(listed) == names
 
 
 def test_help_of_train_groups_every_field_of_a_recipe(run, capsys):

@@ -25,7 +25,7 @@ from keras_senet.cli.arguments import Parser
 from keras_senet.errors import InputError, UserError, did_you_mean
 
 # In the order in which `keras-senet --help` lists them. Each is the module `keras_senet.cli.NAME`.
-COMMANDS = ("models", "info", "train", "plot", "evaluate", "predict", "export", "benchmark", "gates", "explain", "convert")
+COMMANDS = tuple("models info train plot average evaluate predict export benchmark gates explain convert".split())
 
 
 _LONGEST = 400  # characters of an error: more are not read

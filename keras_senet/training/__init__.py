@@ -2,6 +2,7 @@
 
 from keras_senet.errors import DivergedError, Terminated
 from keras_senet.training.automatic import automatic_recipe
+from keras_senet.training.averaging import average
 from keras_senet.training.callbacks.gate_histograms import GateHistograms
 from keras_senet.training.devices import STRATEGIES, open_devices, strategy_of
 from keras_senet.training.evaluation import Evaluation, evaluate
@@ -11,6 +12,7 @@ from keras_senet.training.recipes import RECIPES
 from keras_senet.training.reporting import report
 from keras_senet.training.run import train
 from keras_senet.training.run_folder import RunFolder, read_recipe
+from keras_senet.training.statistics import renew_statistics
 
 __all__ = [
     "RECIPES",
@@ -22,10 +24,12 @@ __all__ = [
     "RunFolder",
     "Terminated",
     "automatic_recipe",
+    "average",
     "build",
     "evaluate",
     "open_devices",
     "read_recipe",
+    "renew_statistics",
     "report",
     "strategy_of",
     "train",

@@ -30,12 +30,12 @@ def load_keras_model(path: str | os.PathLike) -> keras.Model:
         raise InputError(f"{path} cannot be read as a Keras model: {one_line(error)}") from error
 
 
-def run_keras(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
-    """`model` as a function of NumPy arrays.
+def run_keras(model: keras.Model, training: bool = False) -> Callable[[np.ndarray], np.ndarray]:
+    """`model` as a function of NumPy arrays, which computes as in evaluation, or as in `training`.
 
     `model.predict` would compile with XLA, which on a CPU is slower than TensorFlow's own kernels.
     """
-    forward = functools.partial(model, training=False)
+    forward = functools.partial(model, training=training)
     if keras.backend.backend() == "tensorflow":
         forward = tf.function(forward, reduce_retracing=True)
     return lambda images: keras.ops.convert_to_numpy(forward(keras.ops.convert_to_tensor(images, "float32")))
