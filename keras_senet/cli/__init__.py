@@ -25,7 +25,20 @@ from keras_senet.cli.arguments import Parser
 from keras_senet.errors import InputError, UserError, did_you_mean
 
 # In the order in which `keras-senet --help` lists them. Each is the module `keras_senet.cli.NAME`.
-COMMANDS = tuple("models info train plot average evaluate predict export benchmark gates explain convert".split())
+COMMANDS = (
+    "models",
+    "info",
+    "train",
+    "plot",
+    "average",
+    "evaluate",
+    "predict",
+    "export",
+    "benchmark",
+    "gates",
+    "explain",
+    "convert",
+)
 
 
 _LONGEST = 400  # characters of an error: more are not read
