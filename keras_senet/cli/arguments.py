@@ -58,7 +58,9 @@ def add_dataset(parser: argparse.ArgumentParser, split: str) -> None:
     """The flags of images with labels, which the command reads; `split` says for what."""
     parser.add_argument("--dataset", help="name of a tensorflow-datasets dataset, or a folder of images (required)")
     parser.add_argument(
-        "--labels-csv", metavar="FILE.csv", help="a path and a label on each line, in place of folders for the classes"
+        "--labels-csv",
+        metavar="FILE.csv",
+        help="a path and a label, or several, on each line, in place of folders for the classes",
     )
     parser.add_argument("--split", default="validation", help=f"{split}, or all (default: validation)")
     add_data_dir(parser)
@@ -103,13 +105,30 @@ def add_network(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def open_network(options: argparse.Namespace):
-    """The `Classifier` that the arguments of `add_network` describe."""
-    from keras_senet.export import open_classifier
+def add_threshold(parser: argparse.ArgumentParser) -> None:
+    """The flag --threshold; `open_network` heeds it."""
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        help="probability that each label must reach, for networks that give an image several (default: the network's own)",
+    )
 
+
+def open_network(options: argparse.Namespace):
+    """The `Classifier` that the arguments of `add_network` and `add_threshold` describe."""
+    from keras_senet.export import open_classifier
+    from keras_senet.inference.labels import check_thresholds
+
+    threshold = getattr(options, "threshold", None)
+    if threshold is not None:
+        check_thresholds([threshold], "--threshold")
     classifier = open_classifier(options.network, options.image_size)
     changes = {name: value for name in ("crop_ratio", "interpolation") if (value := getattr(options, name)) is not None}
-    return dataclasses.replace(classifier, preprocessing=dataclasses.replace(classifier.preprocessing, **changes))
+    return dataclasses.replace(
+        classifier,
+        preprocessing=dataclasses.replace(classifier.preprocessing, **changes),
+        thresholds=classifier.thresholds if threshold is None else [threshold] * classifier.classes,
+    )
 
 
 def tell_note(classifier) -> None:

@@ -33,10 +33,14 @@ def run(options: argparse.Namespace) -> None:
         raise InputError("--picture and --data-dir are about accuracy: say with --dataset what that is measured on.")
     images = options.dataset and data.load(options.dataset, "validation", options.data_dir)
     xnnpack = [choice == "on" for choice in options.xnnpack]
+    if images and images.multi_label:
+        raise InputError(f"--dataset: top-1 is of images that have one label each. Those of {options.dataset} can have several.")
     measurements = export.benchmark(options.networks, options.threads, xnnpack, options.rounds)
     rows = [dataclasses.asdict(measurement) for measurement in measurements]
     if images:
-        accuracies = {path: training.evaluate(export.open_classifier(path), images).top1 for path in options.networks}
+        accuracies = {
+            path: training.evaluate(export.open_classifier(path), images).summary()["top1"] for path in options.networks
+        }
         rows = [row | {"top1": accuracies[row["network"]]} for row in rows]
     if options.json:
         print_json(rows)

@@ -3,11 +3,19 @@
 import argparse
 import sys
 
-from keras_senet.cli.arguments import add_dataset, add_json, add_network, load_dataset, open_network, tell_note
+from keras_senet.cli.arguments import (
+    add_dataset,
+    add_json,
+    add_network,
+    add_threshold,
+    load_dataset,
+    open_network,
+    tell_note,
+)
 from keras_senet.cli.output import print_json, print_table
 from keras_senet.errors import InputError
 
-HELP = "Measure the accuracy of a network, trained or exported."
+HELP = "Measure the accuracy of a network, trained or exported; its mean average precision with several labels an image."
 EXAMPLE = "saved_models/seresnet20_digits/model.tflite --dataset digits"
 
 
@@ -27,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--labels", metavar="FILE.json", help="labels in place of the dataset's, several an image, as those of ReaL"
     )
     parser.add_argument("--confusion", metavar="FILE.png", help="draw which class is taken for which")
+    add_threshold(parser)
     add_json(parser)
 
 
@@ -38,6 +47,10 @@ def run(options: argparse.Namespace) -> None:
     if options.labels and options.confusion:
         raise InputError("--labels and --confusion: where an image has several labels, none is taken for another. Choose one.")
     images, classifier = load_dataset(options), open_network(options)
+    if options.threshold is not None and not images.multi_label:
+        raise InputError("--threshold is for images that can have several labels. These have one each.")
+    if options.confusion and images.multi_label:
+        raise InputError("--confusion: where an image can have several labels, none is taken for another.")
     tell_note(classifier)
     if not options.labels:  # which count the classes in the order of the data
         images = with_classes_of(classifier, images)
@@ -47,9 +60,18 @@ def run(options: argparse.Namespace) -> None:
     if options.json:
         print_json(summary | ({} if options.labels else {"per_class": measured.per_class}))
     else:
-        texts = {"images": "{}", "top1": "{:.2%}", "top5": "{:.2%}", "loss": "{:.4f}", "calibration_error": "{:.4f}"}
+        texts = {"images": "{}", "loss": "{:.4f}", "calibration_error": "{:.4f}"}
         titles = {"top1": "top-1", "top5": "top-5", "calibration_error": "calibration error"}
-        row = [texts[name].format(value) for name, value in summary.items()]
+        titles |= {"map": "mAP", "micro_f1": "micro F1", "macro_f1": "macro F1"}
+        row = [texts.get(name, "{:.2%}").format(value) for name, value in summary.items()]
         print_table([titles.get(name, name) for name in summary], [row])
-    if options.confusion:  # last: a picture that fails must not cost the numbers, which may have taken hours
+        if isinstance(measured, training.MultiLabelEvaluation):
+            print()
+            rows = [
+                [name, f"{of['images']:,}", f"{of['average_precision']:.2%}", f"{of['f1']:.2%}", f"{of['threshold']:.3f}"]
+                for name, of in measured.per_class.items()
+            ]
+            print_table(["class", "images", "average precision", "F1", "threshold"], rows)
+    # Last: a picture that fails must not cost the numbers, which may have taken hours.
+    if options.confusion and isinstance(measured, training.Evaluation):
         draw_confusion(measured.confusion, measured.class_names, options.confusion)

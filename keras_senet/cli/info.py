@@ -68,10 +68,13 @@ def _show_metadata(path: str, as_json: bool) -> None:
         return
     if not metadata:
         raise InputError(f"{path} has no metadata. Export it again: keras-senet export NETWORK {path}")
-    labels, preprocessing = metadata.pop("labels"), metadata.pop("preprocessing")
+    labels, preprocessing, thresholds = (metadata.pop(name) for name in ("labels", "preprocessing", "thresholds"))
     metadata["normalization"] = f"(pixel - {metadata.pop('mean')}) / {metadata.pop('std')} before the network"
     metadata["image"] = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in preprocessing.items())
     metadata["classes"] = f"{len(labels)}: " + ", ".join(labels[:10]) + (", ..." if len(labels) > 10 else "")
+    if thresholds:
+        shown = ", ".join(f"{threshold:.3f}" for threshold in thresholds[:10])
+        metadata["thresholds"] = shown + (", ..." if len(thresholds) > 10 else "")
     print_table(["metadata", ""], metadata.items())
 
 

@@ -3,25 +3,31 @@
 import argparse
 import contextlib
 import csv
+import itertools
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TextIO
 
-from keras_senet.cli.arguments import add_json, add_network, open_network, tell_note
+from keras_senet.cli.arguments import add_json, add_network, add_threshold, open_network, tell_note
 from keras_senet.errors import InputError
 from keras_senet.files import check_place
 
-HELP = "Classify images: the most probable classes of each."
+HELP = "Classify images: the most probable classes of each, or all labels of a network that gives an image several."
 EXAMPLE = "saved_models/seresnet20_digits/model.tflite examples/digits"
 
+_TOP = 3  # classes of each image, where it has one label
 _PICTURED = 100  # images in a picture
+_NO_LABEL = "no label"  # reaches its threshold
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_network(parser)
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="an image, or a folder of images")
-    parser.add_argument("--top", type=int, default=3, help="how many classes to show (default: 3)")
+    parser.add_argument(
+        "--top", type=int, help="how many classes to show (default: 3, or all labels that reach their thresholds)"
+    )
+    add_threshold(parser)
     parser.add_argument("--picture", metavar="FILE.png", help=f"draw the first {_PICTURED} images with their classes")
     parser.add_argument("--csv", metavar="FILE.csv", help="write all predictions there, each as it comes")
     add_json(parser)
@@ -29,6 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Classifies one image after the other, so that memory does not grow with their number.
+
+    A network that gives an image several labels shows those which reach their thresholds, the most probable first.
 
     Returns:
         The exit status: 1 if some images could not be read; they are named.
@@ -38,20 +46,24 @@ def run(options: argparse.Namespace) -> int:
     from keras_senet import data
     from keras_senet.plots.predictions import draw_predictions
 
-    if options.top < 1:
+    if options.top is not None and options.top < 1:
         raise InputError(f"--top must be at least 1. Received: {options.top}")
     for path in filter(None, (options.csv, options.picture)):
         check_place(path)
     classifier = open_network(options)
     tell_note(classifier)
     files = data.list_images(options.images)
-    top = min(options.top, classifier.classes)
+    several = len(classifier.thresholds) > 0
+    thresholds = np.array(classifier.thresholds) if several else np.zeros(classifier.classes)
+    top = min(options.top or (classifier.classes if several else _TOP), classifier.classes)
     pictured: list[tuple[np.ndarray, str]] = []
     unread = 0
     with contextlib.ExitStack() as stack:
-        writers: list[Any] = [_Json(stack) if options.json else _Lines(list(map(str, files)), classifier.class_names, top)]
+        writers: list[Any] = [
+            _Json(stack) if options.json else _Lines(list(map(str, files)), classifier.class_names, top, several)
+        ]
         if options.csv:
-            writers.append(_Csv(stack.enter_context(open(options.csv, "w", encoding="utf-8", newline="")), top))
+            writers.append(_Csv(stack.enter_context(open(options.csv, "w", encoding="utf-8", newline="")), top, several))
         for file in _with_progress(files):
             try:
                 image = data.read_image(file, classifier.preprocessing).numpy()
@@ -64,12 +76,12 @@ def run(options: argparse.Namespace) -> int:
                     writer.failed(str(file), str(error))
                 continue
             (probabilities,) = classifier.probabilities(image[np.newaxis])
-            best = np.argsort(-probabilities, kind="stable")[:top]
-            classes = [(classifier.class_names[index], float(probabilities[index])) for index in best]
+            best = [index for index in np.argsort(-probabilities, kind="stable") if probabilities[index] >= thresholds[index]]
+            classes = [(classifier.class_names[index], float(probabilities[index])) for index in best[:top]]
             for writer in writers:
                 writer.classified(str(file), classes)
             if options.picture and len(pictured) < _PICTURED:
-                pictured.append((image, _text(*classes[0])))
+                pictured.append((image, "  ".join(_text(*each) for each in classes[: None if several else 1]) or _NO_LABEL))
     if pictured:
         images, captions = zip(*pictured, strict=True)
         draw_predictions(images, captions, options.picture)
@@ -94,10 +106,10 @@ def _text(name: str, probability: float) -> str:
 class _Lines:
     """Writes the predictions to stdout as lines of a table."""
 
-    def __init__(self, files: list[str], class_names: Sequence[str], top: int):
+    def __init__(self, files: list[str], class_names: Sequence[str], top: int, several: bool):
         self.first = max(map(len, ["image", *files]))
         self.others = max(map(len, class_names)) + len(" 100.0%")
-        self.header = [f"top {rank}" for rank in range(1, top + 1)]
+        self.header = ["labels"] if several else [f"top {rank}" for rank in range(1, top + 1)]
 
     def _write(self, image: str, cells: list[str]) -> None:
         if self.header:
@@ -106,7 +118,7 @@ class _Lines:
         print("  ".join([image.ljust(self.first), *(cell.ljust(self.others) for cell in cells)]).rstrip(), flush=True)
 
     def classified(self, image: str, classes: list[tuple[str, float]]) -> None:
-        self._write(image, [_text(*each) for each in classes])
+        self._write(image, [_text(*each) for each in classes] or [_NO_LABEL])
 
     def failed(self, image: str, reason: str) -> None:
         self._write(image, ["not read"])
@@ -136,19 +148,23 @@ class _Json:
 class _Csv:
     """Writes the predictions to a file as they come: what is there when the run is interrupted is right."""
 
-    def __init__(self, file: TextIO, top: int):
+    def __init__(self, file: TextIO, top: int, several: bool):
         self.flush: Callable[[], None] = file.flush
         self.writer = csv.writer(file)
-        self.columns = 2 * top
+        self.several = several
+        self.columns = 2 if several else 2 * top
         ranks = [title for rank in range(1, top + 1) for title in (f"class {rank}", f"probability {rank}")]
-        self._write(["image", *ranks, "error"])
+        self._write(["image", *(["labels", "probabilities"] if several else ranks), "error"])
 
     def _write(self, row: list) -> None:
         self.writer.writerow(row)
         self.flush()
 
     def classified(self, image: str, classes: list[tuple[str, float]]) -> None:
-        self._write([image, *(cell for name, probability in classes for cell in (name, f"{probability:.6g}")), ""])
+        cells = [(name, f"{probability:.6g}") for name, probability in classes]
+        if self.several:
+            cells = [("|".join(name for name, _ in cells), "|".join(probability for _, probability in cells))]
+        self._write([image, *itertools.chain.from_iterable(cells), ""])
 
     def failed(self, image: str, reason: str) -> None:
         self._write([image, *[""] * self.columns, reason])

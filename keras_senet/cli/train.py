@@ -61,7 +61,8 @@ def run(options: argparse.Namespace) -> None:
         return
     for name, result in report(folder).items():
         network, images = ("best", "on the test part, ") if name == "test" else (name, "")
-        print(f"{options.output}/{network}.keras: top-1 accuracy {result['top1']:.2%}, {images}epoch {result['epoch']}")
+        good = f"mAP {result['map']:.2%}" if "map" in result else f"top-1 accuracy {result['top1']:.2%}"
+        print(f"{options.output}/{network}.keras: {good}, {images}epoch {result['epoch']}")
 
 
 def recipe_of(options: argparse.Namespace):
@@ -108,6 +109,6 @@ def _automatic_recipe(options: argparse.Namespace, fields: dict[str, Any]):
     defaults = {field.name: field.default for field in flat_fields(Recipe)}
     names = ("dataset", "train_split", "data_dir", "labels_csv")
     images = data.load(*(fields.get(name, defaults[name]) for name in names))
-    recipe, why = automatic_recipe(images=images.size, **fields)
+    recipe, why = automatic_recipe(images=images.size, multi_label=images.multi_label, **fields)
     print(why)
     return recipe

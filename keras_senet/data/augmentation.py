@@ -138,7 +138,7 @@ class Augmentation:
 
         Args:
             images: float32 of shape `(N, H, W, C)`.
-            labels: float32 of shape `(N, classes)`, one-hot.
+            labels: float32 of shape `(N, classes)`, one-hot or multi-hot.
             key: integers of shape `(2,)`.
 
         Returns:

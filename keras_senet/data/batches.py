@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from keras_senet.data import damaged, decode, order
 from keras_senet.data.augmentation import Augmentation
-from keras_senet.data.elements import Group
+from keras_senet.data.elements import Group, hot_labels
 from keras_senet.data.order import Place, Shard
 from keras_senet.data.sources import LabelledImages
 from keras_senet.errors import InputError
@@ -45,23 +45,25 @@ def training_batches(
 
     Returns:
         A `tf.data.Dataset` of batches `(images, labels)`: float32 RGB pixels in [0, 255] of shape
-        `(batch_size, image_size, image_size, 3)`, and float32 labels `(batch_size, classes)`, one-hot or mixed. If an image
-        cannot be decoded, a warning names it and another one appears twice.
+        `(batch_size, image_size, image_size, 3)`, and float32 labels `(batch_size, classes)`, one-hot, multi-hot where images
+        have several labels, or mixed. If an image cannot be decoded, a warning names it and another one appears twice.
 
     Raises:
-        ValueError: if a batch needs more images than there are; and while the batches are read, inside `plain_errors`, if over
-            1 % of the images cannot be decoded.
+        ValueError: if a batch needs more images than there are, or if `balanced` is set for images with several labels; and
+            while the batches are read, inside `plain_errors`, if over 1 % of the images cannot be decoded.
     """
     if batch_size * shard.count > images.size:
         batch = f"{batch_size}" if shard.count == 1 else f"{batch_size} on each of {shard.count} workers"
         raise InputError(f"A batch of {batch} needs more images than the {images.size} there are: use a smaller batch size.")
+    if balanced and images.multi_label:
+        raise InputError("`balanced` draws all classes equally often, but an image of several labels is of no one class.")
     batches_per_epoch = batches_per_epoch or images.size // (batch_size * shard.count)
 
     def augmented(example):
         return example._replace(pixels=augmentation.apply(example.pixels, example.key))
 
     def mixed(batch):
-        labels = tf.one_hot(batch.label, len(images.class_names))
+        labels = hot_labels(batch.label, len(images.class_names))
         pixels, labels = augmentation.mix(batch.pixels, labels, batch.batch_key[0])
         return batch._replace(pixels=pixels, label=labels)
 
@@ -101,8 +103,9 @@ def evaluation_batches(
             need equally many batches of equal size, so images of weight 0 fill them up.
 
     Returns:
-        A `tf.data.Dataset` of batches `(images, labels)` like those of `training_batches`, with one-hot labels. With `padded_to`,
-        batches are `(images, labels, weights)`, weights float32 of shape `(batch_size,)`: 1 for an image, 0 for padding.
+        A `tf.data.Dataset` of batches `(images, labels)` like those of `training_batches`, with one-hot or multi-hot labels.
+        With `padded_to`, batches are `(images, labels, weights)`, weights float32 of shape `(batch_size,)`: 1 for an image, 0
+        for padding.
 
     Raises:
         ValueError: if `batch_size` is less than 1, or `views` is another number; and while the batches are read, inside
@@ -121,7 +124,7 @@ def evaluation_batches(
 
     def finished(batch):
         batch = damaged.without_stand_ins(batch)
-        return batch._replace(label=tf.one_hot(batch.label, len(images.class_names)))
+        return batch._replace(label=hot_labels(batch.label, len(images.class_names)))
 
     groups = images.examples(None, shard.count, shard.index).batch(batch_size).map(Group)
     shape = (views,) * (views > 1) + (preprocessing.image_size, preprocessing.image_size, 3)

@@ -1,7 +1,9 @@
 """What flows through the training and evaluation pipelines: groups of encoded images, then examples."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -28,7 +30,7 @@ class Example(NamedTuple):
 
     Attributes:
         pixels: float32 RGB in [0, 255], of shape `(H, W, 3)`, or `(views, H, W, 3)` for several views.
-        label: as in `Group`, and one-hot later.
+        label: as in `Group`, and one-hot or multi-hot later.
         key: the image's random key.
         batch_key: that of its group.
         slot: the image's position in its group, int32; -1 for a black image.
@@ -41,3 +43,17 @@ class Example(NamedTuple):
     batch_key: tf.Tensor | tuple[()]
     slot: tf.Tensor
     group_names: tf.Tensor
+
+
+def padded_labels(labels: Sequence[Sequence[int]]) -> np.ndarray:
+    """The labels of images that have several, or none: int64 class indices of shape `(N, K)`, padded with -1."""
+    padded = np.full((len(labels), max(1, *map(len, labels))), -1, np.int64)
+    for row, label in zip(padded, labels, strict=True):
+        row[: len(label)] = label
+    return padded
+
+
+def hot_labels(labels: tf.Tensor, classes: int) -> tf.Tensor:
+    """One-hot labels of class indices `(N,)`, or multi-hot ones of indices `(N, K)`: float32 of shape `(N, classes)`."""
+    hot = tf.one_hot(labels, classes)
+    return hot if labels.shape.rank == 1 else tf.reduce_max(hot, axis=1)

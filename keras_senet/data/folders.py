@@ -7,13 +7,15 @@ import os
 import pathlib
 import unicodedata
 import zlib
+from collections.abc import Mapping, Sequence
 
 from keras_senet.data.formats import image_suffixes
 from keras_senet.errors import FileError, InputError, named
 from keras_senet.inference.labels import check_class_names
 
 TRAIN, VALIDATION, TEST, ALL = "train", "validation", "test", "all"
-_PART_NAMES = {
+NO_LABEL = ""  # in place of a class, whose name is never empty
+PART_NAMES = {
     TRAIN: ("train", "training"),
     VALIDATION: ("val", "valid", "validation", "dev", "eval"),
     TEST: ("test", "testing"),
@@ -26,21 +28,24 @@ class Listing:
     """The images that a folder, or a file of labels, names.
 
     Attributes:
-        parts: the files of each class, by the name of the part; `{"train": {"cat": ["cat/1.jpg"]}}`.
+        parts: the files of each class, by the name of the part; `{"train": {"cat": ["cat/1.jpg"]}}`. With several labels an
+            image, a file is listed under each of its labels, or under `NO_LABEL`.
         is_split_by_us: whether we chose the validation images, because no folder has them.
         left_out: how often something was left out, by the reason.
-        empty: folders of classes that hold no image.
+        empty: classes that have no image.
+        multi_label: whether an image can have several labels, or none.
     """
 
     parts: dict[str, dict[str, list[str]]] = dataclasses.field(default_factory=dict)
     is_split_by_us: bool = False
     left_out: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     empty: list[str] = dataclasses.field(default_factory=list)
+    multi_label: bool = False
 
     def class_names(self) -> list[str]:
         """The classes of the training part or, without one, of all parts; in the order of their text."""
         parts = [self.parts[TRAIN]] if TRAIN in self.parts else self.parts.values()
-        return sorted({name for classes in parts for name in classes})
+        return sorted({name for classes in parts for name in classes} - {NO_LABEL})
 
     def split(self, split: str) -> dict[str, list[str]]:
         """The files of each class in the part `split`, "train", "validation", "test" or "all".
@@ -51,7 +56,8 @@ class Listing:
             ValueError: if there is no such part.
         """
         if split == ALL:
-            joined = {name: [file for part in self.parts.values() for file in part.get(name, ())] for name in self.class_names()}
+            names = [*self.class_names(), NO_LABEL]
+            joined = {name: [file for part in self.parts.values() for file in part.get(name, ())] for name in names}
             return {name: sorted(files) for name, files in joined.items()} if self.is_split_by_us else joined
         if split == VALIDATION and VALIDATION not in self.parts and TEST in self.parts:
             split = TEST
@@ -63,9 +69,12 @@ class Listing:
         """What became of the content, in sentences, for those who read the part `split`."""
         notes = []
         if self.is_split_by_us and split != ALL:
-            notes.append("A fifth of each class is held out for validation, chosen by file name.")
+            held_out = "the images" if self.multi_label else "each class"
+            notes.append(f"A fifth of {held_out} is held out for validation, chosen by file name.")
         elif split == VALIDATION and VALIDATION not in self.parts and TEST in self.parts:
             notes.append("There is no validation part: the test part takes its place.")
+        if self.multi_label and (count := len(self.split(split).get(NO_LABEL, ()))):
+            notes.append(f"{count:,} images have no label: they are examples of no class.")
         if self.left_out:
             notes.append("Left out: " + ", ".join(f"{count:,} {why}" for why, count in self.left_out.most_common()) + ".")
         if self.empty:
@@ -109,6 +118,34 @@ def split_classes(listing: Listing, classes: dict[str, list[str]], root: pathlib
         listing.parts[TRAIN][name], listing.parts[VALIDATION][name] = _split_of_class(names)
 
 
+def files_by_label(labels: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """The files of each label, where a file has several or none, as `Listing.parts` has them."""
+    files: dict[str, list[str]] = collections.defaultdict(list)
+    for file, names in labels.items():
+        for name in names or (NO_LABEL,):
+            files[name].append(file)
+    return dict(files)
+
+
+def split_images(listing: Listing, labels: Mapping[str, Sequence[str]], root: pathlib.Path) -> None:
+    """Makes a training and a validation part of files below `root`, each of which has several labels or none.
+
+    A hash of the name decides, as in `split_classes`. Each label keeps an image in training.
+    """
+    beyond = len(os.path.join(root, ""))
+    in_training = collections.Counter(name for names in labels.values() for name in names)
+    held_out: dict[str, None] = {}
+    for file in sorted(labels, key=lambda file: zlib.crc32(os.fsencode(file[beyond:]))):
+        if len(held_out) < len(labels) // 5 and all(in_training[name] > 1 for name in labels[file]):
+            held_out[file] = None
+            in_training.subtract(labels[file])
+    listing.is_split_by_us = True
+    listing.parts = {
+        TRAIN: files_by_label({file: names for file, names in labels.items() if file not in held_out}),
+        VALIDATION: files_by_label({file: labels[file] for file in held_out}),
+    }
+
+
 def _split_of_class(names: dict[str, str]) -> tuple[list[str], list[str]]:
     """The rest, and the fifth of a class that is for validation, of files with these names.
 
@@ -126,7 +163,7 @@ def _part_folders(folder: pathlib.Path, listing: Listing) -> dict[str, pathlib.P
     class, as it is beside "car" and "bus".
     """
     entries = [entry for entry in _scan(folder) if not entry.name.startswith(".") and _is_folder(entry)]
-    parts = {entry.name: part for entry in entries for part, names in _PART_NAMES.items() if entry.name.casefold() in names}
+    parts = {entry.name: part for entry in entries for part, names in PART_NAMES.items() if entry.name.casefold() in names}
     flat = [name for name in parts if not any(map(_is_folder, _scan(folder / name)))]
     others = len(parts) < len(entries)
     nested_train = any(part == TRAIN and name not in flat for name, part in parts.items())
@@ -137,7 +174,7 @@ def _part_folders(folder: pathlib.Path, listing: Listing) -> dict[str, pathlib.P
         if name in flat and (part == TRAIN or len(flat) == len(parts)):
             raise InputError(
                 f"{folder / name} is a part of a dataset by its name, so it must hold one sub-folder of images for each class. "
-                "It has none: make them, or give the labels with --labels-csv."
+                "It has none: make them, or give the labels with --labels-csv, or in a .json file beside each image."
             )
         if name in flat:
             listing.left_out[f"part {name}, which has no folders of classes"] += 1
@@ -148,7 +185,7 @@ def _part_folders(folder: pathlib.Path, listing: Listing) -> dict[str, pathlib.P
     for entry in _entries(folder, listing):
         if entry.name not in parts:
             listing.left_out[f"folder beside the parts, {entry.name}"] += 1
-    return {part: roots[part] for part in _PART_NAMES if part in roots}
+    return {part: roots[part] for part in PART_NAMES if part in roots}
 
 
 def _classes(root: pathlib.Path, listing: Listing) -> dict[str, list[str]]:
@@ -156,7 +193,7 @@ def _classes(root: pathlib.Path, listing: Listing) -> dict[str, list[str]]:
     classes: dict[str, list[str]] = collections.defaultdict(list)
     above = tuple(_identity(folder) for folder in (root, *root.resolve().parents))
     for entry in _entries(root, listing):
-        files = _images(entry.path, listing.left_out, above)
+        files = images_below(entry.path, listing.left_out, above)
         if files:
             classes[unicodedata.normalize("NFC", entry.name)] += files
         else:
@@ -178,7 +215,7 @@ def _entries(root: pathlib.Path, listing: Listing) -> list[os.DirEntry]:
     return folders
 
 
-def _images(folder: str, left_out: collections.Counter[str], above: tuple[tuple[int, int], ...]) -> list[str]:
+def images_below(folder: str, left_out: collections.Counter[str], above: tuple[tuple[int, int], ...] = ()) -> list[str]:
     """The image files below `folder`, at any depth; `above` identifies the folders around it."""
     files = []
     if (here := _identity(folder)) in above:
@@ -188,7 +225,7 @@ def _images(folder: str, left_out: collections.Counter[str], above: tuple[tuple[
         if entry.name.startswith("."):
             left_out["hidden"] += 1
         elif _is_folder(entry):
-            files += _images(entry.path, left_out, (*above, here))
+            files += images_below(entry.path, left_out, (*above, here))
         elif not _is_file(entry):
             left_out["link to nothing"] += 1
         elif _suffix(entry.name) in image_suffixes():

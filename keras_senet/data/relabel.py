@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_senet.data.elements import padded_labels
 from keras_senet.data.sources import LabelledImages
 from keras_senet.errors import InputError, existing_path, one_line
 
@@ -33,9 +34,7 @@ def relabelled(images: LabelledImages, path: str | os.PathLike) -> LabelledImage
     """
     names = [name.decode() for name in images.examples(None).map(lambda name, *_: name).as_numpy_iterator()]
     labels = _read(path, [os.path.basename(name) for name in names], len(images.class_names))
-    padded = np.full((len(names), max(map(len, labels))), -1)
-    for row, label in zip(padded, labels, strict=True):
-        row[: len(label)] = label
+    padded = padded_labels(labels)
     rows = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(names, np.arange(len(names))), default_value=-1)
 
     def examples(seed, workers=1, worker=0):

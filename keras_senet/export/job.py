@@ -17,7 +17,7 @@ from keras_senet.export.proof import Limits, Proof, compare
 from keras_senet.export.quantization import QUANTIZATIONS
 from keras_senet.files import replacing
 from keras_senet.inference.classifier import classifier_sizes
-from keras_senet.inference.labels import LABELS_FILE, class_names_in, read_labels, same_names, write_labels
+from keras_senet.inference.labels import LABELS_FILE, class_names_in, read_labels, same_names, thresholds_in, write_labels
 from keras_senet.inference.outputs import Outputs, outputs_like, outputs_of
 from keras_senet.inference.preprocessing import Preprocessing
 from keras_senet.inference.runtimes.keras_file import preprocessing_of, run_keras
@@ -101,7 +101,7 @@ class ExportJob:
             write_labels(self.path, self.class_names)
 
     def batches(self, images: LabelledImages | np.ndarray | None) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        """Batches of pixels and of one-hot labels, which are None for images without labels."""
+        """Batches of pixels and of one-hot or multi-hot labels, which are None for images without labels."""
         if isinstance(images, LabelledImages):
             images = match_classes(images, self.class_names, max(2, self.model.output_shape[-1]))
             with plain_errors():
@@ -166,7 +166,7 @@ class ExportJob:
 
         Args:
             run: function that runs the file.
-            images: images to compare on; None for noise, on which top-1 need not agree.
+            images: images to compare on; None for noise, on which classes need not agree.
             limits: accepted differences.
             keep_failed: whether to warn instead of raising.
             culprit: function that finds the layer at which the difference starts.
@@ -174,7 +174,7 @@ class ExportJob:
         Raises:
             ValueError: if the difference is beyond `limits`; the message says by how much, and at which layer it starts.
         """
-        proof = compare(run_keras(self.model), run, self.batches(images), self.outputs)
+        proof = compare(run_keras(self.model), run, self.batches(images), self.outputs, thresholds_in(self.model))
         misses = proof.misses(dataclasses.replace(limits, agreement=0.0) if images is None else limits)
         if misses:
             layer = culprit and culprit()

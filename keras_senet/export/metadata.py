@@ -1,7 +1,10 @@
 """The metadata of a TFLite file, for MediaPipe Tasks on a phone and for this package.
 
-Class names and preprocessing are files in a zip archive at the end of the TFLite file, where MediaPipe expects them. We build the
-metadata here, since the writers in MediaPipe's package cannot be imported: they need a compiled module that it does not contain.
+Class names, preprocessing and thresholds are files in a zip archive at the end of the TFLite file, where MediaPipe expects them.
+We build the metadata here, since the writers in MediaPipe's package cannot be imported: they need a compiled module it lacks.
+
+MediaPipe filters scores by one threshold for all classes. So where each class has its own, we use its score calibration, which
+shifts the logit of each class such that its threshold becomes 0.5. MediaPipe then returns shifted scores; the labels are ours.
 """
 
 import dataclasses
@@ -16,7 +19,8 @@ import numpy as np
 
 from keras_senet.errors import InputError, require
 from keras_senet.files import as_lines
-from keras_senet.inference.metadata import LABELS, PREPROCESSING, read_metadata
+from keras_senet.inference.labels import DEFAULT_THRESHOLD
+from keras_senet.inference.metadata import CALIBRATION, LABELS, PREPROCESSING, calibration_of, read_metadata
 from keras_senet.inference.preprocessing import Preprocessing
 
 
@@ -28,6 +32,7 @@ def write_with_metadata(
     numbers: str,
     class_names: Sequence[str] | None,
     preprocessing: Preprocessing,
+    thresholds: Sequence[float],
     gates: bool,
 ) -> None:
     """Writes a TFLite file with metadata.
@@ -40,6 +45,7 @@ def write_with_metadata(
         numbers: quantization.
         class_names: names of the classes, if they are known.
         preprocessing: how images are cropped and resized.
+        thresholds: the threshold of each label; empty if an image has one label.
         gates: whether the second output is gates.
 
     Raises:
@@ -54,12 +60,22 @@ def write_with_metadata(
     pixels = info.InputImageTensorMd("images", "RGB pixels in [0, 255]", [0.0], [1.0], schema.ColorSpaceType.RGB, **kind)
     columns = file.subgraphs[0].tensors[file.subgraphs[0].outputs[0]].shape[-1]
     labels = [info.LabelFileMd(LABELS)] if class_names and len(class_names) == columns else None  # not one number for two
-    outputs = [info.ClassificationTensorMd("probabilities", "one for each class", labels, **kind)]
+    output = info.ClassificationTensorMd("probabilities", "one for each class", labels, **kind).create_metadata()
+    if thresholds:
+        file_of_calibration = info.AssociatedFileMd(
+            CALIBRATION, "moves each threshold to 0.5", schema.AssociatedFileType.TENSOR_AXIS_SCORE_CALIBRATION
+        )
+        output.associatedFiles = [*(output.associatedFiles or []), file_of_calibration.create_metadata()]
+        calibration, thresholding = schema.ProcessUnitT(), info.ScoreThresholdingMd(DEFAULT_THRESHOLD).create_metadata()
+        calibration.optionsType = schema.ProcessUnitOptions.ScoreCalibrationOptions
+        calibration.options = schema.ScoreCalibrationOptionsT(schema.ScoreTransformationType.INVERSE_LOGISTIC)
+        output.processUnits = [calibration, thresholding]
+    outputs = [output]
     if gates:
-        outputs.append(info.TensorMd("gates", "by what attention multiplies each channel"))
+        outputs.append(info.TensorMd("gates", "by what attention multiplies each channel").create_metadata())
     subgraph = schema.SubGraphMetadataT()
     subgraph.inputTensorMetadata = [pixels.create_metadata()]
-    subgraph.outputTensorMetadata = [output.create_metadata() for output in outputs]
+    subgraph.outputTensorMetadata = outputs
     described = info.GeneralMd(name, description=f"{network}, {numbers}").create_metadata()
     described.subgraphMetadata, described.minParserVersion = [subgraph], "1.0.0"
     builder = flatbuffers.Builder()
@@ -71,6 +87,8 @@ def write_with_metadata(
         archive.writestr(PREPROCESSING, json.dumps(dataclasses.asdict(preprocessing)))
         if class_names:
             archive.writestr(LABELS, as_lines(class_names))
+        if thresholds:
+            archive.writestr(CALIBRATION, calibration_of(thresholds))
 
 
 def describe(path: str | os.PathLike) -> dict:
@@ -92,7 +110,7 @@ def describe(path: str | os.PathLike) -> dict:
         (pixels,), (normalization,) = subgraph.inputTensorMetadata, subgraph.inputTensorMetadata[0].processUnits
     except Exception as error:  # a damaged file can raise anything
         raise InputError(f"{path} is damaged, or has other metadata than an image classifier of this package.") from error
-    labels, preprocessing = read_metadata(path)
+    labels, preprocessing, thresholds = read_metadata(path)
     return {
         "name": metadata.name.decode(),
         "description": metadata.description.decode(),
@@ -101,4 +119,5 @@ def describe(path: str | os.PathLike) -> dict:
         "std": [float(value) for value in normalization.options.std],
         "preprocessing": preprocessing and dataclasses.asdict(preprocessing),
         "labels": labels,
+        "thresholds": thresholds,
     }

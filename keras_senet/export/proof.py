@@ -2,7 +2,7 @@
 
 import bisect
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import keras
 import numpy as np
@@ -17,8 +17,8 @@ class Limits:
     Attributes:
         largest: largest difference in the probability of any class of any image, in [0, 1].
         mean: mean over the images of the largest difference of each image, in [0, 1].
-        agreement: smallest share of images with the same most probable class, in [0, 1].
-        accuracy: largest loss of top-1 accuracy, as a share of the images, if they have labels.
+        agreement: smallest share of images with the same most probable class, or the same labels, in [0, 1].
+        accuracy: largest loss of accuracy, as a share of the images, if they have labels.
     """
 
     largest: float
@@ -36,10 +36,12 @@ class Proof:
         largest: largest difference in the probability of any class of any image, in [0, 1]; for logits, relative to the largest
             absolute logit of the network.
         mean: mean over the images of the largest difference of each image, likewise.
-        agreement: share of images with the same most probable class, in [0, 1].
-        accuracy: top-1 accuracy of the file; None if the images have no labels.
-        model_accuracy: top-1 accuracy of the network; None if the images have no labels.
+        agreement: share of images with the same most probable class, or with the same labels, in [0, 1].
+        accuracy: share of images of which the file is right, in the most probable class, or in all labels; None if the images
+            have no labels.
+        model_accuracy: that share for the network; None if the images have no labels.
         outputs: what was compared, "probability" or "relative logit".
+        classes: what must be the same, "top-1" or "labels": those that reach their thresholds, if the network has thresholds.
     """
 
     images: int
@@ -49,6 +51,7 @@ class Proof:
     accuracy: float | None = None
     model_accuracy: float | None = None
     outputs: str = "probability"
+    classes: str = "top-1"
 
     def misses(self, limits: Limits) -> list[str]:
         """A sentence for each limit that is exceeded."""
@@ -58,18 +61,20 @@ class Proof:
         if not self.mean <= limits.mean:
             misses.append(f"the mean difference in {self.outputs} is {self.mean:.2g}, and {limits.mean:g} is accepted")
         if self.agreement < limits.agreement:
-            misses.append(f"{self.agreement:.2%} of the images keep their top-1 class, and {limits.agreement:.2%} must")
+            kept = "top-1 class" if self.classes == "top-1" else self.classes
+            misses.append(f"{self.agreement:.2%} of the images keep their {kept}, and {limits.agreement:.2%} must")
         if self.accuracy is not None and self.model_accuracy - self.accuracy > limits.accuracy:
             fall = f"from {self.model_accuracy:.2%} to {self.accuracy:.2%}"
-            misses.append(f"top-1 accuracy falls {fall}, and {limits.accuracy:.2%} may be lost")
+            misses.append(f"{self.classes} accuracy falls {fall}, and {limits.accuracy:.2%} may be lost")
         return misses
 
     def __str__(self) -> str:
         many = "probabilities" if self.outputs == "probability" else f"{self.outputs}s"
-        text = f"on {self.images} images top-1 agrees for {self.agreement:.2%}, {many} differ by at most {self.largest:.2g}"
-        text += f" and on average {self.mean:.2g}"
+        agree = "agrees" if self.classes == "top-1" else "agree"
+        text = f"on {self.images} images {self.classes} {agree} for {self.agreement:.2%}"
+        text += f", {many} differ by at most {self.largest:.2g} and on average {self.mean:.2g}"
         if self.accuracy is not None:
-            text += f"; top-1 accuracy is {self.accuracy:.2%} and was {self.model_accuracy:.2%}"
+            text += f"; {self.classes} accuracy is {self.accuracy:.2%} and was {self.model_accuracy:.2%}"
         return text
 
 
@@ -78,14 +83,16 @@ def compare(
     export: Callable[[np.ndarray], np.ndarray],
     batches: Iterable[tuple[np.ndarray, np.ndarray | None]],
     outputs: Outputs = PROBABILITIES,
+    thresholds: Sequence[float] = (),
 ) -> Proof:
     """Runs a network and its exported file on the same images.
 
     Args:
         model: function of the network, from float32 RGB pixels `(N, H, W, 3)` in [0, 255] to outputs `(N, outputs)`.
         export: the same function of the file.
-        batches: pairs of such pixels and of one-hot labels `(N, classes)`, or None instead of labels.
+        batches: pairs of such pixels and of one-hot or multi-hot labels `(N, classes)`, or None instead of labels.
         outputs: what the outputs are.
+        thresholds: the threshold of each label; empty to compare the most probable classes.
 
     Returns:
         A `Proof`.
@@ -96,12 +103,11 @@ def compare(
         differences.append(np.abs(after - before).max(axis=1))
         if outputs.name == "logits":
             scale = max(scale, float(np.abs(before).max()))
-        top_before, top_after = (outputs.probabilities(each).argmax(axis=1) for each in (before, after))
-        agree.append(top_before == top_after)
+        chosen_before, chosen_after = (_chosen(outputs.probabilities(each), thresholds) for each in (before, after))
+        agree.append((chosen_before == chosen_after).all(axis=1))
         if labels is not None:
-            truth = labels.argmax(axis=1)
-            right.append(top_after == truth)
-            right_before.append(top_before == truth)
+            right.append((chosen_after == labels).all(axis=1))
+            right_before.append((chosen_before == labels).all(axis=1))
     largest = np.concatenate(differences) / scale  # of each image
     return Proof(
         images=len(largest),
@@ -111,7 +117,15 @@ def compare(
         accuracy=float(np.concatenate(right).mean()) if right else None,
         model_accuracy=float(np.concatenate(right_before).mean()) if right else None,
         outputs="relative logit" if outputs.name == "logits" else "probability",
+        classes="labels" if thresholds else "top-1",
     )
+
+
+def _chosen(probabilities: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
+    """The most probable class of each image, or the classes that reach their thresholds; boolean, `(N, classes)`."""
+    if thresholds:
+        return probabilities >= np.array(thresholds)
+    return np.arange(probabilities.shape[1]) == probabilities.argmax(axis=1)[:, np.newaxis]
 
 
 def first_layer(model: keras.Model, is_wrong: Callable[[keras.Model], bool]) -> str | None:

@@ -15,6 +15,7 @@ from keras_senet.export.job import LEAST_CALIBRATION_IMAGES, ExportJob
 from keras_senet.export.metadata import write_with_metadata
 from keras_senet.export.proof import Limits, Proof, first_layer
 from keras_senet.export.quantization import QUANTIZATIONS
+from keras_senet.inference.labels import thresholds_in
 from keras_senet.inference.runtimes import open_tflite, run_keras
 from keras_senet.keras_internals import all_layers
 from keras_senet.layers import FeatureGate
@@ -39,7 +40,8 @@ def tflite(
     A network in half precision, such as one with the policy `"mixed_bfloat16"`, is exported as it computes in float32.
 
     The graph is optimized for XNNPACK, the library that runs such files on a CPU (see `keras_senet.rewrite.for_cpu`). The file
-    has metadata, so that MediaPipe's ImageClassifier opens it as it is.
+    has metadata, so that MediaPipe's ImageClassifier opens it as it is. Where an image can have several labels, it returns those
+    that reach their thresholds, with scores in which each threshold is 0.5.
 
     Args:
         model: network with its preprocessing inside, for images of one fixed square size, with the top.
@@ -132,7 +134,15 @@ def tflite(
                 f"{model.name} cannot be converted to TFLite, from the layer {layer} on: {reason}. {advice}."
             ) from error
         write_with_metadata(
-            content, partial, job.path.stem, model.name, quantize, job.class_names, job.preprocessing, bool(gates)
+            content,
+            partial,
+            job.path.stem,
+            model.name,
+            quantize,
+            job.class_names,
+            job.preprocessing,
+            thresholds_in(model),
+            bool(gates),
         )
         accepted = limits or quantization.limits
         return job.prove(open_tflite(partial).run, images, accepted, keep_failed, lambda: first_layer(inference, differs))

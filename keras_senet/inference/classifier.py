@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_senet.errors import InputError, MissingFileError, did_you_mean, existing_path, one_line
-from keras_senet.inference.labels import imagenet_labels, known_class_names, numbered_labels
+from keras_senet.inference.labels import check_thresholds, imagenet_labels, known_class_names, numbered_labels
 from keras_senet.inference.outputs import Outputs, outputs_like, outputs_of
 from keras_senet.inference.preprocessing import Preprocessing
 from keras_senet.inference.runtimes import Runtime, open_keras_model, open_runtime
@@ -31,6 +31,7 @@ class Classifier:
         class_names: names of the classes; "class 0" and so on if they are not known.
         labels_file: file that contains the names, the network's own or labels.txt; None if they are not known.
         note: what had to be done to the network's outputs, such as logits, to get probabilities; "" for nothing.
+        thresholds: for a network that gives an image several labels, the probability that each class must reach; else empty.
         model: Keras model of a `.keras` file or of published weights; None for an exported file, which has no layers to read.
     """
 
@@ -41,6 +42,7 @@ class Classifier:
     labels_file: pathlib.Path | None = None
     model: keras.Model | None = None
     note: str = ""
+    thresholds: Sequence[float] = ()
 
 
 def open_classifier(path: str | os.PathLike, image_size: int | None = None) -> Classifier:
@@ -95,6 +97,8 @@ def open_classifier(path: str | os.PathLike, image_size: int | None = None) -> C
         raise InputError(f"{path} takes images of {size} x {size} pixels and no others. Open the .keras file that it came from.")
     outputs = _outputs(runtime, size)
     classes = max(2, classes)
+    thresholds = runtime.thresholds if len(runtime.thresholds) == classes else ()
+    check_thresholds(thresholds, path)
     names, labels_file = known_class_names(path, runtime.class_names, classes)
     return Classifier(
         lambda images: outputs.probabilities(runtime.run(images)),
@@ -103,7 +107,8 @@ def open_classifier(path: str | os.PathLike, image_size: int | None = None) -> C
         names or numbered_labels(classes),
         labels_file,
         runtime.model,
-        outputs.note,
+        "" if thresholds else outputs.note,
+        thresholds,
     )
 
 

@@ -24,6 +24,7 @@ from keras_senet.keras_internals import all_layers
 from keras_senet.layers import PixelNormalization
 
 LABELS_FILE = "labels.txt"
+DEFAULT_THRESHOLD = 0.5  # of a label, where a network keeps none
 
 
 def class_names_in(model: keras.Model) -> list[str]:
@@ -42,6 +43,35 @@ def keep_class_names(model: keras.Model, class_names: Iterable[str]) -> None:
     """Makes `model`, a network of this package with its preprocessing inside, keep the names of its classes."""
     (layer,) = (layer for layer in all_layers(model) if isinstance(layer, PixelNormalization))
     layer.class_names = tuple(class_names)
+
+
+def thresholds_in(model: keras.Model) -> list[float]:
+    """The thresholds of the labels that `model` keeps, in the order of its classes; an empty list if it gives an image one label.
+
+    It is empty, too, after the classifier was replaced by one of another number of classes.
+    """
+    for layer in all_layers(model):
+        if isinstance(layer, PixelNormalization) and len(layer.thresholds) == model.output_shape[-1]:
+            return list(layer.thresholds)
+    return []
+
+
+def keep_thresholds(model: keras.Model, thresholds: Iterable[float]) -> None:
+    """Makes `model`, a network of this package with its preprocessing inside, keep the threshold of each label.
+
+    Raises:
+        ValueError: if one is not within (0, 1).
+    """
+    (layer,) = (layer for layer in all_layers(model) if isinstance(layer, PixelNormalization))
+    layer.thresholds = tuple(map(float, thresholds))
+    check_thresholds(layer.thresholds, model.name)
+
+
+def check_thresholds(thresholds: Iterable[float], owner: object) -> None:
+    """Raises a ValueError if a threshold is not within (0, 1)."""
+    for threshold in thresholds:
+        if not 0 < threshold < 1:
+            raise InputError(f"The threshold of a label must be over 0 and below 1. {owner} has {threshold:g}.")
 
 
 def known_class_names(path: str | os.PathLike, inside: Sequence[str], classes: int) -> tuple[list[str], pathlib.Path | None]:

@@ -13,6 +13,8 @@ class PixelNormalization(keras.layers.Normalization):
         crop_ratio: side of the center crop as a share of the shorter side of the image; None for the default of the input size.
         interpolation: interpolation that resizes the crop, "bilinear" or "bicubic".
         class_names: names of the network's classes, in the order of its outputs; empty if they are not known.
+        thresholds: probability that each class must reach to be one of the labels of an image, for networks that give an image
+            several; else empty.
         **kwargs: arguments of `keras.layers.Normalization`: `axis`, and `mean` and `variance` of pixels in [0, 255].
 
     Input shape: `(N, H, W, C)`, or `(N, C, H, W)` with `axis=1`; pixels in [0, 255].
@@ -27,13 +29,24 @@ class PixelNormalization(keras.layers.Normalization):
     """
 
     def __init__(
-        self, crop_ratio: float | None = None, interpolation: str = "bilinear", class_names: Sequence[str] = (), **kwargs
+        self,
+        crop_ratio: float | None = None,
+        interpolation: str = "bilinear",
+        class_names: Sequence[str] = (),
+        thresholds: Sequence[float] = (),
+        **kwargs,
     ):
         super().__init__(**kwargs)
         self.crop_ratio = crop_ratio
         self.interpolation = interpolation
         self.class_names = tuple(class_names)
+        self.thresholds = tuple(thresholds)
 
     def get_config(self):
-        own = {"crop_ratio": self.crop_ratio, "interpolation": self.interpolation, "class_names": list(self.class_names)}
+        own = {
+            "crop_ratio": self.crop_ratio,
+            "interpolation": self.interpolation,
+            "class_names": list(self.class_names),
+            "thresholds": list(self.thresholds),
+        }
         return super().get_config() | own

@@ -6,6 +6,8 @@ from keras_senet.training.averaging import average
 from keras_senet.training.callbacks.gate_histograms import GateHistograms
 from keras_senet.training.devices import STRATEGIES, open_devices, strategy_of
 from keras_senet.training.evaluation import Evaluation, evaluate
+from keras_senet.training.losses import AsymmetricLoss
+from keras_senet.training.multi_label import MeanAveragePrecision, MultiLabelEvaluation
 from keras_senet.training.network import build
 from keras_senet.training.recipe import Recipe
 from keras_senet.training.recipes import RECIPES
@@ -17,9 +19,12 @@ from keras_senet.training.statistics import renew_statistics
 __all__ = [
     "RECIPES",
     "STRATEGIES",
+    "AsymmetricLoss",
     "DivergedError",
     "Evaluation",
     "GateHistograms",
+    "MeanAveragePrecision",
+    "MultiLabelEvaluation",
     "Recipe",
     "RunFolder",
     "Terminated",

@@ -16,7 +16,7 @@ _OF_THE_FUNCTION = [field.name for field in flat_fields(AttentionConfig)] + ["me
 _OPTIMIZERS = {"adamw": (0.01, 0.05), "lamb": (0.05, 0.02)}
 
 
-def automatic_recipe(model: str, dataset: str, images: int, **fields: Any) -> tuple[Recipe, str]:
+def automatic_recipe(model: str, dataset: str, images: int, multi_label: bool = False, **fields: Any) -> tuple[Recipe, str]:
     """A recipe that fits a network and a number of images.
 
     It fine-tunes published weights if the network has some and there are few images, else it trains from random weights; both
@@ -27,6 +27,7 @@ def automatic_recipe(model: str, dataset: str, images: int, **fields: Any) -> tu
         model: name of the network.
         dataset: name of the dataset, or a folder.
         images: number of training images.
+        multi_label: whether an image can have several labels.
         **fields: fields of `Recipe` that are given; they stay as they are.
 
     Returns:
@@ -62,7 +63,9 @@ def automatic_recipe(model: str, dataset: str, images: int, **fields: Any) -> tu
         "batch_size": batch_size,
         "learning_rate": float(f"{chosen['learning_rate']:.3g}"),
         "schedule": "step" if fields.get("decay_boundaries") else "cosine",
-        "label_smoothing": 0.1,
+        # Each of several labels is by itself, so that there is nothing to spread over all classes.
+        "loss": "asymmetric" if multi_label else "categorical",
+        "label_smoothing": 0.0 if multi_label else 0.1,
         "flip": dataset.partition("/")[0] not in CHARACTERS,
     }
     if not fields.get("warmup_steps") and fields.get("schedule") != "plateau":

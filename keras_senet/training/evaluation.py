@@ -11,6 +11,8 @@ from keras_senet.data import LabelledImages, evaluation_batches, match_classes, 
 from keras_senet.data.relabel import relabelled
 from keras_senet.errors import InputError
 from keras_senet.export import Classifier
+from keras_senet.inference.labels import DEFAULT_THRESHOLD
+from keras_senet.training.multi_label import MeanAveragePrecision, MultiLabelEvaluation
 
 _BINS = 15  # of the calibration error, as in its source
 
@@ -49,8 +51,10 @@ class Evaluation:
         return {name: value for name, value in vars(self).items() if isinstance(value, (int, float))}
 
 
-def metrics(classes: int) -> list[keras.metrics.Metric]:
-    """Top-1 accuracy, and top-5 where there are more than five classes."""
+def metrics(classes: int, multi_label: bool = False) -> list[keras.metrics.Metric]:
+    """Top-1 accuracy, and top-5 where there are more than five classes; mean average precision with several labels an image."""
+    if multi_label:
+        return [MeanAveragePrecision(classes)]
     top1 = keras.metrics.CategoricalAccuracy(name="top1")
     return [top1, keras.metrics.TopKCategoricalAccuracy(5, name="top5")] if classes > 5 else [top1]
 
@@ -62,7 +66,7 @@ def evaluate(
     *,
     views: int = 1,
     labels: str | os.PathLike | None = None,
-) -> Evaluation:
+) -> Evaluation | MultiLabelEvaluation:
     """Accuracy on the center of each image, or on the mean of several views of it.
 
     Args:
@@ -77,7 +81,8 @@ def evaluate(
             by file name, or in a list in the order of the sorted file names, as the real.json that was published for ImageNet.
 
     Returns:
-        An `Evaluation`.
+        An `Evaluation`; or a `MultiLabelEvaluation` if `images` can have several labels, which count where a probability reaches
+        the network's threshold, or 0.5 if it has none.
 
     Raises:
         ValueError: if the network lacks a class of the data, if images have no label, or if the file of labels
@@ -99,10 +104,14 @@ def evaluate(
     images = with_classes_of(classifier, images)
     if labels is not None:
         outputs = _outputs(classifier, images, batch_size, views)
-        right = np.concatenate(
-            [label.max(axis=1)[np.arange(len(label)), probabilities.argmax(axis=1)] for probabilities, label in outputs]
-        )
+        right = np.concatenate([label[np.arange(len(label)), probabilities.argmax(axis=1)] for probabilities, label in outputs])
         return Evaluation(images=len(right), top1=float(right.mean()))
+    if images.multi_label:
+        probabilities, shown = map(np.concatenate, zip(*_outputs(classifier, images, batch_size, views), strict=True))
+        if not shown.any():
+            raise InputError("No image has a label: evaluate on another split.")
+        thresholds = np.array(classifier.thresholds or [DEFAULT_THRESHOLD] * classifier.classes)
+        return MultiLabelEvaluation.of(probabilities, shown, images.class_names, thresholds)
     measured = [*metrics(classifier.classes), keras.metrics.CategoricalCrossentropy(name="loss")]
     batches: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for probabilities, label in _outputs(classifier, images, batch_size, views):

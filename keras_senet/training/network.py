@@ -13,12 +13,13 @@ from keras_senet.rewrite.clone import rewritten
 from keras_senet.training.recipe import Recipe
 
 
-def build(recipe: Recipe, classes: int) -> keras.Model:
+def build(recipe: Recipe, classes: int, multi_label: bool = False) -> keras.Model:
     """The network of a recipe.
 
     Args:
         recipe: says which network, for images of which size.
         classes: number of classes.
+        multi_label: whether an image can have several labels, so that the outputs are probabilities of each class by itself.
 
     Returns:
         The network, with the weights that the recipe names or random ones.
@@ -44,6 +45,8 @@ def build(recipe: Recipe, classes: int) -> keras.Model:
         **vars(recipe.attention),
         **options,
     )
+    if multi_label:
+        network.layers[-1].activation = keras.activations.sigmoid  # constructors with trained weights take softmax alone
     if recipe.zero_init_last:
         for layer in last_normalizations(network):
             layer.gamma.assign(keras.ops.zeros_like(layer.gamma))
@@ -55,7 +58,7 @@ def training_model(network: keras.Model, recipe: Recipe) -> keras.Model:
 
     This is the dtype policy, synchronized batch normalization, stochastic depth (Huang et al., arXiv 1603.09382, section 3: the
     last residual branch is dropped for a share `recipe.drop_path` of the images, the first for none), dropout before the
-    classifier, and for the binary loss a sigmoid at the end.
+    classifier, and for a loss of each class by itself a sigmoid at the end.
 
     Raises:
         ValueError: if the network has no residual branches to leave out.
@@ -69,7 +72,7 @@ def training_model(network: keras.Model, recipe: Recipe) -> keras.Model:
         exact = isinstance(layer, PixelNormalization) or layer is network.layers[-1]
         if recipe.dtype_policy != "float32" and not exact:
             config["dtype"] = recipe.dtype_policy
-        if recipe.loss == "binary" and layer is network.layers[-1]:
+        if recipe.loss != "categorical" and layer is network.layers[-1]:
             config["activation"] = "sigmoid"
         if recipe.dropout is not None and isinstance(layer, keras.layers.Dropout):
             config["rate"] = recipe.dropout

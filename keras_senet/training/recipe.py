@@ -14,7 +14,7 @@ from keras_senet.settings import check, flat_values, from_flat, lists_as_tuples,
 
 OPTIMIZERS = ("sgd", "adamw", "lamb")
 SCHEDULES = ("step", "cosine", "plateau")
-LOSSES = ("categorical", "binary")
+LOSSES = ("categorical", "binary", "asymmetric")
 DTYPE_POLICIES = ("float32", "mixed_float16", "mixed_bfloat16")
 
 # The headings of the fields in `keras-senet train --help`. Each holds for the field named here and for those after it.
@@ -65,7 +65,9 @@ class Recipe:
 
     data_dir: str | None = setting(None, "folder of tensorflow-datasets")
     labels_csv: str | None = setting(
-        None, "CSV file with a path and a label on each line, in place of folders for the classes; paths start from --dataset"
+        None,
+        "CSV file with a path and a label, or several, on each line, in place of folders for the classes; paths start from "
+        "--dataset",
     )
     train_split: str = setting("train", "split to train on")
     validation_split: str = setting("validation", "split to evaluate on after each epoch")
@@ -123,7 +125,12 @@ class Recipe:
     momentum: float = setting(0.9, "momentum of stochastic gradient descent", minimum=0, maximum=0.999)
     nesterov: bool = setting(False, "Nesterov's momentum, for sgd")
     weight_decay: float = setting(1e-4, "weight decay, of kernels only; for sgd an L2 penalty", minimum=0)
-    loss: str = setting("categorical", "cross-entropy of one class among all, or of each class by itself", choices=LOSSES)
+    loss: str = setting(
+        "categorical",
+        "cross-entropy of one class among all, or of each class by itself, or the asymmetric loss of each class; the latter two "
+        "are for several labels an image",
+        choices=LOSSES,
+    )
     label_smoothing: float = setting(0.0, "share of each label that is spread over all classes", minimum=0, maximum=0.999)
     ema_decay: float = setting(
         0.0,

@@ -15,9 +15,11 @@ from keras_senet.files import write_text
 from keras_senet.inference.classifier import Classifier, open_classifier
 from keras_senet.plots.confusion import draw_confusion
 from keras_senet.plots.explanation import heated
+from keras_senet.plots.precision_recall import draw_precision_recall
 from keras_senet.plots.predictions import draw_predictions, most_wrong
 from keras_senet.settings import flat_fields
 from keras_senet.training.evaluation import Evaluation, evaluate, with_classes_of
+from keras_senet.training.multi_label import MultiLabelEvaluation
 from keras_senet.training.recipe import Recipe
 from keras_senet.training.run import load_test_images
 from keras_senet.training.run_folder import RunFolder, read_recipe
@@ -27,6 +29,9 @@ _MEASURES = {
     "epoch": ("epoch", "{}"),
     "top1": ("top-1", "{:.2%}"),
     "top5": ("top-5", "{:.2%}"),
+    "map": ("mAP", "{:.2%}"),
+    "micro_f1": ("micro F1", "{:.2%}"),
+    "macro_f1": ("macro F1", "{:.2%}"),
     "loss": ("loss", "{:.4f}"),
     "calibration_error": ("calibration error", "{:.2%}"),
     "images": ("images", "{:,}"),
@@ -34,6 +39,7 @@ _MEASURES = {
 _PICTURES = {
     "learning_curve.png": "How it learned",
     "confusion.png": "Which class it takes for which",
+    "precision_recall.png": "How sure a label is that it finds",
     "mistakes.png": "Where it is most sure and wrong, and where it sees the wrong class",
 }
 
@@ -42,7 +48,8 @@ def report(folder: RunFolder) -> dict[str, dict[str, float]]:
     """Evaluates the networks of a finished run on its validation images.
 
     Writes metrics.json (what is returned), confusion.png, mistakes.png where the last network makes any, and report.md, which
-    shows all of the run. The numbers come first: a picture that cannot be drawn is a warning.
+    shows all of the run. With several labels an image, precision_recall.png takes the place of the two pictures. The numbers come
+    first: a picture that cannot be drawn is a warning.
 
     Args:
         folder: the folder of the run, from `train`, or a `RunFolder` of its path.
@@ -88,8 +95,16 @@ def report(folder: RunFolder) -> dict[str, dict[str, float]]:
     return measured
 
 
-def _draw(last: Evaluation, classifier: Classifier, images: data.LabelledImages, folder: RunFolder) -> None:
-    """Draws confusion.png, and, where the network makes mistakes, mistakes.png with where it finds the wrong classes."""
+def _draw(
+    last: Evaluation | MultiLabelEvaluation, classifier: Classifier, images: data.LabelledImages, folder: RunFolder
+) -> None:
+    """Draws confusion.png, and, where the network makes mistakes, mistakes.png with where it finds the wrong classes.
+
+    With several labels an image it draws precision_recall.png instead.
+    """
+    if isinstance(last, MultiLabelEvaluation):
+        draw_precision_recall(last.titled_curves(), folder.precision_recall)
+        return
     draw_confusion(last.confusion, last.class_names, folder.confusion)
     mistakes: list[tuple] = []
     for pixels, labels in data.evaluation_batches(images, classifier.preprocessing, 64).take(_BATCHES_OF_MISTAKES):
@@ -137,10 +152,11 @@ def write_page(folder: RunFolder) -> None:
         ["devices", f"{config['replicas']:,}, each with {config['batch_size_per_replica']:,} images of a batch"],
         *([package, version] for package, version in config["versions"].items()),
     ]
+    good = f"Mean average precision {last['map']:.2%} on" if "map" in last else f"Right on {last['top1']:.2%} of"
     settings = ("setting", "value", "meaning")
     parts = [
         f"# {recipe.model} on `{recipe.dataset}`",
-        f"Right on {last['top1']:.2%} of {last['images']:,} validation images after {last['epoch']} epochs, which took "
+        f"{good} {last['images']:,} validation images after {last['epoch']} epochs, which took "
         f"{datetime.timedelta(seconds=seconds)} at {images_per_second:,.0f} training images a second.",
         "## Results on the validation images",
         _table(["network", *(_MEASURES[name][0] for name in names)], results),

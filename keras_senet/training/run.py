@@ -125,19 +125,26 @@ def train(
         check_class_names(class_names, recipe.dataset)
         if len(class_names) < 2:
             raise InputError(f"{recipe.dataset} must have at least two classes. Found: {named(class_names)}.")
+        if training_images.multi_label and recipe.loss == "categorical":
+            raise InputError(
+                f"The images of {recipe.dataset} can have several labels, and loss='categorical' is for one: take "
+                "loss='asymmetric' or 'binary' (--loss)."
+            )
         folder.check_class_names(class_names)
+        if recipe.class_weights and training_images.multi_label:
+            raise InputError("`class_weights` is for one label an image. Set it to False.")
         if recipe.class_weights and training_images.counts is None:
             raise InputError(
                 f"`class_weights` needs folders or a CSV file of labels, which tell the counts: not {recipe.dataset}."
             )
         keras.utils.set_random_seed(recipe.seed)  # only after loading: preparing a dataset consumes random numbers
-        network = build(recipe, len(class_names))
+        network = build(recipe, len(class_names), training_images.multi_label)
         keep_class_names(network, class_names)
         recipe = recipe.replace(image_size=network.input_shape[-2])
         batches = Batches(recipe, devices, training_images, validation_images, preprocessing_for(network), data_service)
         with devices.scope():
             model = training_model(network, recipe)
-            measured = metrics(len(class_names))
+            measured = metrics(len(class_names), training_images.multi_label)
             # XLA makes training on TensorFlow's CPU device slower.
             jit = False if _tensorflow_on_cpu() else "auto"
             frozen = frozen_layers(model, recipe)

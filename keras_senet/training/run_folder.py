@@ -7,7 +7,8 @@ import os
 import pathlib
 import platform
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import keras
 
@@ -37,11 +38,12 @@ class RunFolder:
         history: history.csv, loss and accuracy by epoch.
         learning_curve: learning_curve.png, which shows them.
         last: last.keras, the network after the last epoch.
-        best: best.keras, the network after the epoch with the highest accuracy on the validation images.
+        best: best.keras, the network after the epoch with the highest `score`.
         states: the folder states/, from which the run can go on.
         logs: the folder logs/, for TensorBoard.
         damaged: damaged.txt, the names of the images that could not be decoded, where there are any.
-        metrics, confusion, mistakes, page: metrics.json, confusion.png, mistakes.png and report.md, by `report`.
+        metrics, confusion, precision_recall, mistakes, page: metrics.json, confusion.png, precision_recall.png, mistakes.png and
+            report.md, by `report`.
 
     Example:
 
@@ -62,6 +64,7 @@ class RunFolder:
         self.damaged = self.path / "damaged.txt"
         self.metrics = self.path / "metrics.json"
         self.confusion = self.path / "confusion.png"
+        self.precision_recall = self.path / "precision_recall.png"
         self.mistakes = self.path / "mistakes.png"
         self.page = self.path / "report.md"
 
@@ -181,8 +184,7 @@ class RunFolder:
 
     def best_epoch(self) -> int:
         """The number of the epoch that best.keras is from, from 1."""
-        best = max(self.epochs(), key=lambda epoch: [float(epoch["val_top1"]), -float(epoch["val_loss"])])
-        return int(best["epoch"]) + 1
+        return int(max(self.epochs(), key=score)["epoch"]) + 1
 
     def newest_state(self) -> pathlib.Path | None:
         """The file of the latest state; None where there is none."""
@@ -209,6 +211,16 @@ class RunFolder:
         if not epoch_of_network:
             network = f"{self.path} holds no network of this run."
         return f"{network} No state was saved, so --resume begins the run anew."
+
+
+def measure(logs: Mapping[str, Any]) -> str:
+    """What says how good the network of an epoch is: mean average precision with several labels an image, or else top-1."""
+    return "map" if "map" in logs else "top1"
+
+
+def score(logs: Mapping[str, Any]) -> list[float]:
+    """By what the best epoch is chosen: that measure on the validation images, and where it is equal the lower loss."""
+    return [float(logs[f"val_{measure(logs)}"]), -float(logs["val_loss"])]
 
 
 def read_recipe(config: str | os.PathLike) -> Recipe:

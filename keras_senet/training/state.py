@@ -35,7 +35,7 @@ class TrainState:
         epoch: number of epochs that are done.
         step: number of steps of the next epoch that are done.
         seconds: which these steps took.
-        best: top-1 accuracy and negative loss on the validation images after the best epoch.
+        best: `run_folder.score` of the best epoch.
         best_epoch: its number, from 1.
         history: the logs of each epoch.
         epoch_of_network: number of the epoch after which last.keras was saved; 0 before.

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_senet.errors import InputError, existing_path, one_line
 from keras_senet.files import refuse_stand_in
-from keras_senet.inference.labels import class_names_in
+from keras_senet.inference.labels import class_names_in, thresholds_in
 from keras_senet.inference.preprocessing import Preprocessing, preprocessing_for
 from keras_senet.inference.runtimes.runtime import Runtime
 
@@ -50,6 +50,7 @@ def open_keras_model(model: keras.Model) -> Runtime:
         model=model,
         class_names=class_names_in(model),
         preprocessing=preprocessing_of(model),
+        thresholds=thresholds_in(model),
     )
 
 

@@ -30,6 +30,7 @@ class Runtime:
         model: the Keras model, where Keras runs it.
         class_names: names of the classes, where the file itself holds them.
         preprocessing: how to make the images, where the file itself says so.
+        thresholds: the threshold of each label, where the file itself holds them.
     """
 
     run: Callable[[np.ndarray], np.ndarray]
@@ -38,6 +39,7 @@ class Runtime:
     model: keras.Model | None = None
     class_names: Sequence[str] = ()
     preprocessing: Preprocessing | None = None
+    thresholds: Sequence[float] = ()
 
 
 def cannot_open(path: str | os.PathLike, kind: str, library: str, error: Exception) -> InputError:

@@ -35,8 +35,15 @@ def open_tflite(path: str | os.PathLike) -> Runtime:
     def run(images):
         return np.concatenate([run_batch(images[start : start + batch_size]) for start in range(0, len(images), batch_size)])
 
-    class_names, preprocessing = read_metadata(path)
-    return Runtime(run, source["shape"].tolist(), result["shape"].tolist(), class_names=class_names, preprocessing=preprocessing)
+    class_names, preprocessing, thresholds = read_metadata(path)
+    return Runtime(
+        run,
+        source["shape"].tolist(),
+        result["shape"].tolist(),
+        class_names=class_names,
+        preprocessing=preprocessing,
+        thresholds=thresholds,
+    )
 
 
 def _quantized(values: np.ndarray, tensor: dict) -> np.ndarray:

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import keras
 from rich import progress
 
+from keras_senet.training.run_folder import measure
+
 _SECONDS_BETWEEN_LINES = 60  # at most, where there is no terminal
 
 
@@ -26,7 +28,7 @@ class Progress(keras.callbacks.Callback):
     In between a terminal shows a bar. Elsewhere a line is printed a minute after the last one, by a thread: the first step,
     which waits for images and for the compiler, may take longer than that, and so may an evaluation.
 
-    The model must have a metric named `top1`.
+    The model must have a metric named `top1` or `map`.
 
     `images_per_second` counts training alone: neither validation nor the first batch of `fit`, in which the graph is traced and
     compiled. The time left covers all that remains, at the average pace since that batch, validation included.
@@ -129,7 +131,8 @@ class Progress(keras.callbacks.Callback):
         since = self.started or self.begun
         pace = (time.perf_counter() - since.seconds) / (self.reached.step - since.step)
         left = datetime.timedelta(seconds=round(pace * (self.epochs * self.steps_per_epoch - self.reached.step)))
-        parts = [f"epoch {self.epoch + 1}/{self.epochs}", f"loss {logs['loss']:.4f}  top1 {logs['top1']:.2%}"]
+        name = measure(logs)
+        parts = [f"epoch {self.epoch + 1}/{self.epochs}", f"loss {logs['loss']:.4f}  {name} {logs[name]:.2%}"]
         if "val_loss" in logs:
-            parts.append(f"validation: loss {logs['val_loss']:.4f}  top1 {logs['val_top1']:.2%}")
+            parts.append(f"validation: loss {logs['val_loss']:.4f}  {name} {logs[f'val_{name}']:.2%}")
         return "  ".join([*parts, f"{self._images_per_second():,.0f} images/s", f"{left} left"])

@@ -5,13 +5,17 @@ import shutil
 import keras
 
 from keras_senet.files import replacing
+from keras_senet.inference.labels import keep_thresholds
 from keras_senet.training.callbacks.moving_averages import MovingAverages
-from keras_senet.training.run_folder import RunFolder
+from keras_senet.training.multi_label import MeanAveragePrecision
+from keras_senet.training.run_folder import RunFolder, score
 from keras_senet.training.state import TrainState
 
 
 class SaveNetworks(keras.callbacks.Callback):
     """Saves the network after each epoch, and after the best one a copy of it.
+
+    With several labels an image, the network keeps the thresholds that suit the validation images best.
 
     Args:
         network: the network as it is saved, which gets the weights of the model that `fit` trains.
@@ -32,10 +36,12 @@ class SaveNetworks(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs):
         with self.averages.applied():
             self.network.set_weights(self.model.get_weights())
-        score = [logs["val_top1"], -logs["val_loss"]]
-        is_best = score > self.state.best
+        for metric in self.state.metrics:
+            if isinstance(metric, MeanAveragePrecision):  # of the validation images, which `fit` has just evaluated
+                keep_thresholds(self.network, metric.thresholds())
+        is_best = score(logs) > self.state.best
         if is_best:
-            self.state.best, self.state.best_epoch = score, epoch + 1
+            self.state.best, self.state.best_epoch = score(logs), epoch + 1
         if self.write:
             with replacing(self.folder.last) as partial:
                 self.network.save(partial)
