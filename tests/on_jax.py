@@ -4,6 +4,7 @@ All is in one program, since Keras has one backend a process, and a process take
 """
 
 import importlib.abc
+import itertools
 import sys
 
 import pytest
@@ -61,6 +62,44 @@ def both_data_formats_compute_alike():
     keras.config.set_image_data_format("channels_last")
 
 
+def training_results(layer: keras.layers.BatchNormalization, x: np.ndarray, upstream: np.ndarray) -> list:
+    """The outputs and the new statistics of a layer in training, and the gradients of its weights and its inputs."""
+    trainable = [variable.value for variable in layer.trainable_variables]
+    frozen = [variable.value for variable in layer.non_trainable_variables]
+
+    def loss(trainable, x):
+        outputs, updated = layer.stateless_call(trainable, frozen, x, training=True)
+        return (outputs * upstream).sum(), (outputs, updated)
+
+    (_, made), gradients = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(trainable, x)
+    return jax.tree.leaves((made, gradients))
+
+
+def batch_normalization_equals_that_of_keras_forward_and_backward():
+    random = np.random.default_rng(0)
+    shapes = ((-1, (4, 9, 9, 6)), (1, (4, 6, 9, 9)), (-1, (16, 6)))
+    settings = ({}, {"center": False, "scale": False}, {"dtype": "mixed_bfloat16"})
+    for (axis, shape), arguments in itertools.product(shapes, settings):
+        x, upstream = 3 * random.standard_normal((2, *shape)).astype("float32") + 2
+        weights = random.uniform(0.5, 1.5, (4, 6))
+        results = []
+        for kind in (keras_senet.layers.BatchNormalization, keras.layers.BatchNormalization):
+            layer = kind(axis, momentum=0.9, epsilon=1e-5, **arguments)
+            layer.build(shape)
+            layer.set_weights(weights[-len(layer.weights) :])
+            results.append(training_results(layer, x, upstream))
+        for found, expected in zip(*results, strict=True):
+            assert found.dtype == expected.dtype
+            np.testing.assert_allclose(found, expected, atol=1e-5 * abs(np.array(expected)).max(), rtol=0)
+
+
+def batch_normalization_keeps_its_digits_far_from_zero():
+    x = (1e4 + np.random.default_rng(0).standard_normal((64, 8, 8, 4))).astype("float32")
+    exact = np.float64(x) - np.float64(x).mean((0, 1, 2))
+    exact /= np.sqrt((exact**2).mean((0, 1, 2)) + 1e-3)
+    assert abs(keras_senet.layers.BatchNormalization()(x, training=True) - exact).max() < 2e-3  # of float32's steps at 1e4
+
+
 def export_asks_for_the_tensorflow_backend(path: str):
     sys.meta_path.remove(no_tensorflow)
     with pytest.raises(ValueError, match="set KERAS_BACKEND=tensorflow"):
@@ -72,3 +111,5 @@ with keras.StatelessScope(initialize_variables=False):
     every_network_builds()
     both_data_formats_compute_alike()
     export_asks_for_the_tensorflow_backend(sys.argv[1])
+batch_normalization_equals_that_of_keras_forward_and_backward()
+batch_normalization_keeps_its_digits_far_from_zero()

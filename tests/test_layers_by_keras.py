@@ -22,6 +22,7 @@ CASES = COMPOSITE | {
     "ungrouped": (layers.GroupedConv2D, {"filters": 8, "kernel_size": 3, "padding": "same"}),
     "normalization": (layers.PixelNormalization, {"mean": [1.0] * 16, "variance": [2.0] * 16}),
     "normalization_later": (layers.PixelNormalization, {"crop_ratio": 0.9, "interpolation": "bicubic"}),
+    "batch_normalization": (layers.BatchNormalization, {"momentum": 0.9}),
     "shake": (layers.ShakeShake, {}),
     "shake_seeded": (layers.ShakeShake, {"seed": 7}),
 }
@@ -47,7 +48,7 @@ def keras_test():
 def run(test: TestCase, name: str, data_format: str, policy: str, **options) -> None:
     kind, arguments = CASES[name]
     shape = (2, 8, 8, 16) if data_format == "channels_last" else (2, 16, 8, 8)
-    if kind is layers.PixelNormalization:
+    if kind in (layers.PixelNormalization, layers.BatchNormalization):
         arguments = arguments | {"axis": -1 if data_format == "channels_last" else 1}
     elif kind is layers.ShakeShake:
         shape = (shape, shape)

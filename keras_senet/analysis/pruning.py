@@ -10,7 +10,7 @@ from keras import layers
 from keras_senet.analysis.cost import Cost, profile
 from keras_senet.errors import InputError
 from keras_senet.layers import ChannelScatter, SqueezeExcite
-from keras_senet.rewrite.channels import keeps_the_scale, mixes_channels
+from keras_senet.rewrite.channels import BATCH_NORMALIZATIONS, keeps_the_scale, mixes_channels
 from keras_senet.rewrite.clone import copied, rewritten
 from keras_senet.rewrite.graph import Graph, as_functional, models_within
 
@@ -181,7 +181,7 @@ def _producers(graph: Graph, se: SqueezeExcite) -> list[keras.layers.Layer]:
 
 def _is_channelwise(layer: keras.layers.Layer, axis: int) -> bool:
     kind = type(layer)
-    if kind is layers.BatchNormalization:
+    if kind in BATCH_NORMALIZATIONS:
         return layer.axis % 4 == axis
     if kind is layers.DepthwiseConv2D:
         return layer.depth_multiplier == 1

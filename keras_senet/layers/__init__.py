@@ -1,5 +1,6 @@
 """Keras layers of SE networks."""
 
+from keras_senet.layers.batch_normalization import BatchNormalization
 from keras_senet.layers.channel_scatter import ChannelScatter
 from keras_senet.layers.channel_shuffle import ChannelShuffle
 from keras_senet.layers.concurrent_squeeze_excite import ConcurrentSqueezeExcite
@@ -17,6 +18,7 @@ from keras_senet.layers.spatial_squeeze_excite import SpatialSqueezeExcite
 from keras_senet.layers.squeeze_excite import SqueezeExcite
 
 __all__ = [
+    "BatchNormalization",
     "ChannelScatter",
     "ChannelShuffle",
     "ConcurrentSqueezeExcite",

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from keras import layers
 
 from keras_senet.errors import InputError
-from keras_senet.layers import GroupedConv2D, ShakeShake
+from keras_senet.layers import BatchNormalization, GroupedConv2D, ShakeShake
 from keras_senet.layers.data_format import channel_axis
 
 BATCH_NORM = {"momentum": 0.9, "epsilon": 1e-5}
@@ -54,7 +54,7 @@ def convolve(x, conv: Conv, prefix: str, index: int | str = ""):
 
 def normalize(x, prefix: str, index: int | str = ""):
     """Batch normalization."""
-    return layers.BatchNormalization(channel_axis(), **BATCH_NORM, name=f"{prefix}_bn{index}")(x)
+    return BatchNormalization(channel_axis(), **BATCH_NORM, name=f"{prefix}_bn{index}")(x)
 
 
 def conv_bn(x, conv: Conv, prefix: str, index: int | str = ""):

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_senet.layers import GroupedConv2D
+from keras_senet.layers import BatchNormalization, GroupedConv2D
 from keras_senet.layers.data_format import channel_axis
 from keras_senet.rewrite.graph import Graph
 
@@ -27,7 +27,8 @@ _HOMOGENEOUS = (
 )
 
 _CONVOLUTIONS = (layers.Conv2D, GroupedConv2D)
-_NORMALIZATIONS = (layers.BatchNormalization, layers.GroupNormalization, layers.LayerNormalization)
+BATCH_NORMALIZATIONS = (layers.BatchNormalization, BatchNormalization)
+_NORMALIZATIONS = (*BATCH_NORMALIZATIONS, layers.GroupNormalization, layers.LayerNormalization)
 
 
 class Scales:

@@ -6,6 +6,7 @@ from keras import layers
 
 from keras_senet.layers import GroupedConv2D
 from keras_senet.layers.data_format import channel_axis
+from keras_senet.rewrite.channels import BATCH_NORMALIZATIONS
 from keras_senet.rewrite.clone import copied, own_weights, rewritten
 from keras_senet.rewrite.graph import Graph, as_functional, inputs_of
 
@@ -37,7 +38,7 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
     """
     model = as_functional(model)
     graph = Graph(model)
-    normalizations = [layer for layer in model.layers if type(layer) is layers.BatchNormalization]
+    normalizations = [layer for layer in model.layers if type(layer) in BATCH_NORMALIZATIONS]
     producers = {norm.name: graph.sole_producer(norm) for norm in normalizations}
     folded = {producers[norm.name].name: norm for norm in normalizations if _folds_into(norm, producers[norm.name])}
     removed = {norm.name for norm in folded.values()}
