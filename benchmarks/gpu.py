@@ -42,14 +42,16 @@ class Side:
     attention: str | None = "se"
     stride_in_3x3: bool = False  # as timm's later networks have it, where the authors' stride in the first 1x1 convolution
     own_grouped_conv: bool = True  # our GroupedConv2D, not the grouped convolution of Keras' backend
+    own_batch_norm: bool = True  # our BatchNormalization, not that of Keras
     compiled: bool = True  # by torch.compile; ours always are
 
     def __str__(self) -> str:
         plain = "" if self.attention else " without SE"
         strides = ", stride in 3x3" if self.stride_in_3x3 else ""
         grouped = "" if self.own_grouped_conv else ", the backend's grouped convolution"
+        norm = "" if self.own_batch_norm else ", Keras' batch normalization"
         eager = "" if self.compiled else ", eager"
-        return f"{self.network}{plain}{strides}{grouped} on {self.framework}{eager}, {self.work}, {self.precision}"
+        return f"{self.network}{plain}{strides}{grouped}{norm} on {self.framework}{eager}, {self.work}, {self.precision}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +98,12 @@ def cases(small: bool) -> list[Case]:
     )
     two = ((SPEED, 1, 0),)
     every = [
-        Case("training step", batch, (Side("jax", ours), Side("torch", legacy, compiled=compiled)), two),
+        Case(
+            "training step",
+            batch,
+            (Side("jax", ours), Side("torch", legacy, compiled=compiled), Side("jax", ours, own_batch_norm=False)),
+            (*two, ("time with Keras' batch normalization over that with ours", 2, 0)),
+        ),
         Case("training step, timm's strides", batch, with_and_without_se("train"), four),
         Case(
             "dispatch",
@@ -147,6 +154,8 @@ def our_network(side: Side, size: int):
     keras.config.set_dtype_policy("mixed_bfloat16" if side.precision == "bfloat16" else "float32")
     if not side.own_grouped_conv:
         blocks.GroupedConv2D = keras.layers.Conv2D
+    if not side.own_batch_norm:
+        blocks.BatchNormalization = keras.layers.BatchNormalization
     construct = getattr(keras_senet, side.network)
     if side.stride_in_3x3:
         architecture = dataclasses.replace(construct.architecture, stride_in_3x3=True)
@@ -344,10 +353,16 @@ def kernels(run: Callable[[int], object], steps: int = 3) -> list[dict]:
             run(steps)
         (trace,) = pathlib.Path(folder).rglob("perfetto_trace.json.gz")
         events = json.loads(gzip.decompress(trace.read_bytes()))["traceEvents"]
-    names = {event["pid"]: event["args"]["name"] for event in events if event.get("name") == "process_name"}
+    # A GPU is a process of the trace. Its streams are threads, beside others that say once more which operations these ran for.
+    gpus = {event["pid"] for event in events if event.get("name") == "process_name" and "GPU" in event["args"]["name"]}
+    streams = {
+        (event["pid"], event["tid"])
+        for event in events
+        if event.get("name") == "thread_name" and event["pid"] in gpus and "Stream" in event["args"]["name"]
+    }
     seconds, counts = collections.Counter(), collections.Counter()
     for event in events:
-        if event.get("ph") == "X" and "GPU" in names.get(event["pid"], ""):
+        if event.get("ph") == "X" and (event["pid"], event["tid"]) in streams:
             seconds[event["name"]] += event["dur"] / 1000 / steps
             counts[event["name"]] += 1 / steps
     return [{"kernel": name, "milliseconds": total, "calls": counts[name]} for name, total in seconds.most_common(40)]
