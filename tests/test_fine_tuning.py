@@ -1,18 +1,26 @@
 """Fine-tuning: what is frozen stays as it was to the last bit, and rates, clipping and weights are what their sources say."""
 
+import shutil
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from common import history
+from common import DEMO, history
+from scipy.special import softmax
+from scipy.stats import entropy
+from sklearn.metrics import log_loss
 from sklearn.utils.class_weight import compute_class_weight
 from test_resume import assert_equal_runs
 
 import keras_senet
 from keras_senet import training
+from keras_senet.inference import classifier
+from keras_senet.inference.labels import keep_class_names
 from keras_senet.models.stages import layer_stages
+from keras_senet.training.distillation import distilled, open_teacher
 from keras_senet.training.losses import loss
-from keras_senet.training.network import build, training_model
+from keras_senet.training.network import build, start_classifier_anew, training_model
 from keras_senet.training.optimizers import optimizer
 
 
@@ -33,6 +41,7 @@ def test_every_layer_is_in_a_stage_and_stages_follow_each_other(name, stages):
 @pytest.fixture
 def network():
     """A copy of the layers of SEResNet20 that tell the stages: one each, and all of them linear."""
+    keras.utils.set_random_seed(0)
     x = inputs = keras.Input((4, 4, 3))
     for name in ("stem_conv", "stage2_block1_conv", "stage3_block1_conv", "stage4_block1_conv"):
         x = keras.layers.Conv2D(3, 1, name=name, bias_initializer="ones")(x)
@@ -99,7 +108,7 @@ def test_four_batches_of_sixteen_make_the_step_of_one_of_sixty_four(network, nam
     ends = []
     for steps, fields in ((1, {}), (4, {"gradient_accumulation": 4, "clip_norm": 0.4})):
         network.set_weights(start)
-        fields = {"optimizer": name, "clip_norm": 0.4, "learning_rate": 0.01, "layer_decay": 0.9} | fields
+        fields = {"optimizer": name, "clip_norm": 0.4, "learning_rate": 0.05, "layer_decay": 0.9} | fields
         network.compile(optimizer(recipe(**fields), 10, network), "mse")
         network.fit(images, labels, batch_size=64 // steps, shuffle=False, verbose=0)
         ends.append(network.get_weights())
@@ -132,6 +141,66 @@ def test_dropout_precedes_the_classifier_alone_or_takes_the_rate(model, before):
     assert isinstance(trained.layers[-2], keras.layers.Dropout)
 
 
+@pytest.fixture
+def teacher(network):
+    """Another network for the same images and classes, with a softmax; it also normalizes batches, and so sees if it trains."""
+    x = keras.layers.BatchNormalization()(keras.layers.Flatten()(inputs := keras.Input((4, 4, 3))))
+    return keras.Model(inputs, keras.layers.Dense(2, "softmax", kernel_initializer=keras.initializers.RandomNormal())(x))
+
+
+@pytest.mark.parametrize(("temperature", "weight", "logits"), [(1.0, 1.0, False), (4.0, 0.3, False), (4.0, 0.3, True)])
+def test_distillation_adds_hintons_loss_in_training_alone(network, teacher, temperature, weight, logits):
+    fields = recipe(temperature=temperature, distill_weight=weight)
+    student = keras.Model(network.inputs, keras.layers.Softmax()(network.output))
+    if logits:
+        teacher.layers[-1].activation = keras.activations.linear
+    model = distilled(student, teacher, fields)
+    model.compile(keras.optimizers.SGD(0.0), loss(fields), weighted_metrics=["accuracy"])
+    random = np.random.default_rng(0)
+    images, labels = random.normal(size=(8, 4, 4, 3)), np.eye(2)[random.integers(0, 2, 8)]
+    before = teacher.get_weights()
+    trained = model.fit(images, labels, batch_size=8, verbose=0).history["loss"][0]
+    taught = teacher.predict(images, verbose=0)
+    soft = softmax((taught if logits else np.log(taught)) / temperature, axis=-1)
+    own = softmax(network.predict(images, verbose=0) / temperature, axis=-1)
+    measured = model.evaluate(images, labels, verbose=0)[0]
+    assert measured == pytest.approx(log_loss(labels, student.predict(images, verbose=0)), rel=1e-5)
+    assert trained == pytest.approx(measured + weight * temperature**2 * entropy(soft, own, axis=-1).mean(), rel=1e-4)
+    assert all((one == other).all() for one, other in zip(teacher.get_weights(), before, strict=True))
+    assert [variable.path for variable in model.variables] == [variable.path for variable in student.variables]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("model.tflite", {}, "is a .keras file or a published checkpoint"),
+        ("seresnet50.ra2_in1k", {}, "knows 1000 classes, but digits has 10. Fine-tune it"),
+        ("best.keras", {"class_names": ["zero", *"123456789"]}, "calls class 0 '0', but digits calls it 'zero'"),
+        ("best.keras", {"activation": keras.activations.sigmoid}, "must end in a softmax or in logits"),
+        ("nowhere.keras", {}, "no file or folder"),
+    ],
+)
+def test_a_teacher_that_cannot_teach_is_refused(name, changes, message, tmp_path, monkeypatch):
+    name = name if name.startswith("seresnet50") else str(tmp_path / name)
+    if name.endswith(".tflite"):
+        shutil.copy(DEMO / "model.tflite", name)
+    elif name.endswith("best.keras"):
+        network = keras_senet.SEResNet20(weights=None)
+        keep_class_names(network, "0123456789")
+        network.layers[-1].activation = changes.get("activation", keras.activations.softmax)
+        network.save(name)
+    else:
+        monkeypatch.setattr(classifier, "find_model", lambda name: lambda **arguments: keras_senet.SEResNet20(classes=1000))
+        monkeypatch.setattr(classifier, "imagenet_labels", lambda: [str(index) for index in range(1000)])
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        open_teacher(recipe(teacher=name, image_size=32), changes.get("class_names", list("0123456789")))
+
+
+def test_a_teacher_sees_images_of_the_students_size():
+    fields = recipe(teacher=str(DEMO / "model.keras"), image_size=48)
+    assert open_teacher(fields, list("0123456789")).input_shape == (None, 48, 48, 3)
+
+
 def by_stage(network, model):
     stages = layer_stages(network, model)
     return {
@@ -140,6 +209,24 @@ def by_stage(network, model):
         for variable in layer.variables
         if "seed_generator" not in variable.path
     }
+
+
+def test_a_classifier_of_other_classes_starts_anew(tmp_path):
+    source = str(tmp_path / "known.keras")
+    known = keras_senet.SEResNet20(weights=None, classes=3)
+    keep_class_names(known, ["a", "b", "c"])
+    known.layers[-1].bias.assign(keras.ops.ones(3))
+    known.save(source)
+    fields = recipe(weights=source)
+    network = build(fields, 3)
+    start_classifier_anew(network, fields, ["a", "b", "c"])
+    assert all((one == other).all() for one, other in zip(network.get_weights(), known.get_weights(), strict=True))
+    with pytest.warns(UserWarning, match=r"known\.keras tells 'a', 'b', 'c' apart, but digits has 'a', 'c', 'b': the classifier"):
+        start_classifier_anew(network, fields, ["a", "c", "b"])
+    *body, kernel, bias = zip(network.get_weights(), known.get_weights(), strict=True)
+    assert all((one == other).all() for one, other in body)
+    assert (kernel[0] != kernel[1]).all()
+    assert (bias[0] == 0).all()
 
 
 @pytest.mark.slow
@@ -158,7 +245,7 @@ def test_what_is_frozen_stays_as_it_was_to_the_last_bit_and_the_rest_learns(tiny
 @pytest.mark.slow
 def test_a_run_that_unfreezes_goes_on_as_if_it_had_never_stopped(tiny_recipe, tmp_path):
     fields = {"freeze": "backbone", "unfreeze_epoch": 1, "layer_decay": 0.8, "head_lr_scale": 3.0, "adaptive_clip": 0.1}
-    fields |= {"gradient_accumulation": 2, "dropout": 0.2, "schedule": "plateau"}
+    fields |= {"gradient_accumulation": 2, "dropout": 0.2, "schedule": "plateau", "teacher": str(DEMO / "model.keras")}
     recipe = tiny_recipe.replace(epochs=3, warmup_epochs=0.0, warmup_steps=0, **fields)
     training.train(recipe, tmp_path / "whole")
 
@@ -194,6 +281,7 @@ def test_patience_ends_a_run_that_gets_no_better_for_good(tiny_recipe, tmp_path,
         ({"freeze": "2", "unfreeze_epoch": 100}, "from 1 to 99"),
         ({"freeze": "2", "unfreeze_epoch": 1, "ema_decay": 0.9}, "exclude each other"),
         ({"clip_norm": 1.0, "adaptive_clip": 0.1}, "exclude each other"),
+        ({"teacher": "best.keras", "loss": "binary"}, "one label an image"),
         ({"balanced": True, "class_weights": True}, "each make up for rare classes"),
     ],
 )

@@ -35,6 +35,12 @@ def attention_in(config: dict[str, Any]) -> AttentionConfig | None:
     return AttentionConfig(attention, **fields, attention_stages=tuple(sorted(stages)) or None)
 
 
+def class_names_in(config: dict[str, Any]) -> list[str]:
+    """The class names that a network of this package keeps, from the configuration of its `.keras` file; [] for none."""
+    kept = (layer["config"].get("class_names") for layer in _layers(config) if layer["class_name"] == "PixelNormalization")
+    return list(next(kept, None) or [])
+
+
 def difference(config: dict[str, Any], model: keras.Model) -> str | None:
     """The first difference, in words, between what a saved model computes and what `model` does, but for the classifier.
 

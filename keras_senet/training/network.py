@@ -1,14 +1,19 @@
 """The network of a run: as it is saved, and the model that `fit` trains."""
 
 import re
+import warnings
+from collections.abc import Sequence
 
 import keras
 
-from keras_senet.errors import InputError
+from keras_senet.errors import InputError, named
+from keras_senet.inference.labels import same_names
 from keras_senet.keras_internals import all_layers
 from keras_senet.layers import PixelNormalization
 from keras_senet.models.build import image_shape
 from keras_senet.models.registry import find_model
+from keras_senet.pretrained import read_weights
+from keras_senet.pretrained.description import class_names_in
 from keras_senet.rewrite.clone import rewritten
 from keras_senet.training.recipe import Recipe
 
@@ -51,6 +56,24 @@ def build(recipe: Recipe, classes: int, multi_label: bool = False) -> keras.Mode
         for layer in last_normalizations(network):
             layer.gamma.assign(keras.ops.zeros_like(layer.gamma))
     return network
+
+
+def start_classifier_anew(network: keras.Model, recipe: Recipe, class_names: Sequence[str]) -> None:
+    """Gives the classifier random weights if it is that of a `.keras` file with as many classes of other names, and warns."""
+    if recipe.weights is None or not recipe.weights.endswith(".keras"):
+        return
+    config = read_weights(recipe.weights).config
+    theirs = [] if config is None else class_names_in(config)
+    if len(theirs) != len(class_names) or same_names(theirs, class_names):
+        return
+    classifier = network.layers[-1]
+    classifier.kernel.assign(classifier.kernel_initializer(classifier.kernel.shape, classifier.kernel.dtype))
+    classifier.bias.assign(keras.ops.zeros_like(classifier.bias))
+    warnings.warn(
+        f"{recipe.weights} tells {named(theirs)} apart, but {recipe.dataset} has {named(class_names)}: the classifier starts at "
+        "random.",
+        stacklevel=2,
+    )
 
 
 def training_model(network: keras.Model, recipe: Recipe) -> keras.Model:

@@ -131,6 +131,11 @@ class Recipe:
         "are for several labels an image",
         choices=LOSSES,
     )
+    teacher: str | None = setting(
+        None, "network to learn from beside the labels: a .keras file, or a published checkpoint; it must know the same classes"
+    )
+    temperature: float = setting(4.0, "temperature at which the probabilities of network and teacher are compared", minimum=0.01)
+    distill_weight: float = setting(1.0, "weight of that loss; the loss of the labels has 1", minimum=0)
     label_smoothing: float = setting(0.0, "share of each label that is spread over all classes", minimum=0, maximum=0.999)
     ema_decay: float = setting(
         0.0,
@@ -160,6 +165,8 @@ class Recipe:
         self._check_freezing()
         if self.clip_norm is not None and self.adaptive_clip is not None:
             raise InputError("`clip_norm` and `adaptive_clip` exclude each other. Leave one of them out.")
+        if self.teacher is not None and self.loss != "categorical":
+            raise InputError(f"`teacher` is for loss='categorical', one label an image. Received: loss={self.loss!r}")
         if self.class_weights and self.balanced:
             raise InputError("`class_weights` and `balanced` each make up for rare classes. Set one to False.")
         for name in ("warmup_epochs", "warmup_steps"):

@@ -32,10 +32,11 @@ from keras_senet.training.callbacks.saved_networks import SaveNetworks
 from keras_senet.training.callbacks.saved_states import SaveStates
 from keras_senet.training.callbacks.signals import EndOnSignal
 from keras_senet.training.devices import open_devices
+from keras_senet.training.distillation import distilled, open_teacher
 from keras_senet.training.evaluation import metrics
 from keras_senet.training.freezing import check_stage, frozen_layers
 from keras_senet.training.losses import loss
-from keras_senet.training.network import build, training_model
+from keras_senet.training.network import build, start_classifier_anew, training_model
 from keras_senet.training.optimizers import learning_rate, optimizer
 from keras_senet.training.owner import disown, owning
 from keras_senet.training.recipe import Recipe
@@ -139,11 +140,14 @@ def train(
             )
         keras.utils.set_random_seed(recipe.seed)  # only after loading: preparing a dataset consumes random numbers
         network = build(recipe, len(class_names), training_images.multi_label)
+        start_classifier_anew(network, recipe, class_names)
         keep_class_names(network, class_names)
         recipe = recipe.replace(image_size=network.input_shape[-2])
         batches = Batches(recipe, devices, training_images, validation_images, preprocessing_for(network), data_service)
         with devices.scope():
             model = training_model(network, recipe)
+            if recipe.teacher is not None:
+                model = distilled(model, open_teacher(recipe, class_names), recipe)
             measured = metrics(len(class_names), training_images.multi_label)
             # XLA makes training on TensorFlow's CPU device slower.
             jit = False if _tensorflow_on_cpu() else "auto"

@@ -1,0 +1,94 @@
+"""Distillation: another network, the teacher, says what it makes of each training image, and the trained one learns that, too."""
+
+import functools
+from collections.abc import Sequence
+
+import keras
+from keras import ops
+
+from keras_senet.errors import InputError, named
+from keras_senet.inference.classifier import open_classifier
+from keras_senet.inference.labels import first_difference, same_names
+from keras_senet.inference.outputs import LOGITS, PROBABILITIES, outputs_of
+from keras_senet.training.recipe import Recipe
+
+
+def open_teacher(recipe: Recipe, class_names: Sequence[str]) -> keras.Model:
+    """The teacher of a recipe, for images of the recipe's size.
+
+    Args:
+        recipe: names it, and has an image size.
+        class_names: classes of the training images.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no Keras model, knows other classes, cannot take images of this size, or does not say that it puts
+            out logits or the probabilities of one class among all.
+    """
+    opened = open_classifier(recipe.teacher, recipe.image_size)
+    if opened.model is None:
+        raise InputError(f"A teacher is a .keras file or a published checkpoint. Received: teacher={recipe.teacher!r}")
+    if opened.classes != len(class_names):
+        raise InputError(
+            f"The teacher {recipe.teacher} knows {opened.classes} classes, but {recipe.dataset} has {len(class_names)}. "
+            "Fine-tune it on these images first."
+        )
+    if opened.labels_file is not None and not same_names(opened.class_names, class_names):
+        index = first_difference(opened.class_names, class_names)
+        raise InputError(
+            f"The teacher {recipe.teacher} calls class {index} {opened.class_names[index]!r}, but {recipe.dataset} calls it "
+            f"{class_names[index]!r}. Both must have the same classes in the same order: {named(class_names)}."
+        )
+    if outputs_of(opened.model) not in (PROBABILITIES, LOGITS):
+        raise InputError(
+            f"The teacher {recipe.teacher} must end in a softmax or in logits, but its last layer is "
+            f"{opened.model.layers[-1].name!r}."
+        )
+    return opened.model
+
+
+def distilled(student: keras.Model, teacher: keras.Model, recipe: Recipe) -> keras.Model:
+    """The student with the loss of distillation beside that of `compile`; its weights and its outputs stay the same.
+
+    Args:
+        student: a functional model from images to probabilities.
+        teacher: a model from the same images to logits or to the probabilities of the same classes.
+        recipe: has the temperature, and the weight of the loss.
+    """
+    outputs = _Distillation(teacher, recipe, name="distillation")([student.inputs[0], student.outputs[0]])
+    return keras.Model(student.inputs, outputs, name=student.name)
+
+
+class _Distillation(keras.layers.Layer):
+    """Passes on the student's probabilities, and in training adds how far they are from the teacher's at a temperature.
+
+    Source: Hinton et al., "Distilling the Knowledge in a Neural Network", arXiv 1503.02531, section 2, with the square of the
+        temperature as a factor, so that its choice does not change the size of the gradients.
+    """
+
+    def __init__(self, teacher: keras.Model, recipe: Recipe, **kwargs):
+        super().__init__(**kwargs)
+        # Keras would take a model that is an attribute for a part of the student, and its weights for weights of the student.
+        self._teach = functools.partial(teacher, training=False)
+        self._teaches_logits = outputs_of(teacher) is LOGITS
+        self._recipe = recipe
+        # By the name of the loss, which is the default, Keras 3.15 compares logits as if they were probabilities.
+        self._loss = keras.distillation.LogitsDistillation(recipe.temperature, keras.losses.KLDivergence())
+
+    def call(self, inputs, training=None):
+        images, probabilities = inputs
+        if training:
+            taught = ops.stop_gradient(self._teach(images))
+            logits = taught if self._teaches_logits else _log(taught)
+            self.add_loss(self._recipe.distill_weight * self._loss.compute_loss(logits, _log(probabilities)))
+        return probabilities
+
+    def get_config(self):
+        """What TensorBoard shows; a layer cannot be made of it, and the network that is saved has none."""
+        fields = ("teacher", "temperature", "distill_weight")
+        return super().get_config() | {name: getattr(self._recipe, name) for name in fields}
+
+
+def _log(probabilities):
+    """Logits of a softmax, which are the logarithms of its probabilities but for a constant."""
+    return ops.log(ops.maximum(ops.cast(probabilities, "float32"), keras.config.epsilon()))
