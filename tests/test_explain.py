@@ -60,11 +60,82 @@ def test_before_global_pooling_grad_cam_is_the_class_activation_map(activation):
     np.testing.assert_allclose(mixed[[2]], by_hand(model, 1)[[2]], atol=1e-5)
 
 
-@pytest.mark.parametrize("head", [layers.Softmax(), layers.Activation("softmax", dtype="float32")], ids=["layer", "activation"])
-def test_an_activation_of_its_own_layer_is_left_out(head):
+@pytest.mark.parametrize(
+    "head",
+    [
+        layers.Softmax(),
+        layers.Activation("softmax", dtype="float32"),
+        ops.softmax,
+        lambda logits: ops.softmax(x=logits),
+        keras.activations.softmax,
+        ops.log_softmax,
+        ops.sigmoid,
+    ],
+    ids=["layer", "activation", "operation", "by keyword", "function", "log", "sigmoid"],
+)
+def test_a_last_step_that_makes_probabilities_is_left_out(head):
     model = classifier(None, head=head)
     model.get_layer("classes").bias.assign([60.0, 0, 0, 0])
     np.testing.assert_allclose(keras_senet.grad_cam(model, PIXELS, 0), by_hand(model, 0), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("activation", "head"),
+    [
+        (lambda logits: ops.softmax(logits), None),
+        ("softmax", layers.Activation("linear", dtype="float32")),
+        (None, lambda logits: ops.exp(logits) / ops.sum(ops.exp(logits), axis=-1, keepdims=True)),
+    ],
+    ids=["of a function", "before another layer", "by hand"],
+)
+def test_probabilities_whose_scores_cannot_be_found_are_refused(activation, head):
+    model = classifier(activation, head=head)
+    with pytest.raises(ValueError, match=rf"'{model.name}', which makes .* before its last layer, '{model.operations[-1].name}'"):
+        keras_senet.grad_cam(model, PIXELS, 0)
+
+
+def ending_in(steps, size=12, data_format="channels_last"):
+    """A network whose last feature map goes through some steps, such as the pooling of VGG, before it is read."""
+    keras.utils.set_random_seed(0)
+    form = {"data_format": data_format}
+    x = images = keras.Input((size, size, 3) if data_format == "channels_last" else (3, size, size))
+    x = layers.MaxPooling2D(2, **form)(layers.Conv2D(8, 3, padding="same", activation="relu", **form)(x))
+    x = layers.ReLU(name="last")(layers.Conv2D(6, 3, padding="same", **form)(x))
+    for step in steps:
+        x = step(x)
+    return keras.Model(images, layers.Dense(4, "softmax", name="classes")(layers.GlobalAveragePooling2D(**form)(x)))
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([layers.MaxPooling2D(2)], "last"),
+        ([layers.AveragePooling2D(3, 2)], "last"),
+        ([lambda x: ops.max_pool(x, 2)], "last"),
+        ([layers.Dropout(0.5, name="kept"), layers.MaxPooling2D(2), layers.BatchNormalization(), layers.Dropout(0.5)], "kept"),
+        ([layers.MaxPooling2D(2), layers.Conv2D(5, 1, name="mixed")], "mixed"),
+        ([layers.MaxPooling2D(3, 1, padding="same", name="as large")], "as large"),
+    ],
+    ids=["maximum", "mean", "operation", "normalized", "convolution after", "no smaller"],
+)
+def test_a_pooled_copy_of_a_map_is_not_read(steps, expected):
+    for model in (ending_in(steps), ending_in(steps, size=None)):
+        np.testing.assert_array_equal(keras_senet.grad_cam(model, PIXELS), keras_senet.grad_cam(model, PIXELS, layer=expected))
+
+
+def test_a_pooled_copy_of_a_map_is_not_read_with_channels_first():
+    model = ending_in([layers.MaxPooling2D(2, data_format="channels_first")], data_format="channels_first")
+    pixels = PIXELS.transpose(0, 3, 1, 2)
+    np.testing.assert_array_equal(keras_senet.grad_cam(model, pixels), keras_senet.grad_cam(model, pixels, layer="last"))
+
+
+@pytest.mark.slow
+def test_vgg_16_is_read_where_the_paper_reads_it():
+    vgg = keras.applications.VGG16(include_top=False, weights=None, input_shape=(64, 64, 3))
+    model = keras.Sequential([vgg, layers.Flatten(), layers.Dense(2)])
+    pixels = RANDOM.uniform(0, 255, (2, 64, 64, 3))
+    conv5_3 = keras_senet.grad_cam(model, pixels, layer=f"{vgg.name}/block5_conv3")  # section 4.1 of the paper
+    np.testing.assert_array_equal(keras_senet.grad_cam(model, pixels), conv5_3)
 
 
 def test_one_output_speaks_for_the_second_class_and_against_the_first():
@@ -262,6 +333,7 @@ def test_the_command_refuses_in_one_line(fails, tmp_path):
     assert "There is no class 'cat' among the 10. They are '0', '1', '2' and 7 more." in fails(
         "explain", network, DIGIT, "--class", "cat"
     )
+    assert "There is no class '' among the 10." in fails("explain", network, DIGIT, "--class", "")
     message = fails("explain", network, DIGIT, "--layer", "stage4_block3_so")
     assert "no layer 'stage4_block3_so' with a feature map. Did you mean 'stage4_block3_se'" in message
     (tmp_path / "notes.png").write_text("no image")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 from unittest import mock
@@ -11,12 +12,15 @@ import numpy as np
 from keras import ops
 
 from keras_senet.errors import InputError, did_you_mean, named
-from keras_senet.keras_internals import all_layers
+from keras_senet.keras_internals import all_layers, layer_behind
 from keras_senet.layers.data_format import channel_axis
 from keras_senet.rewrite.graph import check_graph, inputs_of, run_through
 from keras_senet.rewrite.precision import in_float32
 
 _HOT = 0.5  # of the highest heat
+
+# What makes probabilities of scores: in a graph an activation of a layer, or an operation by itself.
+_ACTIVATIONS = (keras.activations.softmax, keras.activations.log_softmax, keras.activations.sigmoid)
 
 
 def grad_cam(
@@ -39,7 +43,8 @@ def grad_cam(
         class_index: the class to look for in all images, or one class for each image. By default the class that the network finds
             in each image.
         layer: name of the layer whose feature map to read, `<model>/<layer>` in a nested model. By default the last map with more
-            than one position, which is the map before the global pooling. Earlier maps are finer and say less about the class.
+            than one position that is not a pooled copy of the map before it: the map before the global pooling, and in VGG-16, as
+            in the paper, that of its last convolution. Earlier maps are finer and say less about the class.
         batch_size: number of images at a time.
 
     Returns:
@@ -48,7 +53,7 @@ def grad_cam(
 
     Raises:
         ValueError: if the model has no graph, no feature map, no layer or no class of that name, or is no classifier of images;
-            or if the Keras backend is neither TensorFlow nor JAX.
+            if its softmax is not its last step; or if the Keras backend is neither TensorFlow nor JAX.
 
     Source: Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization", arXiv
         1610.02391.
@@ -77,7 +82,7 @@ def grad_cam(
             )
         chosen = np.broadcast_to(class_index, len(images))
     model = in_float32(model)  # half precision would round small gradients to zero
-    place = _place(model, layer)
+    place = _place(model, np.asarray(images[:1]).shape[1:], layer)
     heat = []
     for start in range(0, len(images), batch_size):
         part = slice(start, start + batch_size)
@@ -101,33 +106,74 @@ class _Place(NamedTuple):
     data_format: str
 
 
-def _place(model: keras.Model, layer: str | None) -> _Place:
-    """The place of the last feature map, or of the last one that `layer` makes."""
+class _Step(NamedTuple):
+    """A call of a layer on the way through a network.
+
+    Attributes:
+        name: of the layer.
+        layer: the layer.
+        inputs: the symbolic tensors that it reads.
+        made: what it makes.
+    """
+
+    name: str
+    layer: keras.Operation
+    inputs: list[keras.KerasTensor]
+    made: keras.KerasTensor
+
+
+def _place(model: keras.Model, shape: tuple[int, ...], layer: str | None) -> _Place:
+    """The place, for images of this shape, of the last feature map that is no pooled copy of another, or that `layer` makes."""
     data_format = next(
         (found for each in all_layers(model) if (found := getattr(each, "data_format", None))), keras.config.image_data_format()
     )
-    calls = []
+    steps: list[_Step] = []
 
     def trace(name, layer, *args, **kwargs):
-        calls.append((name, layer.compute_output_spec(*args, **kwargs)))
-        return calls[-1][1]
+        inputs = [each for each in keras.tree.flatten((args, kwargs)) if isinstance(each, keras.KerasTensor)]
+        steps.append(_Step(name, layer, inputs, layer.compute_output_spec(*args, **kwargs)))
+        return steps[-1].made
 
-    output = run_through(model, model.inputs[0], trace)
-    maps = {name: number for number, (name, made) in enumerate(calls) if _is_map(made, data_format)}
+    output = run_through(model, keras.KerasTensor((None, *shape), model.inputs[0].dtype), trace)
+    maps = {step.name: number for number, step in enumerate(steps) if _is_map(step.made, data_format)}
     if not maps:
         raise InputError(f"{model.name!r} has no feature map to read: heat maps are of convolutional networks.")
     if layer is not None and layer not in maps:
         near = did_you_mean(layer, maps) or f" Such layers are {named(reversed(maps))}."
         raise InputError(f"{model.name!r} has no layer {layer!r} with a feature map.{near}")
-    chosen = max(maps.values()) if layer is None else maps[layer]
-    head = next(number for number, (_, made) in enumerate(calls) if made is output)
-    return _Place(chosen, head, calls[chosen][1].shape[channel_axis(data_format)], data_format)
+    chosen = _before_pooling(steps, max(maps.values()), data_format) if layer is None else maps[layer]
+    head = next(number for number, step in enumerate(steps) if step.made is output)
+    return _Place(chosen, head, steps[chosen].made.shape[channel_axis(data_format)], data_format)
 
 
 def _is_map(made, data_format: str) -> bool:
     """Whether a symbolic output has a value at more than one position."""
-    shape = getattr(made, "shape", ())
-    return len(shape) == 4 and (shape[1:3] if data_format == "channels_last" else shape[2:]) != (1, 1)
+    return len(getattr(made, "shape", ())) == 4 and _positions(made, data_format) != (1, 1)
+
+
+def _positions(made: keras.KerasTensor, data_format: str) -> tuple[int, ...]:
+    """Height and width of a symbolic map."""
+    return made.shape[1:3] if data_format == "channels_last" else made.shape[2:]
+
+
+def _before_pooling(steps: list[_Step], last: int, data_format: str) -> int:
+    """The step that makes the map which step `last` pools, though normalization or dropout may stand between; or `last`."""
+    makers = {id(step.made): number for number, step in reversed([*enumerate(steps)])}
+    before = number = last
+    while not _learns_features(steps[number].layer) and len(steps[number].inputs) == 1:
+        (source,) = steps[number].inputs
+        if id(source) not in makers or not _is_map(source, data_format):
+            break
+        pools = math.prod(_positions(source, data_format)) > math.prod(_positions(steps[number].made, data_format))
+        number = makers[id(source)]
+        if pools:
+            before = number
+    return before
+
+
+def _learns_features(layer: keras.Operation) -> bool:
+    """Whether a layer has weights that make other features of those it reads, as all but normalization does."""
+    return bool(getattr(layer, "weights", ())) and not isinstance(layer, keras.layers.BatchNormalization)
 
 
 def _heat(model: keras.Model, images: np.ndarray, chosen: np.ndarray | None, place: _Place) -> np.ndarray:
@@ -136,27 +182,28 @@ def _heat(model: keras.Model, images: np.ndarray, chosen: np.ndarray | None, pla
     last = place.data_format == "channels_last"
 
     def score(shift):
-        """The sum of the images' scores if `shift` is added to the map, and the map."""
+        """The sum of the images' scores for their classes if `shift` is added to the map; the map, and all scores."""
         numbers = itertools.count()
         maps = []
 
         def call(_, layer, *args, **kwargs):
             number = next(numbers)
-            outputs = (_before_activation if number == place.head else _call)(layer, *args, **kwargs)
+            outputs = (_scores if number == place.head else _call)(layer, *args, **kwargs)
             if number == place.map:
                 maps.append(outputs)
                 outputs = outputs + ops.cast(shift, outputs.dtype)
             return outputs
 
-        logits = run_through(model, images, call)
-        if logits.shape[-1] == 1:
-            logits = ops.concatenate([-logits, logits], axis=-1)
-        classes = ops.argmax(logits, axis=-1) if chosen is None else chosen
-        return ops.sum(logits * ops.one_hot(classes, logits.shape[-1], dtype=logits.dtype)), maps[0]
+        scores = run_through(model, images, call)
+        if scores.shape[-1] == 1:
+            scores = ops.concatenate([-scores, scores], axis=-1)
+        classes = ops.argmax(scores, axis=-1) if chosen is None else chosen
+        return ops.sum(scores * ops.one_hot(classes, scores.shape[-1], dtype=scores.dtype)), (maps[0], scores)
 
     # The gradient of what is added at every position is the sum of theirs: up to a factor, the weights of the channels.
     channels = (1, 1, place.channels) if last else (place.channels, 1, 1)
-    weights, features = _gradient(score, ops.zeros((len(images), *channels)))
+    weights, (features, scores) = _gradient(score, ops.zeros((len(images), *channels)))
+    _refuse_probabilities(model, ops.convert_to_numpy(scores))
     heat = ops.relu(ops.sum(weights * features, axis=channel_axis(place.data_format)))
     size = images.shape[1:3] if last else images.shape[2:]
     heat = ops.image.resize(heat[..., np.newaxis], size, "bilinear", data_format="channels_last")[..., 0]
@@ -169,14 +216,25 @@ def _call(layer, *args, **kwargs):
     return layer(*args, **kwargs)
 
 
-def _before_activation(layer, *args, **kwargs):
+def _scores(layer, *args, **kwargs):
     """The outputs of a layer before its softmax or sigmoid, or its outputs if it has another activation."""
-    if isinstance(layer, keras.layers.Softmax):
+    operations = [type(layer_behind(activation(keras.KerasTensor((1, 2))))) for activation in _ACTIVATIONS]
+    if isinstance(layer, (keras.layers.Softmax, *operations)):
         return inputs_of(*args, **kwargs)
-    if getattr(layer, "activation", None) not in (keras.activations.softmax, keras.activations.sigmoid):
+    if getattr(layer, "activation", None) not in _ACTIVATIONS:
         return layer(*args, **kwargs)
     with mock.patch.object(layer, "activation", keras.activations.linear):
         return layer(*args, **kwargs)
+
+
+def _refuse_probabilities(model: keras.Model, scores: np.ndarray) -> None:
+    """Raises a ValueError if scores `(N, classes)` are probabilities, whose gradients vanish where the network is sure."""
+    if scores.min() >= 0 and np.allclose(scores.sum(axis=-1), 1, atol=1e-3):
+        raise InputError(
+            "Heat maps are of the scores before the softmax, which must be the last step of a network, and Keras' own. Received: "
+            f"{model.name!r}, which makes probabilities before its last layer, {layer_behind(model.outputs[0]).name!r}, or in a "
+            "way of its own. Give a model that ends before its softmax: `keras.Model(model.input, scores)`."
+        )
 
 
 def _gradient(function: Callable, at) -> tuple:

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--layer",
-        help="layer whose feature map to read (default: the last one; earlier ones are finer and say less of the class)",
+        help="layer whose feature map to read (default: the last before pooling; earlier ones are finer, but say less)",
     )
     parser.add_argument("--picture", metavar="FILE.png", help=f"draw the heat over the first {_PICTURED} images, and the gates")
     add_json(parser)
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
         )
     tell_note(classifier)
     names = classifier.class_names
-    chosen = class_indices([options.class_name], names) if options.class_name else None
+    chosen = class_indices([options.class_name], names) if options.class_name is not None else None
     reader = GateReader(classifier.model, average=True) if has_gates(classifier.model) else None
     files = data.list_images(options.images)
     pictured: list[Explained] = []
