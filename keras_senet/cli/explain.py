@@ -2,9 +2,9 @@
 
 import argparse
 import dataclasses
-import sys
 
 from keras_senet.cli.arguments import add_json, add_network, open_network, tell_note
+from keras_senet.cli.images import Images, add_images
 from keras_senet.cli.output import print_json, print_table
 from keras_senet.errors import InputError
 from keras_senet.files import check_place
@@ -18,7 +18,7 @@ _PICTURED = 20  # images in a picture
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_network(parser)
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="an image, or a folder of images")
+    add_images(parser)
     parser.add_argument(
         "--class", dest="class_name", metavar="CLASS", help=f"the class to look for (default: the {_CLASSES} most probable)"
     )
@@ -38,7 +38,6 @@ def run(options: argparse.Namespace) -> int:
     """
     import numpy as np
 
-    from keras_senet import data
     from keras_senet.analysis import HotRegion, grad_cam
     from keras_senet.analysis.gate_reader import GateReader, has_gates, last_of_stages
     from keras_senet.analysis.statistics import class_indices
@@ -55,17 +54,12 @@ def run(options: argparse.Namespace) -> int:
     names = classifier.class_names
     chosen = class_indices([options.class_name], names) if options.class_name is not None else None
     reader = GateReader(classifier.model, average=True) if has_gates(classifier.model) else None
-    files = data.list_images(options.images)
+    images = Images(options, classifier.preprocessing)
     pictured: list[Explained] = []
     found: list[dict] = []
-    for file in files:
-        try:
-            image = data.read_image(file, classifier.preprocessing).numpy()
-        except (InputError, OSError) as error:
-            if len(files) == 1:
-                raise
-            print(f"keras-senet: warning: {error}", file=sys.stderr)
-            found.append({"image": str(file), "error": str(error)})
+    for file, image, reason in images:
+        if image is None:
+            found.append({"image": str(file), "error": reason})
             continue
         (probabilities,) = classifier.probabilities(image[np.newaxis])
         classes = chosen or np.argsort(-probabilities, kind="stable")[:_CLASSES].tolist()
@@ -96,10 +90,7 @@ def run(options: argparse.Namespace) -> int:
         print_json(found)
     if pictured:
         draw_explanations(pictured, options.picture)
-    unread = sum("error" in each for each in found)
-    if unread:
-        print(f"keras-senet: {unread} of {len(files)} images could not be read; they are named above.", file=sys.stderr)
-    return int(unread > 0)
+    return images.status()
 
 
 def _opened(layer: str, gates) -> dict:

@@ -5,11 +5,11 @@ import contextlib
 import csv
 import itertools
 import json
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 from keras_senet.cli.arguments import add_json, add_network, add_threshold, open_network, tell_note
+from keras_senet.cli.images import Images, add_images
 from keras_senet.errors import InputError
 from keras_senet.files import check_place
 
@@ -23,7 +23,7 @@ _NO_LABEL = "no label"  # reaches its threshold
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_network(parser)
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="an image, or a folder of images")
+    add_images(parser)
     parser.add_argument(
         "--top", type=int, help="how many classes to show (default: 3, or all labels that reach their thresholds)"
     )
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Classifies one image after the other, so that memory does not grow with their number.
+    """Classifies one image after the other.
 
     A network that gives an image several labels shows those which reach their thresholds, the most probable first.
 
@@ -43,7 +43,6 @@ def run(options: argparse.Namespace) -> int:
     """
     import numpy as np
 
-    from keras_senet import data
     from keras_senet.plots.predictions import draw_predictions
 
     if options.top is not None and options.top < 1:
@@ -52,28 +51,21 @@ def run(options: argparse.Namespace) -> int:
         check_place(path)
     classifier = open_network(options)
     tell_note(classifier)
-    files = data.list_images(options.images)
+    images = Images(options, classifier.preprocessing)
     several = len(classifier.thresholds) > 0
     thresholds = np.array(classifier.thresholds) if several else np.zeros(classifier.classes)
     top = min(options.top or (classifier.classes if several else _TOP), classifier.classes)
     pictured: list[tuple[np.ndarray, str]] = []
-    unread = 0
     with contextlib.ExitStack() as stack:
         writers: list[Any] = [
-            _Json(stack) if options.json else _Lines(list(map(str, files)), classifier.class_names, top, several)
+            _Json(stack) if options.json else _Lines(list(map(str, images.files)), classifier.class_names, top, several)
         ]
         if options.csv:
             writers.append(_Csv(stack.enter_context(open(options.csv, "w", encoding="utf-8", newline="")), top, several))
-        for file in _with_progress(files):
-            try:
-                image = data.read_image(file, classifier.preprocessing).numpy()
-            except (InputError, OSError) as error:
-                if len(files) == 1:
-                    raise
-                unread += 1
-                print(f"keras-senet: warning: {error}", file=sys.stderr)
+        for file, image, reason in images:
+            if image is None:
                 for writer in writers:
-                    writer.failed(str(file), str(error))
+                    writer.failed(str(file), reason)
                 continue
             (probabilities,) = classifier.probabilities(image[np.newaxis])
             best = [index for index in np.argsort(-probabilities, kind="stable") if probabilities[index] >= thresholds[index]]
@@ -83,20 +75,9 @@ def run(options: argparse.Namespace) -> int:
             if options.picture and len(pictured) < _PICTURED:
                 pictured.append((image, "  ".join(_text(*each) for each in classes[: None if several else 1]) or _NO_LABEL))
     if pictured:
-        images, captions = zip(*pictured, strict=True)
-        draw_predictions(images, captions, options.picture)
-    if unread:
-        print(f"keras-senet: {unread} of {len(files)} images could not be read; they are named above.", file=sys.stderr)
-    return int(unread > 0)
-
-
-def _with_progress(files: Sequence) -> Iterator:
-    """The files, with a bar on a terminal that shows how far it is."""
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    return iter(track(files, "Classifying", console=console, transient=True, disable=not console.is_terminal))
+        shown, captions = zip(*pictured, strict=True)
+        draw_predictions(shown, captions, options.picture)
+    return images.status()
 
 
 def _text(name: str, probability: float) -> str:
