@@ -87,6 +87,36 @@ def test_a_mistake_ends_an_example_in_one_line_and_leaves_nothing(example, whole
     assert not {"study", "runs"} & {file.name for file in tmp_path.iterdir()}
 
 
+def test_fine_tuning_on_few_images_compares_all_ways_on_the_same_images(tmp_path, monkeypatch, capsys):
+    module = load("finetune_few.py")
+    trained = []
+
+    def train(recipe, folder):
+        folder.mkdir()
+        trained.append(recipe)
+        error = 0.5 if recipe.teacher is None else 0.25 / (1 + recipe.seed)
+        (folder / "metrics.json").write_text(json.dumps({"test": {"top1": 1 - error}}))
+
+    monkeypatch.setattr(module, "train", train)
+    monkeypatch.setattr(module, "report", lambda folder: None)
+    arguments = ["--output", str(tmp_path), "--seeds", "2", "--images", "3"]
+    module.main(arguments)
+    assert "18.75 ± 8.84" in capsys.readouterr().out  # of the two distilled networks, whose errors are 25 and 12.5 %
+    assert len(trained) == 1 + 2 * len(module.WAYS)
+    for seed in range(2):
+        folder = tmp_path / "3_images" / f"seed{seed}"
+        files = [{file.name for file in folder.rglob(f"images/{part}/*/*.png")} for part in ("train", "validation", "test")]
+        assert [len(names) for names in files] == [15, 50, 896 - 65]
+        assert len(set.union(*files)) == 896  # none is in two parts
+        assert [recipe.teacher for recipe in trained if recipe.seed == seed and recipe.teacher] == [
+            str(folder / module.AUTOMATIC / "best.keras")
+        ]
+    assert keras.utils.load_img(tmp_path / "3_images" / "few.png").width > 500
+    trained.clear()
+    module.main(arguments)
+    assert not trained
+
+
 STUDY = ["--train-split", "train[:128]", "--validation-split", "test[:60]", "--image-size", "8", "--epochs", "1"]
 STUDY += ["--studies", "excitation", "--batch-size", "32"]
 
