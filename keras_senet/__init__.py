@@ -1,7 +1,7 @@
 """Squeeze-and-Excitation networks for Keras 3.
 
-Importing the package registers its layers with Keras, so that files which hold them load. Everything else is imported when it is
-first used.
+Importing the package registers its layers and its backbones with Keras, so that files which hold them load. Everything else is
+imported when it is first used.
 """
 
 import importlib
@@ -16,6 +16,7 @@ _PACKAGES = ("analysis", "data", "export", "layers", "models", "pretrained", "tr
 _HOMES = {
     "Preprocessing": "inference.preprocessing",
     "add_se": "rewrite.adding",
+    "backbone": "rewrite.pyramid",
     "decode_predictions": "inference.preprocessing",
     "gates": "analysis",
     "grad_cam": "analysis",
@@ -49,3 +50,4 @@ def __dir__() -> list[str]:
 _IS_MAIN = sys.argv[:1] == ["-m"] and ("-m", "keras_senet") in itertools.pairwise(sys.orig_argv)
 if not (_IS_MAIN or "keras_senet_command" in sys.modules):
     importlib.import_module("keras_senet.layers")
+    importlib.import_module("keras_senet.rewrite.pyramid")

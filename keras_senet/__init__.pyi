@@ -10,6 +10,7 @@ from keras_senet.analysis import gates, grad_cam
 from keras_senet.inference.preprocessing import Preprocessing, decode_predictions, preprocessing_for
 from keras_senet.models.registry import list_checkpoints, list_models
 from keras_senet.rewrite.adding import add_se
+from keras_senet.rewrite.pyramid import backbone
 from keras_senet.rewrite.removing import remove_se
 
 __version__: str
@@ -50,6 +51,7 @@ __all__ = [
     "SEWideResNet",
     "add_se",
     "analysis",
+    "backbone",
     "data",
     "decode_predictions",
     "export",

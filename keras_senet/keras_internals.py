@@ -28,12 +28,14 @@ class LayerCall(typing.NamedTuple):
 
 
 def layer_calls(model: keras.Model) -> list[LayerCall]:
-    """All calls in the graph of a functional model but those of its input layers.
+    """All calls in the graph of a functional model but those of its input layers, in the order in which `run_graph` makes them.
 
-    Relies on `Functional._nodes_by_depth`, a dictionary of lists of nodes, and on the `operation`, `input_tensors`, `outputs` and
-    `is_input` of a node. `Layer._inbound_nodes` will not do, because it also holds the calls of other models.
+    Relies on `Functional._nodes_by_depth`, a dictionary of lists of nodes by their distance from the outputs, and on the
+    `operation`, `input_tensors`, `outputs` and `is_input` of a node. `Layer._inbound_nodes` will not do, because it also holds
+    the calls of other models.
     """
-    nodes = [node for nodes in model._nodes_by_depth.values() for node in nodes if not node.is_input]
+    by_depth = model._nodes_by_depth
+    nodes = [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth] if not node.is_input]
     return [LayerCall(node.operation, node.input_tensors, node.outputs) for node in nodes]
 
 

@@ -47,6 +47,7 @@ def test_run_graph_computes_what_the_model_computes(model, images):
 
     outputs = keras_internals.run_graph(model, images, call)
     np.testing.assert_array_equal(outputs, model(images))
+    assert ran == [call.layer.name for call in keras_internals.layer_calls(model)]
     assert ran[-4:] == ["twice", "add", "wrapper", "mean"]
     assert ran.count("twice") == 2
 

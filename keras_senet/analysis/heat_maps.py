@@ -12,9 +12,9 @@ import numpy as np
 from keras import ops
 
 from keras_senet.errors import InputError, did_you_mean, named
-from keras_senet.keras_internals import all_layers, layer_behind
+from keras_senet.keras_internals import layer_behind
 from keras_senet.layers.data_format import channel_axis
-from keras_senet.rewrite.graph import check_graph, inputs_of, run_through
+from keras_senet.rewrite.graph import check_graph, data_format_of, inputs_of, run_through
 from keras_senet.rewrite.precision import in_float32
 
 _HOT = 0.5  # of the highest heat
@@ -124,9 +124,7 @@ class _Step(NamedTuple):
 
 def _place(model: keras.Model, shape: tuple[int, ...], layer: str | None) -> _Place:
     """The place, for images of this shape, of the last feature map that is no pooled copy of another, or that `layer` makes."""
-    data_format = next(
-        (found for each in all_layers(model) if (found := getattr(each, "data_format", None))), keras.config.image_data_format()
-    )
+    data_format = data_format_of(model)
     steps: list[_Step] = []
 
     def trace(name, layer, *args, **kwargs):

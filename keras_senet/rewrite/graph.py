@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import keras
 
 from keras_senet.errors import InputError
-from keras_senet.keras_internals import computes_its_graph, layer_calls, run_graph
+from keras_senet.keras_internals import all_layers, computes_its_graph, layer_calls, run_graph
 
 
 class Graph:
@@ -97,6 +97,12 @@ def layers_by_name(model: keras.Model) -> dict[str, keras.layers.Layer]:
         for layer in inner.layers
         if not isinstance(layer, keras.layers.InputLayer)
     }
+
+
+def data_format_of(model: keras.Model) -> str:
+    """The order of the axes of a model's feature maps: that of its first layer which has one, or the default of Keras."""
+    found = (getattr(layer, "data_format", None) for layer in all_layers(model))
+    return next(filter(None, found), keras.config.image_data_format())
 
 
 def refuse_shared_weights(model: keras.Model, function: str) -> None:
