@@ -10,6 +10,7 @@ from common import DEMO, history
 from scipy.special import softmax
 from scipy.stats import entropy
 from sklearn.metrics import log_loss
+from sklearn.preprocessing import normalize
 from sklearn.utils.class_weight import compute_class_weight
 from test_resume import assert_equal_runs
 
@@ -20,7 +21,7 @@ from keras_senet.inference.labels import keep_class_names
 from keras_senet.models.stages import layer_stages
 from keras_senet.training.distillation import distilled, open_teacher
 from keras_senet.training.losses import loss
-from keras_senet.training.network import build, start_classifier_anew, training_model
+from keras_senet.training.network import build, normalizations, start_classifier_anew, training_model
 from keras_senet.training.optimizers import optimizer
 
 
@@ -168,6 +169,35 @@ def test_distillation_adds_hintons_loss_in_training_alone(network, teacher, temp
     assert trained == pytest.approx(measured + weight * temperature**2 * entropy(soft, own, axis=-1).mean(), rel=1e-4)
     assert all((one == other).all() for one, other in zip(teacher.get_weights(), before, strict=True))
     assert [variable.path for variable in model.variables] == [variable.path for variable in student.variables]
+
+
+def test_maps_are_compared_where_networks_attend_as_in_the_paper():
+    fields = recipe(distill_weight=0.0, distill_maps_weight=0.7)
+    keras.utils.set_random_seed(0)
+    student, teacher = keras_senet.SEResNet20(weights=None), keras_senet.SEResNet32(weights=None, input_shape=(32, 32, 3))
+    model = distilled(student, teacher, fields)
+    for layer in normalizations(model):
+        layer.trainable = False  # so that a step computes what a prediction does
+    model.compile(keras.optimizers.SGD(0.0), loss(fields))
+    random = np.random.default_rng(0)
+    images, labels = random.uniform(0, 255, (4, 32, 32, 3)), np.eye(10)[random.integers(0, 10, 4)]
+    trained = model.fit(images, labels, batch_size=4, verbose=0).history["loss"][0]
+    distances = 0
+    for name in ("stage2_block{}_out", "stage3_block{}_out", "stage4_block{}_out"):
+        attention = []
+        for network, block in ((student, 3), (teacher, 5)):
+            maps = keras.Model(network.inputs, network.get_layer(name.format(block)).output).predict(images, verbose=0)
+            attention.append(normalize(np.float64(maps**2).sum(-1).reshape(4, -1)))
+        distances += ((attention[0] - attention[1]) ** 2).sum(-1).mean()
+    assert distances > 0.01
+    assert trained == pytest.approx(model.evaluate(images, labels, verbose=0) + 0.7 * distances, rel=1e-4)
+
+
+def test_maps_without_a_common_stride_are_refused(network):
+    student = keras.Model(network.inputs, keras.layers.Softmax()(network.output))
+    x = keras.layers.Flatten()(keras.layers.Conv2D(2, 2, strides=4)(inputs := keras.Input((4, 4, 3))))
+    with pytest.raises(ValueError, match="have no stride in common: set distill_maps_weight=0"):
+        distilled(student, keras.Model(inputs, keras.layers.Dense(2, "softmax")(x)), recipe(distill_maps_weight=1.0))
 
 
 @pytest.mark.parametrize(

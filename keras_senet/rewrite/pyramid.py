@@ -149,23 +149,29 @@ def _flattened(model: keras.Model) -> keras.Model:
     return keras.Model(inputs, outputs, name=model.name)
 
 
+def levels_of(model: keras.Model) -> dict[int, keras.KerasTensor]:
+    """The map of each level that a functional model has, from the largest map to the smallest."""
+    sizes = map_sizes(model)
+    levels = {}
+    for tensor in _necks(model):
+        pixels = stride(sizes[id(tensor)])
+        if pixels is not None and pixels.bit_count() == 1:
+            levels[pixels.bit_length() - 1] = tensor  # of several maps with one stride, the last
+    return levels
+
+
 def _maps(model: keras.Model, levels: list[int]) -> dict[str, keras.KerasTensor]:
     """The maps of some levels of a functional model, by the names of the levels.
 
     Raises:
         ValueError: if it has no map of a level.
     """
-    sizes = map_sizes(model)
-    necks = _necks(model)
-    found = {}
-    for tensor in necks:
-        strides = stride(sizes[id(tensor)])
-        if strides is not None and strides.bit_count() == 1:
-            found[strides.bit_length() - 1] = tensor
+    found = levels_of(model)
     if not found.keys() >= {*levels}:
+        sizes = map_sizes(model)
         missing = ", ".join(str(2**level) for level in levels if level not in found)
         has = f"It has the levels {', '.join(map(str, sorted(found)))}. " if found else ""
-        shown = dict.fromkeys(" x ".join(map(str, sizes[id(tensor)])) for tensor in necks if sizes[id(tensor)])
+        shown = dict.fromkeys(" x ".join(map(str, sizes[id(tensor)])) for tensor in _necks(model) if sizes[id(tensor)])
         raise InputError(
             f"{model.name!r} has no map of a stride of {missing} through which all that follows goes. {has}For an image of "
             f"{IMAGE[0]} x {IMAGE[1]} pixels its maps have {', '.join(shown)}. Received: levels={tuple(levels)}"

@@ -136,6 +136,9 @@ class Recipe:
     )
     temperature: float = setting(4.0, "temperature at which the probabilities of network and teacher are compared", minimum=0.01)
     distill_weight: float = setting(1.0, "weight of that loss; the loss of the labels has 1", minimum=0)
+    distill_maps_weight: float = setting(
+        0.0, "weight of the loss that compares where the feature maps of network and teacher are active", minimum=0
+    )
     label_smoothing: float = setting(0.0, "share of each label that is spread over all classes", minimum=0, maximum=0.999)
     ema_decay: float = setting(
         0.0,
