@@ -25,15 +25,17 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import shortened  # noqa: E402
 import synthetic  # noqa: E402
+import tiny_network  # noqa: E402
 
 import keras_senet  # noqa: E402
 from keras_senet.models.build import constructor  # noqa: E402
 
 
-def computed(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """The model's output with weights that are the same in each data format."""
+def computed(model: keras.Model, images: np.ndarray):
+    """The model's outputs with weights that are the same in each data format."""
     weights = synthetic.weights(model)
-    return np.array(jax.jit(lambda weights, images: model.stateless_call(*weights, images)[0])(weights, images))
+    run = jax.jit(lambda weights, images: model.stateless_call(*weights, images)[0])
+    return jax.tree.map(np.array, run(weights, images))
 
 
 def every_network_builds():
@@ -60,6 +62,27 @@ def both_data_formats_compute_alike():
     assert network.input_shape == (None, 3, 32, 32)
     assert computed(network, np.ones((1, 3, 32, 32), "float32")).shape == (1, 10)
     keras.config.set_image_data_format("channels_last")
+
+
+def feature_pyramids_are_alike_in_both_data_formats():
+    images = 255 * np.random.default_rng(0).random((2, 48, 80, 3), "float32")
+    maps, gates_without_squeeze = [], {"squeeze": None, "reduction": 4}
+    for data_format, axes in (("channels_last", (0, 1, 2, 3)), ("channels_first", (0, 3, 1, 2))):
+        keras.config.set_image_data_format(data_format)
+        network = tiny_network.of_four_stages(**gates_without_squeeze)
+        backbone = keras_senet.backbone(network, output_stride=8)
+        assert backbone.strides == {"P2": 4, "P3": 8, "P4": 8, "P5": 8}
+        assert backbone.channels == {"P2": 16, "P3": 32, "P4": 64, "P5": 128}
+        for each in (keras_senet.backbone(network), backbone):
+            made = computed(each, images.transpose(axes))
+            maps.append({level: found if axes[1] == 1 else found.transpose(0, 2, 3, 1) for level, found in made.items()})
+    keras.config.set_image_data_format("channels_last")
+    coarse, fine, *first = maps
+    for level, found in fine.items():
+        step = {"P4": 2, "P5": 4}.get(level, 1)
+        for other in (first[1][level], coarse[level], first[0][level]):
+            same = found if other.shape == found.shape else found[:, ::step, ::step]
+            np.testing.assert_allclose(other, same, atol=1e-5 * abs(found).max(), rtol=0, err_msg=level)
 
 
 def training_results(layer: keras.layers.BatchNormalization, x: np.ndarray, upstream: np.ndarray) -> list:
@@ -110,6 +133,7 @@ def export_asks_for_the_tensorflow_backend(path: str):
 with keras.StatelessScope(initialize_variables=False):
     every_network_builds()
     both_data_formats_compute_alike()
+    feature_pyramids_are_alike_in_both_data_formats()
     export_asks_for_the_tensorflow_backend(sys.argv[1])
 batch_normalization_equals_that_of_keras_forward_and_backward()
 batch_normalization_keeps_its_digits_far_from_zero()

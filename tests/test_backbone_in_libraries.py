@@ -1,15 +1,11 @@
 """The detectors and segmentation networks of keras-cv and keras-hub train on our backbones, are saved, and are loaded."""
 
-from unittest import mock
-
 import keras
 import numpy as np
 import pytest
+import tiny_network
 
 import keras_senet
-from keras_senet.models.build import constructor
-from keras_senet.models.registry import MODELS
-from keras_senet.models.resnet import ResNet, features
 from keras_senet.rewrite.pyramid import Backbone
 
 SIDES = (64, 96)
@@ -21,24 +17,22 @@ MASKS = RANDOM.integers(0, 3, (2, *SIDES, 1))
 
 pytestmark = [
     pytest.mark.slow,
-    # keras-cv's own RetinaNet passes images to its graph, whose input is a dictionary of them.
+    # keras-cv's own RetinaNet passes images to its graph, whose input is a dictionary of them. keras-hub compiles what it loads
+    # as it does by default, and has no state for that.
     pytest.mark.filterwarnings("ignore:The structure of `inputs` doesn't match:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer:UserWarning"),
 ]
 
 
 def backbone(levels: tuple[int, ...] = (3, 4, 5), **options) -> Backbone:
-    """That of a narrow SE-ResNet-10, since the libraries' own parts are slow enough."""
-    architecture = ResNet(depths=(1, 1, 1, 1), widths=(16, 32, 64, 128), bottleneck=False)
-    with mock.patch.dict(MODELS):
-        build = constructor("SENarrow", architecture, features, "A network for tests.")
-    return keras_senet.backbone(build(include_top=False, input_shape=(*SIDES, 3)), levels, **options)
+    return keras_senet.backbone(tiny_network.of_four_stages(input_shape=(*SIDES, 3)), levels, **options)
 
 
 def assert_trains_and_loads(model: keras.Model, targets, path, outputs=lambda model: model(IMAGES)) -> None:
     """Two steps change the backbone, and the loaded network computes the same."""
     kernel = next(weight for weight in model.trainable_weights if "stage5" in weight.path)
     before = kernel.numpy()
-    model.fit(IMAGES, targets, batch_size=2, epochs=2, verbose=0)
+    model.fit(IMAGES, targets, batch_size=2, epochs=2, shuffle=False, verbose=0)
     assert not np.array_equal(kernel, before)
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
     model.save(path)
@@ -85,9 +79,9 @@ def test_retinanet_of_keras_hub(tmp_path):
 def test_deeplab_of_keras_hub(tmp_path):
     hub = pytest.importorskip("keras_hub")
     encoder = hub.models.DeepLabV3Backbone(
-        image_encoder=backbone((2, 3, 4, 5)),
+        image_encoder=backbone((2, 3, 4, 5), output_stride=8),
         spatial_pyramid_pooling_key="P5",
-        upsampling_size=8,
+        upsampling_size=2,
         dilation_rates=[6, 12, 18],
         low_level_feature_key="P2",
         image_shape=(*SIDES, 3),

@@ -3,9 +3,10 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import ops
 
-from keras_senet.layers import ChannelShuffle, GroupedConv2D, ShakeShake, SqueezeExcite
+from keras_senet.layers import ChannelShuffle, DilatedPooling2D, GroupedConv2D, ShakeShake, SqueezeExcite
 from keras_senet.layers.grouped_conv2d import one_operator
 
 
@@ -271,3 +272,37 @@ def test_layers_come_back_from_their_configuration(layer):
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert type(again) is type(layer)
     assert again.get_config() == layer.get_config()
+
+
+def bordered(x: np.ndarray, padding, value: float) -> np.ndarray:
+    return np.pad(x, ((0, 0), *padding, (0, 0)), constant_values=value)
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize(
+    ("size", "rate", "padding"), [((2, 3), 2, ((0, 2), (1, 3))), ((3, 1), 3, ((0, 0), (0, 0))), ((1, 1), 4, ((0, 0), (0, 0)))]
+)
+def test_dilated_pooling_is_that_of_tensorflow(size, rate, padding, data_format):
+    x = random(2, 9, 12, 4)
+
+    def pooled(x, mode):
+        return tf.nn.pool(x, size, mode, padding="VALID", dilations=(rate, rate)).numpy()
+
+    # TensorFlow takes no padding here: it is a value that is never the maximum, and the share of what is no padding.
+    expected = {
+        "max": pooled(bordered(x, padding, -100), "MAX"),
+        "avg": pooled(bordered(x, padding, 0), "AVG") / pooled(bordered(np.ones_like(x), padding, 0), "AVG"),
+    }
+    for mode, values in expected.items():
+        layer = DilatedPooling2D(size, rate, padding, mode, data_format)
+        found = layer(x) if data_format == "channels_last" else np.transpose(layer(x.transpose(0, 3, 1, 2)), (0, 2, 3, 1))
+        np.testing.assert_allclose(found, values, atol=1e-6)
+
+
+@pytest.mark.parametrize(("mode", "peer"), [("max", keras.layers.MaxPooling2D), ("avg", keras.layers.AveragePooling2D)])
+def test_pooling_without_gaps_is_that_of_keras(mode, peer):
+    x = random(2, 9, 12, 4)
+    layer = DilatedPooling2D((3, 2), padding=((1, 1), (0, 1)), mode=mode)
+    np.testing.assert_allclose(layer(x), peer((3, 2), 1, padding="same")(x), atol=1e-6)
+    with pytest.raises(ValueError, match="`mode` must be one of .* Received: mode='mean'"):
+        DilatedPooling2D(2, mode="mean")

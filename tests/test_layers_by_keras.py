@@ -23,6 +23,8 @@ CASES = COMPOSITE | {
     "normalization": (layers.PixelNormalization, {"mean": [1.0] * 16, "variance": [2.0] * 16}),
     "normalization_later": (layers.PixelNormalization, {"crop_ratio": 0.9, "interpolation": "bicubic"}),
     "batch_normalization": (layers.BatchNormalization, {"momentum": 0.9}),
+    "dilated_max": (layers.DilatedPooling2D, {"pool_size": (2, 3), "dilation_rate": 2, "padding": ((0, 2), (1, 3))}),
+    "dilated_average": (layers.DilatedPooling2D, {"pool_size": (3, 3), "padding": ((1, 1), (0, 2)), "mode": "avg"}),
     "shake": (layers.ShakeShake, {}),
     "shake_seeded": (layers.ShakeShake, {"seed": 7}),
 }

@@ -1,12 +1,20 @@
 """`keras_senet.backbone`: the maps of a network by their strides, as a model that trains, is saved and is loaded."""
 
+import dataclasses
+from unittest import mock
+
 import keras
 import numpy as np
 import pytest
 import shortened
+import synthetic
+import tiny_network
 from keras import layers
 
 import keras_senet
+from keras_senet.models.build import constructor
+from keras_senet.models.registry import MODELS
+from keras_senet.rewrite.dilation import dilated
 from keras_senet.rewrite.pyramid import Backbone
 
 # Their unpadded convolutions give maps of sizes that are no share of the image's.
@@ -141,9 +149,9 @@ def statistics(backbone: keras.Model) -> list[np.ndarray]:
 NORMALIZATION = ("gamma", "beta", "moving_mean", "moving_variance")
 
 
-def trained(backbone: keras.Model) -> keras.Model:
-    """A step of training."""
-    batch = images(2, 16, 24, 3)
+def trained(backbone: keras.Model, height: int = 16, width: int = 24) -> keras.Model:
+    """Two steps of training."""
+    batch = images(2, height, width, 3)
     targets = {level: np.ones(found.shape, "float32") for level, found in backbone(batch).items()}
     backbone.compile("sgd", dict.fromkeys(targets, "mean_squared_error"))
     backbone.fit(batch, targets, epochs=2, verbose=0)
@@ -248,3 +256,173 @@ def test_layers_of_one_name_in_models_within_the_network_are_refused():
     inputs = keras.Input((8, 8, 3))
     with pytest.raises(ValueError, match="Two layers of the models within 'outer' are named 'conv'"):
         keras_senet.backbone(keras.Model(inputs, inner[1](inner[0](inputs)), name="outer"), (0,))
+
+
+def sampled(fine: np.ndarray, step: int) -> np.ndarray:
+    """The positions of a finer map that the coarser one has, too."""
+    return fine[:, ::step, ::step]
+
+
+def assert_alike(found: np.ndarray, expected: np.ndarray) -> None:
+    assert abs(expected).max() > 0
+    np.testing.assert_allclose(found, expected, atol=1e-5 * abs(expected).max(), rtol=0)
+
+
+def with_weights(network: keras.Model) -> keras.Model:
+    """With statistics and offsets that are neither zero nor one."""
+    for variables, found in zip(
+        (network.trainable_variables, network.non_trainable_variables), synthetic.weights(network), strict=True
+    ):
+        for variable, value in zip(variables, found, strict=True):
+            variable.assign(value)
+    return network
+
+
+@pytest.mark.parametrize("name", [name for name in shortened.distinct() if name not in (*UNALIGNED, *SMALL)])
+def test_a_dilated_network_computes_the_same_at_every_position_that_both_have(name, shallow):
+    """Gates summarize maps, which are finer with dilation, so there are none here."""
+    network = with_weights(shallow(name)(weights=None, include_top=False, attention=None, input_shape=(64, 96, 3)))
+    batch = images(1, 64, 96, 3)
+    coarse = keras.ops.convert_to_numpy(network(batch))
+    stride = 64 // coarse.shape[1]
+    for step in (2, 4):
+        fine = keras.ops.convert_to_numpy(dilated(network, stride // step)(batch))
+        assert fine.shape[1:3] == (step * coarse.shape[1], step * coarse.shape[2])
+        assert_alike(sampled(fine, step), coarse)
+
+
+@pytest.mark.parametrize("name", ["SEResNet20", "SEResNet110", "SEShakeShake26_2x96d"])
+def test_shortcuts_that_pad_and_shift_are_dilated(name):
+    build = getattr(keras_senet, name)
+    architecture = dataclasses.replace(build.architecture, depths=(1, 1, 1), widths=(16, 32, 64))
+    with mock.patch.dict(MODELS):
+        build = constructor(name, architecture, build.features, name)
+    network = with_weights(build(weights=None, include_top=False, attention=None, input_shape=(16, 24, 3)))
+    batch = images(1, 16, 24, 3)
+    coarse = keras.ops.convert_to_numpy(network(batch))
+    for output_stride in (1, 2):
+        fine = keras.ops.convert_to_numpy(dilated(network, output_stride)(batch))
+        assert fine.shape == (1, 16 // output_stride, 24 // output_stride, 64)
+        assert_alike(sampled(fine, 4 // output_stride), coarse)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(
+    "name",
+    [name for name in keras_senet.list_models() if name not in (*UNALIGNED, *SMALL)]
+    + ["ResNet50", "ResNet50V2", "MobileNetV2", "VGG16", "DenseNet121", "ConvNeXtTiny"],
+)
+def test_every_whole_network_is_dilated(name):
+    ours = {"attention": None} if hasattr(keras_senet, name) else {}
+    build = getattr(keras_senet if ours else keras.applications, name)
+    network = build(weights=None, include_top=False, **ours)
+    batch = images(1, 64, 96, 3)
+    coarse = values(keras_senet.backbone(network)(batch))
+    for output_stride in (8, 16):
+        backbone = keras_senet.backbone(network, output_stride=output_stride)
+        assert backbone.strides == {f"P{level}": min(2**level, output_stride) for level in (2, 3, 4, 5)}
+        for level, fine in values(backbone(batch)).items():
+            stride = backbone.strides[level]
+            assert fine.shape[1:3] == (64 // stride, 96 // stride)
+            assert_alike(sampled(fine, 2 ** int(level[1:]) // stride), coarse[level])
+
+
+def test_dilation_rates_are_those_of_torchvision():
+    """Those of `resnext50_32x4d(replace_stride_with_dilation=[False, True, True])`.
+
+    There a stage with dilation begins with the rate of the stage before it. (torchvision 0.19, ResNet._make_layer.)
+    """
+    with keras.StatelessScope(initialize_variables=False):
+        backbone = keras_senet.backbone(keras_senet.SEResNeXt50(weights=None), output_stride=8)
+    rates = {
+        stage: [layer.dilation_rate for layer in backbone.layers if layer.name.startswith(stage) and layer.name.endswith("conv2")]
+        for stage in ("stage2", "stage3", "stage4", "stage5")
+    }
+    assert rates == {
+        "stage2": [(1, 1)] * 3,
+        "stage3": [(1, 1)] * 4,
+        "stage4": [(1, 1)] + [(2, 2)] * 5,
+        "stage5": [(2, 2)] + [(4, 4)] * 2,
+    }
+
+
+def test_a_dilated_backbone_with_gates_trains_saves_and_loads(tmp_path):
+    network = tiny_network.of_four_stages()
+    backbone = trained(keras_senet.backbone(network, (4, 5), output_stride=8, freeze_norm=True), 40, 72)
+    backbone.save(tmp_path / "backbone.keras")
+    loaded = keras.saving.load_model(tmp_path / "backbone.keras", compile=False)
+    assert loaded.strides == {"P4": 8, "P5": 8}
+    batch = images(1, 40, 72, 3)
+    assert_equal(loaded(batch), backbone(batch))
+    assert loaded(batch)["P5"].shape == (1, 5, 9, 128)
+
+
+def test_other_paddings_are_kept_for_sides_that_are_multiples_of_the_stride():
+    """ "same" pads a map of even size on the right, and even kernels and averages have borders of their own."""
+    x = inputs = keras.Input((32, 48, 3))
+    for number, layer in enumerate(
+        (
+            layers.Conv2D(4, 3, 2, padding="same"),
+            layers.MaxPooling2D(3, 2, padding="same"),
+            layers.SeparableConv2D(4, 5, padding="same"),
+            layers.Conv2D(4, 4, padding="same", dilation_rate=2),
+            layers.AveragePooling2D(2, padding="same"),
+            layers.AveragePooling2D(3, 1, padding="same"),
+            layers.DepthwiseConv2D((1, 7), padding="same"),
+            layers.Conv2D(4, 2, 2),
+        )
+    ):
+        layer.name = f"layer{number}"
+        x = layer(x)
+    network = with_weights(keras.Model(inputs, x))
+    batch = images(2, 32, 48, 3) - 128
+    coarse = keras.ops.convert_to_numpy(network(batch))
+    for output_stride in (8, 4, 2, 1):
+        fine = keras.ops.convert_to_numpy(dilated(network, output_stride)(batch))
+        assert fine.shape == (2, 32 // output_stride, 48 // output_stride, 4)
+        assert_alike(sampled(fine, 16 // output_stride), coarse)
+
+
+@pytest.mark.parametrize("output_stride", [0, 4, 32, "8", True])
+def test_an_output_stride_that_is_none_is_refused(output_stride):
+    with pytest.raises(ValueError, match="`output_stride` must be 8, 16 or None. Received: output_stride="):
+        keras_senet.backbone(small(), (1, 2), output_stride=output_stride)
+
+
+def test_a_network_without_greater_strides_is_refused():
+    with pytest.raises(ValueError, match="No map of 'small_backbone' has a stride above 8: leave out `output_stride`"):
+        keras_senet.backbone(small(), (1, 2), output_stride=8)
+
+
+class Halved(layers.Layer):
+    """A stride of which nothing is known."""
+
+    def call(self, inputs):
+        return inputs[:, ::2, ::2]
+
+
+@pytest.mark.parametrize(
+    ("after", "message"),
+    [
+        (lambda x: Halved(name="last")(x), "'last', a Halved, cannot be dilated"),
+        (lambda x: layers.Conv2DTranspose(4, 2, 2, name="last")(layers.MaxPooling2D(2)(x)), "'last', a Conv2DTranspose, cannot"),
+        (lambda x: layers.Conv2D(4, 3, (2, 1), padding="same", name="last")(x), "'last', a Conv2D, .* equal strides"),
+        (lambda x: layers.UpSampling2D(2, name="last")(layers.MaxPooling2D(2, name="pool")(x)), "'last', a UpSampling2D"),
+        (
+            lambda x: keras_senet.layers.GatherExcite(name="last")(layers.MaxPooling2D(2)(x)),
+            "'last', a GatherExcite, cannot be dilated",
+        ),
+        (lambda x: (pool := layers.MaxPooling2D(2, name="last"))(pool(x)), "'last', .* in one place of the network"),
+    ],
+)
+def test_what_cannot_be_dilated_is_named(after, message):
+    inputs = keras.Input((32, 32, 3))
+    x = layers.Conv2D(4, 4, 4)(inputs)
+    with pytest.raises(ValueError, match=message):
+        dilated(keras.Model(inputs, after(x)), 4)
+
+
+def test_a_stride_past_the_output_stride_is_refused():
+    inputs = keras.Input((32, 32, 3))
+    with pytest.raises(ValueError, match="'patches', a Conv2D, cannot be dilated"):
+        dilated(keras.Model(inputs, layers.Conv2D(4, 4, 4, name="patches")(inputs)), 2)

@@ -1,8 +1,10 @@
-"""A network that trains in seconds, for tests in which the network does not matter. Child processes need it, too."""
+"""Networks that train in seconds, for tests in which the network does not matter. Child processes need them, too."""
 
 import contextlib
 from collections.abc import Callable, Iterator
 from unittest import mock
+
+import keras
 
 from keras_senet.models.build import constructor
 from keras_senet.models.registry import MODELS
@@ -31,3 +33,11 @@ def registered() -> Iterator[Callable]:
     )
     with mock.patch.dict(MODELS):  # which removes it again
         yield constructor("SETiny", architecture, features, "A network for tests.")
+
+
+def of_four_stages(**options) -> keras.Model:
+    """A narrow SE-ResNet-10 with the strides of the networks for ImageNet, without a classifier."""
+    architecture = ResNet(depths=(1, 1, 1, 1), widths=(16, 32, 64, 128), bottleneck=False)
+    with mock.patch.dict(MODELS):
+        build = constructor("SENarrow", architecture, features, "A network for tests.")
+    return build(include_top=False, **options)

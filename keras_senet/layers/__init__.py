@@ -6,6 +6,7 @@ from keras_senet.layers.channel_shuffle import ChannelShuffle
 from keras_senet.layers.concurrent_squeeze_excite import ConcurrentSqueezeExcite
 from keras_senet.layers.convolutional_block_attention import ConvolutionalBlockAttention
 from keras_senet.layers.coordinate_attention import CoordinateAttention
+from keras_senet.layers.dilated_pooling2d import DilatedPooling2D
 from keras_senet.layers.effective_squeeze_excite import EffectiveSqueezeExcite
 from keras_senet.layers.efficient_channel_attention import EfficientChannelAttention
 from keras_senet.layers.feature_gate import FeatureGate
@@ -24,6 +25,7 @@ __all__ = [
     "ConcurrentSqueezeExcite",
     "ConvolutionalBlockAttention",
     "CoordinateAttention",
+    "DilatedPooling2D",
     "EffectiveSqueezeExcite",
     "EfficientChannelAttention",
     "FeatureGate",

@@ -15,6 +15,7 @@ from keras_senet.errors import InputError
 from keras_senet.keras_internals import all_layers, layer_behind, layer_calls
 from keras_senet.layers.data_format import channel_axis
 from keras_senet.rewrite.clone import copied, rewritten
+from keras_senet.rewrite.dilation import dilated
 from keras_senet.rewrite.graph import as_functional, data_format_of, has_graph, layers_by_name, run_through
 from keras_senet.rewrite.strides import IMAGE, map_sizes, stride
 
@@ -69,7 +70,13 @@ class Backbone(keras.Model):
         return {level: layer.name for level, layer in behind.items()}
 
 
-def backbone(model: keras.Model, levels: Iterable[int] = (2, 3, 4, 5), *, freeze_norm: bool = False) -> Backbone:
+def backbone(
+    model: keras.Model,
+    levels: Iterable[int] = (2, 3, 4, 5),
+    *,
+    output_stride: int | None = None,
+    freeze_norm: bool = False,
+) -> Backbone:
     """The feature pyramid of a network: a model from images to some of its maps, for a detector or a segmentation network.
 
     The map of level n has a stride of 2 ** n pixels: of all maps with that stride it is the last one through which everything
@@ -84,6 +91,10 @@ def backbone(model: keras.Model, levels: Iterable[int] = (2, 3, 4, 5), *, freeze
         model: a functional or sequential Keras model of one image `(N, H, W, C)`, or `(N, C, H, W)` with `"channels_first"`, with
             a classifier or without; it stays as it is. Layers of models within it become layers of the backbone.
         levels: the levels, such as (3, 4, 5).
+        output_stride: 8 or 16, the largest stride of a map, as for segmentation. Strides beyond it are 1, and windows behind them
+            are dilated instead. The levels keep their names: with 8, "P5" has a stride of 8. At every position that both have, a
+            map is equal to that of `model`, if the sides of the image are multiples of its stride there. Gates are the exception:
+            those of SE then see means over more positions.
         freeze_norm: whether to freeze batch normalization. It then keeps its statistics, scales and offsets also in training, as
             it should where a batch has few images. That is saved with the backbone. (If you set `trainable` of the backbone,
             Keras sets it in all of its layers, these included.)
@@ -95,9 +106,11 @@ def backbone(model: keras.Model, levels: Iterable[int] = (2, 3, 4, 5), *, freeze
 
     Raises:
         ValueError: if `model` is a subclassed one, does not take one batch of images, or has no map of one of the levels; or if
-            `levels` are no distinct levels.
+            `levels` are no distinct levels; or if `output_stride` is another number, no stride is beyond it, or a layer beyond it
+            cannot be dilated.
 
-    Source: Lin et al., "Feature Pyramid Networks for Object Detection", arXiv 1612.03144, section 3, for the levels.
+    Source: Lin et al., "Feature Pyramid Networks for Object Detection", arXiv 1612.03144, section 3, for the levels; Chen et al.,
+        "DeepLab", arXiv 1606.00915, section 3.1, for dilation in the place of strides.
 
     Example:
 
@@ -108,6 +121,8 @@ def backbone(model: keras.Model, levels: Iterable[int] = (2, 3, 4, 5), *, freeze
     {'P3': TensorShape([1, 12, 20, 128]), 'P4': TensorShape([1, 6, 10, 256]), 'P5': TensorShape([1, 3, 5, 512])}
     """
     wanted = _check_levels(levels)
+    if output_stride not in (None, 8, 16):
+        raise InputError(f"`output_stride` must be 8, 16 or None. Received: output_stride={output_stride!r}")
     flat = _flattened(as_functional(model))
     if len(flat.inputs) != 1 or len(flat.inputs[0].shape) != 4:
         raise InputError(
@@ -116,7 +131,8 @@ def backbone(model: keras.Model, levels: Iterable[int] = (2, 3, 4, 5), *, freeze
         )
     maps = _maps(flat, wanted)
     # Cut first, so that no weights of a classifier are copied.
-    copy = rewritten(keras.Model(flat.inputs[0], list(maps.values()), name=f"{model.name}_backbone"))
+    cut = keras.Model(flat.inputs[0], list(maps.values()), name=f"{model.name}_backbone")
+    copy = rewritten(cut) if output_stride is None else dilated(cut, output_stride)
     if freeze_norm:
         for layer in all_layers(copy):
             if isinstance(layer, keras.layers.BatchNormalization):

@@ -11,15 +11,15 @@ from keras_senet.rewrite.graph import data_format_of
 IMAGE = (256, 512)
 
 
-def map_sizes(model: keras.Model) -> dict[int, tuple[int | None, ...]]:
+def map_sizes(model: keras.Model) -> dict[int, tuple[int, ...]]:
     """Height and width that the maps of a network have for an image of 256 x 512 pixels.
 
     Args:
         model: a functional model of one batch of images, also if it takes another size, which only some layers mind.
 
     Returns:
-        By the id of each symbolic tensor in the graph of `model`, the sides if it is a map, `(N, H, W, C)` or `(N, C, H, W)`,
-        else ().
+        By the id of each symbolic tensor in the graph of `model`, the sides if it is a map, `(N, H, W, C)` or `(N, C, H, W)`, of
+        known size, else ().
     """
     last = channel_axis(data_format_of(model)) == -1
     (image,) = model.inputs
@@ -35,10 +35,9 @@ def map_sizes(model: keras.Model) -> dict[int, tuple[int | None, ...]]:
 
     run_graph(model, keras.KerasTensor(shape, image.dtype), run)
 
-    def sides(tensor) -> tuple[int | None, ...]:
-        if len(tensor.shape) != 4:
-            return ()
-        return tuple(tensor.shape[1:3] if last else tensor.shape[2:])
+    def sides(tensor) -> tuple[int, ...]:
+        found = tuple(tensor.shape[1:3] if last else tensor.shape[2:])
+        return found if len(tensor.shape) == 4 and None not in found else ()
 
     calls = layer_calls(model)
     specs = [keras.tree.flatten(each) for each in made]
@@ -49,7 +48,7 @@ def map_sizes(model: keras.Model) -> dict[int, tuple[int | None, ...]]:
     }
 
 
-def stride(sides: tuple[int | None, ...]) -> int | None:
+def stride(sides: tuple[int, ...]) -> int | None:
     """The stride of a map with these sides, pixels; None if it is no whole number, or not the same in both directions."""
-    strides = {side // own if own and side % own == 0 else None for side, own in zip(IMAGE, sides)}  # noqa: B905
-    return strides.pop() if len(strides) == 1 else None
+    found = {side // own if side % own == 0 else None for side, own in zip(IMAGE, sides, strict=True)} if sides else {None}
+    return found.pop() if len(found) == 1 else None
