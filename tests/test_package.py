@@ -2,6 +2,7 @@
 
 import pytest
 import stubs
+import tiny_network
 from common import DEMO, ROOT
 
 import keras_senet
@@ -50,12 +51,23 @@ def test_the_table_in_the_readme_is_true(plain):
 
 
 @pytest.mark.slow
-def test_files_load_after_nothing_but_the_import_of_the_package(python):
+@pytest.mark.parametrize(
+    ("process", "load"),
+    [
+        ("import keras_senet", "from keras.saving import load_model"),
+        ("import keras_senet_command, keras_senet", "from keras_senet.inference.runtimes import load_keras_model as load_model"),
+    ],
+    ids=["library", "command"],
+)
+def test_files_load_after_nothing_but_the_import_of_the_package(process, load, python, tmp_path):
+    keras_senet.backbone(tiny_network.of_four_stages(), (2,)).save(tmp_path / "backbone.keras")
     code = f"""
-import sys, keras_senet
+import sys
+{process}
 assert not {{"keras_senet.models", "keras_senet.data", "keras_senet.training"}} & sys.modules.keys()
-import keras
-assert keras.saving.load_model({str(DEMO / "model.keras")!r}).get_layer("stage2_block1_se").name
+{load}
+assert load_model({str(DEMO / "model.keras")!r}).get_layer("stage2_block1_se").name
+assert load_model({str(tmp_path / "backbone.keras")!r}).strides == {{"P2": 4}}
 """
     done = python(code)
     assert done.returncode == 0, done.stderr
