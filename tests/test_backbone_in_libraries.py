@@ -79,9 +79,9 @@ def test_retinanet_of_keras_hub(tmp_path):
 def test_deeplab_of_keras_hub(tmp_path):
     hub = pytest.importorskip("keras_hub")
     encoder = hub.models.DeepLabV3Backbone(
-        image_encoder=backbone((2, 3, 4, 5), output_stride=8),
+        image_encoder=backbone((2, 3, 4, 5)),
         spatial_pyramid_pooling_key="P5",
-        upsampling_size=2,
+        upsampling_size=8,
         dilation_rates=[6, 12, 18],
         low_level_feature_key="P2",
         image_shape=(*SIDES, 3),

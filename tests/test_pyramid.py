@@ -62,9 +62,10 @@ def test_every_whole_network_has_its_levels(name, without_weights):
     backbone = keras_senet.backbone(getattr(keras_senet, name)(weights=None), (0, 1, 2) if name in SMALL else (1, 2, 3, 4, 5))
     assert backbone.strides == {level: 2 ** int(level[1:]) for level in backbone.output}
     behind = list(backbone.pyramid_level_inputs.values())
-    # The stages whose last blocks these are, by the definition of the architectures.
+    # These are the last layers of the stages by the architecture; in SE-VGG-16, the last convolution and the pooling of stage 5.
     stages = [int(name[5]) for name in behind if name.startswith("stage")]
-    assert stages == sorted(set(stages))
+    assert stages == sorted(stages)
+    assert len(behind) == len(set(behind))
 
 
 def test_the_levels_of_a_resnet_are_the_outputs_of_its_stages(without_weights):

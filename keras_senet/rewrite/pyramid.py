@@ -92,7 +92,8 @@ def backbone(
             a classifier or without; it stays as it is. Layers of models within it become layers of the backbone.
         levels: the levels, such as (3, 4, 5).
         output_stride: 8 or 16, the largest stride of a map, as for segmentation. Strides beyond it are 1, and windows behind them
-            are dilated instead. The levels keep their names: with 8, "P5" has a stride of 8. At every position that both have, a
+            are dilated instead. The levels keep their names: with 8, "P5" has a stride of 8, which the networks of keras-cv and
+            keras-hub do not expect. At every position that both have, a
             map is equal to that of `model`, if the sides of the image are multiples of its stride there. Gates are the exception:
             those of SE then see means over more positions.
         freeze_norm: whether to freeze batch normalization. It then keeps its statistics, scales and offsets also in training, as
