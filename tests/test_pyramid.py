@@ -68,10 +68,11 @@ def test_every_whole_network_has_its_levels(name, without_weights):
     assert len(behind) == len(set(behind))
 
 
-def test_the_levels_of_a_resnet_are_the_outputs_of_its_stages(without_weights):
+@pytest.mark.parametrize("name", ["SEResNet50", "SEResNeXt50"])  # the stride is in the first convolution of a block, and later
+def test_the_levels_of_a_resnet_are_the_outputs_of_its_stages(name, without_weights):
     # Lin et al., arXiv 1612.03144, section 3: the activation of the last residual block of each stage, conv2 to conv5.
     expected = {"P2": "stage2_block3_out", "P3": "stage3_block4_out", "P4": "stage4_block6_out", "P5": "stage5_block3_out"}
-    assert keras_senet.backbone(keras_senet.SEResNet50(weights=None)).pyramid_level_inputs == expected
+    assert keras_senet.backbone(getattr(keras_senet, name)(weights=None)).pyramid_level_inputs == expected
 
 
 # Lin et al. for ResNet; SSDLite of Sandler et al., arXiv 1801.04381, section 6.2, for MobileNetV2 ("the expansion layer of layer
@@ -229,6 +230,17 @@ def test_a_network_whose_maps_are_no_share_of_the_image_is_refused(name, shallow
         ValueError, match="no map of a stride of 4, 8 .* of 256 x 512 pixels its maps have .*, 127 x 255, 125 x 253"
     ):
         keras_senet.backbone(network, (2, 3))
+
+
+@pytest.mark.parametrize(
+    "layer", [layers.Resizing(64, 64), layers.AdaptiveAveragePooling2D(64), layers.GlobalMaxPooling2D(keepdims=True)]
+)
+def test_maps_of_a_fixed_size_have_no_level(layer):
+    inputs = keras.Input((128, 128, 3))
+    network = keras.Model(inputs, layers.Conv2D(4, 1)(layer(inputs)))
+    for level in (0, 1, 2, 7, 8):
+        with pytest.raises(ValueError, match=f"no map of a stride of {2**level} "):
+            keras_senet.backbone(network, (level,))
 
 
 class Subclassed(keras.Model):

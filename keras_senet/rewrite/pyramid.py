@@ -93,9 +93,8 @@ def backbone(
         levels: the levels, such as (3, 4, 5).
         output_stride: 8 or 16, the largest stride of a map, as for segmentation. Strides beyond it are 1, and windows behind them
             are dilated instead. The levels keep their names: with 8, "P5" has a stride of 8, which the networks of keras-cv and
-            keras-hub do not expect. At every position that both have, a
-            map is equal to that of `model`, if the sides of the image are multiples of its stride there. Gates are the exception:
-            those of SE then see means over more positions.
+            keras-hub do not expect. At every position that both have, a map is equal to that of `model`, if the sides of the
+            image are multiples of its stride there; except that gates, as those of SE, see means over more positions.
         freeze_norm: whether to freeze batch normalization. It then keeps its statistics, scales and offsets also in training, as
             it should where a batch has few images. That is saved with the backbone. (If you set `trainable` of the backbone,
             Keras sets it in all of its layers, these included.)
