@@ -115,6 +115,8 @@ ON_JAX = """
 import re, sys, pathlib, jax, keras, numpy as np, reference, synthetic
 from test_checkpoints import BARE, DEEP, precision
 assert keras.backend.backend() == "jax"
+# The file replaces initial values, which would compile longer than all networks.
+keras.initializers.VarianceScaling.__call__ = lambda initializer, shape, dtype=None: np.zeros(shape, dtype)
 file = pathlib.Path(sys.argv[1])
 for name in sys.argv[2:]:
     reference.write_safetensors(file, name)
@@ -122,7 +124,9 @@ for name in sys.argv[2:]:
         even, odd = sorted(reference.sizes(fixture), key=lambda size: size % 2)
         both = (("channels_last", even, (0, 1, 2, 3)), ("channels_first", odd, (0, 3, 1, 2)))
         whole = name.startswith("timm/")
-        for data_format, size, order in both[1:] if whole and DEEP.search(name) else both:  # the deep ones take a minute for both
+        # The deep ones take a minute for both, and what small ones make channels last TensorFlow shows too, but for the first.
+        one = DEEP.search(name) if whole else name != sys.argv[2]
+        for data_format, size, order in both[1:] if one else both:
             keras.config.set_image_data_format(data_format)
             images = synthetic.image(size).transpose(order)
             network = reference.constructor_of(name)(weights=file, input_shape=images.shape[1:], **BARE)
