@@ -116,8 +116,11 @@ def test_a_run_that_was_killed_ends_like_one_that_was_not(rich, whole, tmp_path)
     assert len(list((folder / "states").iterdir())) == 3
 
 
+# That a hangup has an error and a status of its own is seen without a process below.
 @pytest.mark.slow
-@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGHUP, pytest.param(signal.SIGINT, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize(
+    "asked", [signal.SIGTERM, *(pytest.param(other, marks=pytest.mark.exhaustive) for other in (signal.SIGHUP, signal.SIGINT))]
+)
 def test_a_signal_saves_and_says_so(recipe, digits, tmp_path, asked):
     digits("train")
     config, folder = tmp_path / "config.json", tmp_path / "asked"
@@ -136,26 +139,37 @@ def test_a_signal_saves_and_says_so(recipe, digits, tmp_path, asked):
     assert not [name for name in os.listdir(folder) if "partial" in name]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("place", "n", "epoch", "step"),
+    "stops",
     [
-        pytest.param("on_train_batch_end", 1, 0, 1, marks=pytest.mark.exhaustive),
-        ("on_train_batch_end", 11, 1, 3),
-        pytest.param("on_train_batch_end", 16, 1, 8, marks=pytest.mark.exhaustive),  # as the next one
-        ("on_test_batch_end", 7, 1, 8),
-        pytest.param("on_test_batch_end", 12, 2, 8, marks=pytest.mark.exhaustive),
-        ("on_epoch_end", 2, 2, 0),
-        pytest.param("on_epoch_end", 3, 3, 0, marks=pytest.mark.exhaustive),
+        # One after the other in one run, where the method's calls are counted anew each time that the run goes on.
+        pytest.param(
+            [("on_train_batch_end", 11, 1, 3), ("on_test_batch_end", 3, 1, 8), ("on_epoch_end", 1, 2, 0)],
+            marks=pytest.mark.slow,
+            id="each",
+        ),
+        *(
+            pytest.param([stop], marks=pytest.mark.exhaustive, id="-".join(map(str, stop)))
+            for stop in (
+                ("on_train_batch_end", 1, 0, 1),
+                ("on_train_batch_end", 11, 1, 3),
+                ("on_train_batch_end", 16, 1, 8),
+                ("on_test_batch_end", 7, 1, 8),
+                ("on_test_batch_end", 12, 2, 8),
+                ("on_epoch_end", 2, 2, 0),
+                ("on_epoch_end", 3, 3, 0),
+            )
+        ),
     ],
 )
-def test_a_run_goes_on_from_any_place(rich, whole, tmp_path, place, n, epoch, step):
+def test_a_run_goes_on_from_any_place(rich, whole, tmp_path, stops):
     """In the midst of an epoch of eight steps, in the midst of its evaluation of four, and at its end."""
     folder = tmp_path / "stopped"
-    with pytest.raises(training.Terminated, match="resume goes on from"):
-        training.train(rich, folder, callbacks=[SignalAt(place, n)])
-    progress, _ = read_state(newest_state(folder / "states"))
-    assert (progress["epoch"], progress["step"]) == (epoch, step)
+    for place, n, epoch, step in stops:
+        with pytest.raises(training.Terminated, match="resume goes on from"):
+            training.train(rich, folder, callbacks=[SignalAt(place, n)], resume=folder.exists())
+        progress, _ = read_state(newest_state(folder / "states"))
+        assert (progress["epoch"], progress["step"]) == (epoch, step)
     training.train(rich, folder, resume=True)
     assert_equal_runs(folder, whole)
 
@@ -235,7 +249,10 @@ def disk():
             *(1, False, "{folder} holds no network of this run. No state was saved, so --resume begins the run anew."),
             marks=pytest.mark.exhaustive,
         ),
-        (2, True, "The network after epoch 2 is {folder}/last.keras. --resume goes on from {state}."),
+        pytest.param(
+            *(2, True, "The network after epoch 2 is {folder}/last.keras. --resume goes on from {state}."),
+            marks=pytest.mark.exhaustive,
+        ),
         (2, False, "The network after epoch 1 is {folder}/last.keras. --resume goes on from {state}."),
     ],
 )
