@@ -152,15 +152,6 @@ def recipe(data_dir):
     )
 
 
-@pytest.fixture(scope="session")
-def run_folder(recipe, digits, tmp_path_factory):
-    """The folder of a run by that recipe, on data that had been prepared before."""
-    digits("train")
-    folder = tmp_path_factory.mktemp("runs") / "first"
-    keras_senet.training.report(keras_senet.training.train(recipe, folder))
-    return folder
-
-
 @pytest.fixture(scope="module")
 def tiny_recipe(recipe, digits):
     """That recipe for SETiny, a network which only this module then knows."""
@@ -176,6 +167,14 @@ def tiny_run(recipe, digits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     with tiny_network.registered():
         keras_senet.training.train(recipe.replace(model="SETiny"), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run_folder(tiny_run, tmp_path_factory):
+    """A copy of that folder with a report."""
+    folder = shutil.copytree(tiny_run, tmp_path_factory.mktemp("runs") / "reported")
+    keras_senet.training.report(keras_senet.training.RunFolder(folder))
     return folder
 
 

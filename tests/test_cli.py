@@ -206,9 +206,9 @@ def test_a_misspelt_flag_value_or_command_gets_its_nearest_neighbour_named(fails
 
 
 @pytest.mark.slow
-def test_the_road_from_training_to_a_tflite_file(run, recipe, run_folder, tmp_path, data_dir):
+def test_the_road_from_training_to_a_tflite_file(run, tiny_recipe, run_folder, tmp_path, data_dir):
     folder = tmp_path / "run"
-    chosen = {key.replace("_", "-"): value for key, value in recipe.flat().items() if value is not None}
+    chosen = {key.replace("_", "-"): value for key, value in tiny_recipe.flat().items() if value is not None}
     flags = [
         ("--" if value else "--no-") + key if isinstance(value, bool) else f"--{key}={value}" for key, value in chosen.items()
     ]
@@ -228,6 +228,7 @@ def test_the_road_from_training_to_a_tflite_file(run, recipe, run_folder, tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("tiny_recipe")  # by which the command knows its network
 def test_a_run_is_repeated_from_its_config(run, run_folder, tmp_path):
     status, *_ = run("train", "--config", run_folder / "config.json", "--epochs", 1, "--output", tmp_path / "again")
     assert status == 0

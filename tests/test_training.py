@@ -23,18 +23,18 @@ def weights(path):
 
 
 @pytest.mark.slow
-def test_a_run_folder_holds_all_of_the_run(run_folder, recipe):
+def test_a_run_folder_holds_all_of_the_run(run_folder, tiny_recipe):
     names = {file.name for file in run_folder.iterdir()}
     assert names == {
         *("config.json", "history.csv", "labels.txt", "learning_curve.png", "logs", "metrics.json", "report.md", "states"),
         *("best.keras", "last.keras", "confusion.png", "mistakes.png"),
     }
     config = json.loads((run_folder / "config.json").read_text())
-    assert training.Recipe.of(**config["recipe"]) == recipe
+    assert training.Recipe.of(**config["recipe"]) == tiny_recipe
     assert config["versions"]["keras"] == keras.__version__
     rows = history(run_folder)
     measured = json.loads((run_folder / "metrics.json").read_text())
-    assert len(rows) == recipe.epochs
+    assert len(rows) == tiny_recipe.epochs
     assert measured["last"]["top1"] == pytest.approx(float(rows[-1]["val_top1"]), abs=1e-6)
     assert measured["best"]["top1"] == pytest.approx(max(float(row["val_top1"]) for row in rows), abs=1e-6)
     assert measured["last"]["images"] == measured["best"]["images"] == 60
