@@ -10,7 +10,7 @@ import sys
 
 __version__ = "0.1.0"
 
-_PACKAGES = ("analysis", "data", "export", "layers", "models", "pretrained", "training")
+_PACKAGES = ("analysis", "data", "export", "layers", "models", "pretrained", "segmentation", "training")
 
 # Where each public name is defined. The networks, whose names all begin with SE, are in `models`.
 _HOMES = {

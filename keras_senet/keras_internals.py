@@ -107,6 +107,18 @@ def averages_of_weights(optimizer: keras.optimizers.Optimizer) -> list[keras.Var
     return [variable for variable in optimizer.variables if variable.name.endswith("_average")]
 
 
+def resized(images, size: tuple, data_format: str):
+    """Images, or maps, resized by bilinear interpolation to a size that need not be known before the graph runs.
+
+    Relies on `keras.src.backend.image.resize`, which `keras.ops.image.resize` calls. That one will not do, because it asks
+    whether the size is positive, which a graph of TensorFlow for images of any size cannot answer.
+    """
+    from keras.src import backend
+
+    found = backend.image.resize(images, size, interpolation="bilinear", data_format=data_format)
+    return keras.ops.cast(found, images.dtype)  # TensorFlow returns float32
+
+
 class UpdateHooks:
     """Before a class of Keras' optimizers, lets a subclass change gradients and learning rates right before an update.
 

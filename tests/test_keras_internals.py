@@ -145,6 +145,16 @@ def test_within_fit_the_variables_have_their_present_values():
     np.testing.assert_array_equal(values[-1], model.weights[0])
 
 
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_resized_is_what_keras_computes_for_sizes_that_are_known(data_format, dtype):
+    maps = np.random.default_rng(0).normal(size=(1, 3, 4, 5)).astype(dtype)
+    expected = keras.ops.image.resize(maps, (7, 9), "bilinear", data_format=data_format)
+    found = keras_internals.resized(keras.ops.convert_to_tensor(maps), (7, 9), data_format)
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="about Keras' trainer for TensorFlow")
 def test_the_trainer_looks_up_the_functions_that_we_replace():
     called = []

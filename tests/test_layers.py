@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras import ops
+from keras import layers, ops
 
-from keras_senet.layers import ChannelShuffle, DilatedPooling2D, GroupedConv2D, ShakeShake, SqueezeExcite
+from keras_senet.layers import ChannelShuffle, DilatedPooling2D, GroupedConv2D, ShakeShake, SqueezeExcite, UpSamplingLike
 from keras_senet.layers.grouped_conv2d import one_operator
 
 
@@ -306,3 +306,39 @@ def test_pooling_without_gaps_is_that_of_keras(mode, peer):
     np.testing.assert_allclose(layer(x), peer((3, 2), 1, padding="same")(x), atol=1e-6)
     with pytest.raises(ValueError, match="`mode` must be one of .* Received: mode='mean'"):
         DilatedPooling2D(2, mode="mean")
+
+
+@pytest.mark.parametrize(
+    ("factor", "sides"), [(2, (5, 8)), (2, (6, 8)), (2, (7, 9)), (3, (6, 10)), (1, (4, 5)), (1, (3, 3)), (4, (12, 15))]
+)
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_up_sampling_like_is_that_of_keras_cut_or_repeated_at_the_end(factor, sides, data_format):
+    x = np.random.default_rng(0).normal(size=(2, 3, 4, 5)).astype("float32")
+    whole = as_numpy(layers.UpSampling2D(factor, interpolation="bilinear")(x))
+    missing = [(0, max(side - found, 0)) for side, found in zip(sides, whole.shape[1:3], strict=True)]
+    expected = np.pad(whole, [(0, 0), *missing, (0, 0)], "edge")[:, : sides[0], : sides[1]]
+    maps = [x, np.zeros((2, *sides, 1), "float32")]
+    if data_format == "channels_first":
+        maps, expected = [each.transpose(0, 3, 1, 2) for each in maps], expected.transpose(0, 3, 1, 2)
+    layer = UpSamplingLike(factor, data_format)
+    np.testing.assert_allclose(layer(maps), expected, atol=1e-5)
+    unknown = (None, None, 5) if data_format == "channels_last" else (5, None, None)
+    like = (None, None, 1) if data_format == "channels_last" else (1, None, None)
+    inputs = [keras.Input(unknown), keras.Input(like)]
+    model = keras.Model(inputs, layer(inputs))
+    assert model.output_shape == (None, *unknown)
+    np.testing.assert_allclose(model.predict(maps, verbose=0), expected, atol=1e-5)
+
+
+def test_up_sampling_like_repeats_a_map_of_one_position():
+    x = np.arange(6.0, dtype="float32").reshape(2, 1, 1, 3)
+    np.testing.assert_array_equal(UpSamplingLike()([x, np.zeros((2, 4, 7, 1))]), np.broadcast_to(x, (2, 4, 7, 3)))
+
+
+def test_up_sampling_like_refuses_what_it_cannot_do():
+    for factor in (0, 1.5, True):
+        with pytest.raises(ValueError, match=f"`factor` must be an integer of at least 1. Received: factor={factor}"):
+            UpSamplingLike(factor)
+    for inputs in (np.zeros((1, 2, 2, 3)), [np.zeros((1, 2, 2, 3))] * 3, [np.zeros((1, 3))] * 2):
+        with pytest.raises(ValueError, match="'up' takes a list of two maps, .* Received: input of shape"):
+            UpSamplingLike(name="up")(inputs)

@@ -27,6 +27,7 @@ CASES = COMPOSITE | {
     "dilated_average": (layers.DilatedPooling2D, {"pool_size": (3, 3), "padding": ((1, 1), (0, 2)), "mode": "avg"}),
     "shake": (layers.ShakeShake, {}),
     "shake_seeded": (layers.ShakeShake, {"seed": 7}),
+    "up_sampling": (layers.UpSamplingLike, {"factor": 2}),
 }
 
 pytestmark = [
@@ -54,6 +55,9 @@ def run(test: TestCase, name: str, data_format: str, policy: str, **options) -> 
         arguments = arguments | {"axis": -1 if data_format == "channels_last" else 1}
     elif kind is layers.ShakeShake:
         shape = (shape, shape)
+    elif kind is layers.UpSamplingLike:
+        like = (2, 15, 17, 3) if data_format == "channels_last" else (2, 3, 15, 17)
+        arguments, shape = arguments | {"data_format": data_format}, [shape, like]
     else:
         arguments = arguments | {"data_format": data_format}
     test.run_layer_test(kind, arguments | {"dtype": policy}, input_shape=shape, **options)

@@ -17,6 +17,7 @@ from keras_senet.layers.pixel_normalization import PixelNormalization
 from keras_senet.layers.shake_shake import ShakeShake
 from keras_senet.layers.spatial_squeeze_excite import SpatialSqueezeExcite
 from keras_senet.layers.squeeze_excite import SqueezeExcite
+from keras_senet.layers.up_sampling_like import UpSamplingLike
 
 __all__ = [
     "BatchNormalization",
@@ -36,4 +37,5 @@ __all__ = [
     "ShakeShake",
     "SpatialSqueezeExcite",
     "SqueezeExcite",
+    "UpSamplingLike",
 ]

@@ -24,6 +24,7 @@ class Conv:
     strides: int = 1
     groups: int = 1
     pool: int = 1  # stride of the average pooling after its ReLU
+    dilation: int = 1  # positions from one tap of the kernel to the next
     relu: bool = False  # followed by a ReLU even if it is the last convolution of its branch
 
 
@@ -38,6 +39,7 @@ def convolve(x, conv: Conv, prefix: str, index: int | str = ""):
         x = layers.ZeroPadding2D(conv.kernel_size // 2, name=f"{prefix}_pad{index}")(x)
         padding = "valid"
     common = {"strides": conv.strides, "padding": padding, "use_bias": False, "name": f"{prefix}_conv{index}"}
+    common["dilation_rate"] = conv.dilation
     channels = x.shape[channel_axis()]
     if 1 < conv.groups == channels == conv.filters:
         return layers.DepthwiseConv2D(conv.kernel_size, depthwise_initializer="he_normal", **common)(x)
