@@ -5,6 +5,7 @@ import csv
 import importlib.util
 import json
 import os
+import re
 import runpy
 import shlex
 import subprocess
@@ -17,6 +18,7 @@ import yaml
 from common import DEMO, ROOT
 
 from keras_senet import cli
+from keras_senet.data import digit_scenes
 from keras_senet.training import RECIPES, read_recipe
 
 EXAMPLES = ROOT / "examples"
@@ -65,6 +67,7 @@ MISTAKES = {
     "finetune_folder.py": (["--folder", "photograhs"], "There is no file or folder"),
     "prune_by_gates.py": (["--data-dir", NOWHERE], "The dataset 'digits' could not be prepared"),
     "read_the_gates.py": (["--data-dir", NOWHERE], "The dataset 'digits' could not be prepared"),
+    "segment_digits.py": (["--data-dir", NOWHERE], "The dataset 'digit_scenes' could not be prepared"),
     "train_imagenet.py": (["--data-dir", "data"], "The dataset 'imagenet2012' could not be prepared"),
 }
 
@@ -385,3 +388,16 @@ def test_the_slurm_job_gives_the_command_what_it_takes_and_starts_again_when_it_
     assert options.output.startswith("/home/someone/")
     scontrol = tmp_path / "scontrol.txt"
     assert (scontrol.read_text() if scontrol.exists() else None) == ("requeue\n17\n" if again else None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["unet", pytest.param("deeplab", marks=pytest.mark.exhaustive)])
+def test_the_segmentation_of_digits_trains_measures_and_draws(network, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(digit_scenes, "SCENES", {"train": 32, "test": 8})
+    arguments = ["--data-dir", tmp_path / "data", "--output", tmp_path / "out", "--network", network, "--epochs", 1]
+    load("segment_digits.py").main([str(argument) for argument in arguments])
+    assert re.search(rf"^seresnet18_backbone_{network}: mean IoU \d+\.\d% on 8 scenes", capsys.readouterr().out, re.MULTILINE)
+    assert keras.utils.load_img(tmp_path / "out" / "segmentation.png").width > 500
+    trained = keras.saving.load_model(tmp_path / "out" / "network.keras")
+    assert trained.output_shape == (None, 96, 96, 11)
+    assert trained.optimizer.iterations == 2
