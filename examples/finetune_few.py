@@ -5,7 +5,7 @@
 A network learns the digits 0 to 4. Then it learns the digits 5 to 9 from ten images of each, in every way below with several
 seeds, which also draw the images; "automatic" is the recipe that `keras-senet train` chooses by itself. The other digits 5 to 9
 measure it, but for ten of each that the runs themselves measure after each epoch. A study that was stopped goes on where
-it stood. It takes nine minutes on two cores.
+it stood. It takes about twelve minutes on two cores.
 """
 
 import argparse
