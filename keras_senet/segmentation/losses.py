@@ -21,6 +21,8 @@ class DiceCrossentropy(keras.losses.Loss):
     the classes that an image shows, so that a small object counts as much as the background. It is near the measure, which is an
     overlap, too. Both are those of Keras, for each image; so replicas of a distribution strategy compute what one device does.
 
+    To load a network that was compiled with it, import `keras_senet.segmentation` first, not only `keras_senet`.
+
     Args:
         ignore_class: label of pixels that do not count, such as 255 in the masks of PASCAL VOC; None if all count.
         reduction: how the losses of the images become one number, as in `keras.losses.Loss`.
