@@ -1,7 +1,7 @@
 """Squeeze-and-Excitation networks for Keras 3.
 
-Importing the package registers its layers and its backbones with Keras, so that files which hold them load. Everything else is
-imported when it is first used.
+Importing the package registers its layers, backbones and detectors with Keras, so that files which hold them load. Everything
+else is imported when it is first used.
 """
 
 import importlib
@@ -10,7 +10,7 @@ import sys
 
 __version__ = "0.1.0"
 
-_PACKAGES = ("analysis", "data", "export", "layers", "models", "pretrained", "segmentation", "training")
+_PACKAGES = ("analysis", "data", "detection", "export", "layers", "models", "pretrained", "segmentation", "training")
 
 # Where each public name is defined. The networks, whose names all begin with SE, are in `models`.
 _HOMES = {
@@ -50,4 +50,4 @@ def __dir__() -> list[str]:
 _IS_MAIN = sys.argv[:1] == ["-m"] and ("-m", "keras_senet") in itertools.pairwise(sys.orig_argv)
 if not (_IS_MAIN or "keras_senet_command" in sys.modules):
     importlib.import_module("keras_senet.layers")
-    importlib.import_module("keras_senet.rewrite.pyramid")
+    importlib.import_module("keras_senet.detection")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import keras
 
-from keras_senet import analysis, data, export, layers, models, pretrained, segmentation, training
+from keras_senet import analysis, data, detection, export, layers, models, pretrained, segmentation, training
 from keras_senet.analysis import gates, grad_cam
 from keras_senet.inference.preprocessing import Preprocessing, decode_predictions, preprocessing_for
 from keras_senet.models.registry import list_checkpoints, list_models
@@ -54,6 +54,7 @@ __all__ = [
     "backbone",
     "data",
     "decode_predictions",
+    "detection",
     "export",
     "gates",
     "grad_cam",
