@@ -96,6 +96,7 @@ def test_separable_convolutions_of_deeplab_have_the_same_places(narrow):
     assert separable(images(1, 32, 48, 3)).shape == (1, 32, 48, CLASSES)
 
 
+@pytest.mark.slow
 @BUILDERS
 @pytest.mark.parametrize("levels", [(1, 2, 3, 4), (0, 2, 4)])
 def test_images_of_any_size_have_as_many_logits_as_pixels(build, levels, narrow):
@@ -148,6 +149,7 @@ def masks(*shape: int) -> np.ndarray:
     return np.where(random.uniform(size=shape) < 0.2, VOID, random.integers(0, CLASSES, shape)).astype("uint8")
 
 
+@pytest.mark.slow
 @BUILDERS
 def test_a_trained_network_is_loaded_with_its_loss_and_its_optimizer_and_computes_the_same(build, narrow, tmp_path):
     network = build(narrow(freeze_norm=True))
