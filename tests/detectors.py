@@ -37,6 +37,22 @@ def retinanet(**options):
     return model
 
 
+def faster_rcnn(**options):
+    """Compiled, as the paper's."""
+    keras.utils.set_random_seed(0)
+    small = {"width": 8, "units": 16, "proposals": 40, "max_objects": 3, "canonical_size": 56.0}
+    places = anchors(levels=(2, 3, 4, 5, 6), scale=4.0, octaves=(1.0,))
+    model = detection.faster_rcnn(backbone((2, 3, 4, 5), **options), CLASSES, places, **small)
+    losses = {
+        "rpn_boxes": detection.BoxLoss(),
+        "rpn_classes": detection.ProposalLoss(),
+        "roi_boxes": detection.RegionBoxLoss(),
+        "roi_classes": detection.RegionClassLoss(),
+    }
+    model.compile(keras.optimizers.SGD(0.05, 0.9), losses)
+    return model
+
+
 def images(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).uniform(0, 255, (count, *SIDES, 3)).astype("float32")
 

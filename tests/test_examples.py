@@ -290,6 +290,33 @@ def test_the_example_prunes_by_gates_and_at_random_alike(whole, run_example, tmp
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("network", ["retinanet", pytest.param("faster-rcnn", marks=pytest.mark.exhaustive)])
+def test_the_example_detects_digits_and_draws_them(run_example, network, tmp_path):
+    tiny = ("--scenes", 16, "--test-scenes", 4, "--epochs", 1)
+    output = run_example("detect_digits.py", *tiny, "--network", network, "--output", tmp_path / "detect")
+    assert "Average precision on 4 scenes: " in output
+    assert (tmp_path / "detect" / "detections.png").read_bytes().startswith(b"\x89PNG")
+    detector = keras.saving.load_model(tmp_path / "detect" / "detector.keras")
+    assert detector(np.zeros((1, 96, 96, 3)))["boxes"].shape == (1, 30, 4)
+
+
+def test_the_precision_of_detections_is_one_of_the_truth_and_less_of_others():
+    module = load("detect_digits.py")
+    images, objects = module.scenes(20, seed=0, test=True)
+    boxes, labels = objects["boxes"], objects["labels"]
+    scores = np.ones(labels.shape)
+    for box, image in zip(boxes[:, 0].astype(int), images, strict=True):  # the ink is brighter than what is around it
+        window = image[box[1] : box[3], box[0] : box[2]]
+        assert window.max() > 150 > np.median(image)
+    truth = {"boxes": boxes, "classes": labels, "scores": scores}
+    assert module.average_precision(objects, truth)[0] == pytest.approx(1)
+    moved = module.average_precision(objects, truth | {"boxes": boxes + 2})
+    assert 0.2 < moved[0] < 0.9 < moved[1]
+    assert module.average_precision(objects, truth | {"classes": (labels + 1) % 10})[0] < 0.1
+    assert module.average_precision(objects, truth | {"classes": np.full(labels.shape, -1)})[0] == 0
+
+
+@pytest.mark.slow
 def test_two_processes_are_told_to_train_one_network(tmp_path, monkeypatch, capsys):
     module = load("multi_worker/two_processes.py")
     command, *arguments = module.TRAIN

@@ -68,6 +68,8 @@ assert not {{"keras_senet.models", "keras_senet.data", "keras_senet.training"}} 
 {load}
 assert load_model({str(DEMO / "model.keras")!r}).get_layer("stage2_block1_se").name
 assert load_model({str(tmp_path / "backbone.keras")!r}).strides == {{"P2": 4}}
+import keras
+assert all(map(keras.saving.get_registered_object, ("keras_senet>Backbone", "keras_senet>NonMaxSuppression")))
 """
     done = python(code)
     assert done.returncode == 0, done.stderr

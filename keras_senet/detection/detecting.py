@@ -38,7 +38,7 @@ def encoder(model: keras.Model) -> Callable[..., tuple]:
     >>> objects = {"boxes": np.array([[4.0, 2.0, 60.0, 31.0]]), "labels": np.array([2])}
     >>> image, targets = keras_senet.detection.encoder(model)(np.zeros((32, 64, 3)), objects)
     >>> targets["boxes"].shape, np.unique(targets["classes"])
-    (TensorShape([90, 5]), array([-2, -1,  2], dtype=int32))
+    (TensorShape([90, 5]), array([-1,  2], dtype=int32))
     """
     anchors = _anchors(model)
     if not _has_regions(model):

@@ -9,12 +9,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_senet import detection  # noqa: F401  # registers the classes of detectors and of their backbones
 from keras_senet.errors import InputError, existing_path, one_line
 from keras_senet.files import refuse_stand_in
 from keras_senet.inference.labels import class_names_in, thresholds_in
 from keras_senet.inference.preprocessing import Preprocessing, preprocessing_for
 from keras_senet.inference.runtimes.runtime import Runtime
-from keras_senet.rewrite import pyramid  # noqa: F401  # registers the class of backbones, of which a network may be made
 
 
 def load_keras_model(path: str | os.PathLike) -> keras.Model:
