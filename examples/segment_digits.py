@@ -60,12 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def scenes(split: str, data_dir: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Images, uint8 `(N, 96, 96, 3)`, and masks, uint8 `(N, 96, 96)`: 0 for the background, and 1 + the digit."""
-    builder = require("keras_senet.data.digit_scenes", "train").DigitScenes(data_dir=data_dir)
-    try:
-        builder.download_and_prepare()
-    except OSError as error:
-        raise UserError(f"The dataset {builder.name!r} could not be prepared in {data_dir!r}: {error}") from error
-    found = list(builder.as_dataset(split=split).as_numpy_iterator())
+    found = require("keras_senet.data.digit_scenes", "train").load(split, data_dir)
     return np.stack([scene["image"] for scene in found]), np.stack([scene["mask"][..., 0] for scene in found])
 
 

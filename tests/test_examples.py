@@ -66,6 +66,7 @@ NOWHERE = "/dev/null/nowhere"
 MISTAKES = {
     "ablation.py": (["--model", "SEResNt20", "--output", "study"], "There is no model 'SEResNt20'. Did you mean 'SEResNet20'"),
     "add_se_to_pretrained.py": (["--data-dir", NOWHERE], "The dataset 'digits' could not be prepared"),
+    "detect_digits.py": (["--data-dir", NOWHERE], "The dataset 'digit_scenes' could not be prepared"),
     "finetune_folder.py": (["--folder", "photograhs"], "There is no file or folder"),
     "prune_by_gates.py": (["--data-dir", NOWHERE], "The dataset 'digits' could not be prepared"),
     "read_the_gates.py": (["--data-dir", NOWHERE], "The dataset 'digits' could not be prepared"),
@@ -291,10 +292,17 @@ def test_the_example_prunes_by_gates_and_at_random_alike(whole, run_example, tmp
     assert (tmp_path / "prune" / "pruning.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.fixture
+def few_scenes(tmp_path, monkeypatch):
+    """A folder of tensorflow-datasets in which this process prepares few of the scenes of digits."""
+    monkeypatch.setattr(digit_scenes, "SCENES", {"train": 32, "test": 8})
+    return tmp_path / "data"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("network", ["retinanet", pytest.param("faster-rcnn", marks=pytest.mark.exhaustive)])
-def test_the_example_detects_digits_and_draws_them(run_example, network, tmp_path):
-    tiny = ("--scenes", 16, "--test-scenes", 4, "--epochs", 1)
+def test_the_example_detects_digits_and_draws_them(run_example, network, few_scenes, tmp_path):
+    tiny = ("--scenes", 16, "--test-scenes", 4, "--epochs", 1, "--data-dir", few_scenes)
     with mock.patch.dict(MODELS):  # to which the example adds its backbone
         output = run_example("detect_digits.py", *tiny, "--network", network, "--output", tmp_path / "detect")
     assert "Average precision on 4 scenes: " in output
@@ -303,9 +311,9 @@ def test_the_example_detects_digits_and_draws_them(run_example, network, tmp_pat
     assert detector(np.zeros((1, 96, 96, 3)))["boxes"].shape == (1, 30, 4)
 
 
-def test_the_precision_of_detections_is_one_of_the_truth_and_less_of_others():
+def test_the_precision_of_detections_is_one_of_the_truth_and_less_of_others(few_scenes):
     module = load("detect_digits.py")
-    images, objects = module.scenes(20, seed=0, test=True)
+    images, objects = module.scenes("train[:20]", few_scenes)
     boxes, labels = objects["boxes"], objects["labels"]
     scores = np.ones(labels.shape)
     for box, image in zip(boxes[:, 0].astype(int), images, strict=True):  # the ink is brighter than what is around it
@@ -422,9 +430,8 @@ def test_the_slurm_job_gives_the_command_what_it_takes_and_starts_again_when_it_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("network", ["unet", pytest.param("deeplab", marks=pytest.mark.exhaustive)])
-def test_the_segmentation_of_digits_trains_measures_and_draws(network, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(digit_scenes, "SCENES", {"train": 32, "test": 8})
-    arguments = ["--data-dir", tmp_path / "data", "--output", tmp_path / "out", "--network", network, "--epochs", 1]
+def test_the_segmentation_of_digits_trains_measures_and_draws(network, few_scenes, tmp_path, capsys):
+    arguments = ["--data-dir", few_scenes, "--output", tmp_path / "out", "--network", network, "--epochs", 1]
     load("segment_digits.py").main([str(argument) for argument in arguments])
     assert re.search(rf"^seresnet18_backbone_{network}: mean IoU \d+\.\d% on 8 scenes", capsys.readouterr().out, re.MULTILINE)
     assert keras.utils.load_img(tmp_path / "out" / "segmentation.png").width > 500

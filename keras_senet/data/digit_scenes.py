@@ -3,20 +3,45 @@
     import keras_senet.data.digit_scenes  # registers it
     scenes = tensorflow_datasets.load("digit_scenes", split="train")
 
-It is no dataset for `keras_senet.data.load`, which is for images with labels.
+`load` returns them as NumPy arrays. It is no dataset for `keras_senet.data.load`, which is for images with labels.
 """
+
+import os
 
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
 from keras_senet.data.digits import TEST_SIZE
+from keras_senet.errors import FileError
 
 SIZE = 96  # of a scene, pixels
 DIGIT_SIZES = (16, 40)  # of a digit with its margins, pixels
 MOST_DIGITS = 6
 SCENES = {"train": 4800, "test": 300}
 INK = 0.4  # share of a digit's color from which on a pixel belongs to it
+
+
+def load(split: str, data_dir: str | os.PathLike | None = None) -> list[dict]:
+    """Scenes as the examples have them in memory.
+
+    Args:
+        split: "train", "test", or a part of one, such as "train[:100]".
+        data_dir: folder of tensorflow-datasets, in which they are prepared the first time.
+
+    Returns:
+        A dictionary for each scene: "image", uint8 `(96, 96, 3)`; "objects", "bbox" `(M, 4)` as top, left, bottom and right in
+        shares of the side, and "label" `(M,)`; "mask", uint8 `(96, 96, 1)`.
+
+    Raises:
+        FileError: if the scenes cannot be written to `data_dir`.
+    """
+    builder = DigitScenes(data_dir=data_dir)
+    try:
+        builder.download_and_prepare()
+    except OSError as error:
+        raise FileError(f"The dataset {builder.name!r} could not be prepared in {data_dir!r}: {error}") from error
+    return list(builder.as_dataset(split=split).as_numpy_iterator())
 
 
 class DigitScenes(tfds.core.GeneratorBasedBuilder):
