@@ -10,9 +10,8 @@ from keras_senet.detection.fpn import check_backbone, feature_pyramid, images_fo
 from keras_senet.rewrite.graph import data_format_of
 from keras_senet.rewrite.pyramid import Backbone
 
-_PRIOR = (
-    0.01  # probability of each class at the start, so that the many anchors of the background do not overwhelm the first steps
-)
+# Probability of each class at the start, so that the many anchors of the background do not overwhelm the first steps.
+_PRIOR = 0.01
 
 
 def retinanet(
