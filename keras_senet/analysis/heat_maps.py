@@ -53,7 +53,7 @@ def grad_cam(
 
     Raises:
         ValueError: if the model has no graph, no feature map, no layer or no class of that name, or is no classifier of images;
-            if its softmax is not its last step; if the Keras backend is neither TensorFlow nor JAX.
+            if its softmax is not its last step; or if the Keras backend is neither TensorFlow nor JAX.
 
     Source: Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization", arXiv
         1610.02391.
