@@ -137,6 +137,7 @@ def two_devices(exact, tmp_path_factory):
     jobs = {
         "refused": job(exact.replace(batch_size=33), folder / "refused"),
         "accumulated": job(exact.replace(gradient_accumulation=2), folder / "refused"),
+        "taught": job(exact.replace(teacher="best.keras"), folder / "refused"),
         "whole": job(exact, folder / "whole", report=True),
         "resumed": job(exact, folder / "stopped", resume=True),
     }

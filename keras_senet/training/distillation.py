@@ -93,8 +93,10 @@ class _Distillation(keras.layers.Layer):
         self._teach = functools.partial(teacher, training=False)
         self._teaches_logits = teaches_logits
         self._recipe = recipe
-        # By the name of the loss, which is the default, Keras 3.15 compares logits as if they were probabilities.
-        self._of_outputs = keras.distillation.LogitsDistillation(recipe.temperature, keras.losses.KLDivergence())
+        # By the name of the loss, which is the default, Keras 3.15 compares logits as if they were probabilities. Without its own
+        # reduction the loss is not divided by the number of replicas twice: here, and where Keras adds it to that of the labels.
+        divergence = keras.losses.KLDivergence(reduction=None)
+        self._of_outputs = keras.distillation.LogitsDistillation(recipe.temperature, divergence)
         self._of_maps = keras.distillation.FeatureDistillation(attention_distance)
 
     def call(self, inputs, training=None):

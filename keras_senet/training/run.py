@@ -118,6 +118,11 @@ def train(
                 f"`gradient_accumulation` is for one device: in its branch TensorFlow cannot sum {devices.replicas} replicas. "
                 "Raise the batch size, which they share, or choose strategy='single'."
             )
+        if recipe.teacher is not None and devices.replicas_per_worker > 1:
+            raise InputError(
+                "`teacher` is for one device a process: the replicas of a process share the losses that layers add. Choose "
+                "strategy='single', or several workers with a device each."
+            )
         with devices.first_worker_first():  # because it prepares the dataset
             training_images = data.load(recipe.dataset, recipe.train_split, recipe.data_dir, recipe.labels_csv)
             validation_images = data.load(recipe.dataset, recipe.validation_split, recipe.data_dir, recipe.labels_csv)
