@@ -209,6 +209,7 @@ def test_a_batch_that_does_not_divide_over_the_replicas_is_refused(two_devices):
     runs, folder = two_devices
     assert runs["refused"]["error"].startswith("InputError: A batch of 33 does not divide over 2 replicas: make it 32 or 34.")
     assert runs["accumulated"]["error"].startswith("InputError: `gradient_accumulation` is for one device")
+    assert runs["taught"]["error"].startswith("InputError: `teacher` is for one device a process")
     assert not (folder / "refused").exists()
 
 
