@@ -67,6 +67,7 @@ MISTAKES = {
     "ablation.py": (["--model", "SEResNt20", "--output", "study"], "There is no model 'SEResNt20'. Did you mean 'SEResNet20'"),
     "add_se_to_pretrained.py": (["--data-dir", NOWHERE], "The dataset 'digits' could not be prepared"),
     "detect_digits.py": (["--data-dir", NOWHERE], "The dataset 'digit_scenes' could not be prepared"),
+    "distil_digits.py": (["--data-dir", NOWHERE], "The dataset 'digits' could not be prepared"),
     "finetune_folder.py": (["--folder", "photograhs"], "There is no file or folder"),
     "prune_by_gates.py": (["--data-dir", NOWHERE], "The dataset 'digits' could not be prepared"),
     "read_the_gates.py": (["--data-dir", NOWHERE], "The dataset 'digits' could not be prepared"),
@@ -85,6 +86,7 @@ def test_a_mistake_ends_an_example_in_one_line_and_leaves_nothing(example, whole
         line = done.stderr.splitlines()[-1]
     else:
         monkeypatch.setattr(sys, "argv", [example, *arguments])
+        monkeypatch.syspath_prepend(EXAMPLES)  # as Python does for a script
         with pytest.raises(SystemExit) as ended:
             runpy.run_path(str(EXAMPLES / example), run_name="__main__")
         line = ended.value.code  # text, which Python prints on stderr before it ends with status 1
@@ -121,6 +123,32 @@ def test_fine_tuning_on_few_images_compares_all_ways_on_the_same_images(tmp_path
     trained.clear()
     module.main(arguments)
     assert not trained
+
+
+def test_students_are_taught_by_one_teacher_with_the_same_recipe(data_dir, tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    module = load("distil_digits.py")
+    trained = {}
+
+    def run(recipe, folder):
+        folder.mkdir()
+        trained[folder.name if recipe.seed == 0 else None] = recipe
+        top1 = 0.99 if recipe.teacher is None else 0.5 + 0.25 * recipe.seed
+        (folder / "metrics.json").write_text(json.dumps({"last": {"top1": top1}}))
+        return folder
+
+    monkeypatch.setattr(module, "run", run)
+    with mock.patch.dict(MODELS):
+        module.main(["--output", str(tmp_path), "--seeds", "2", "--data-dir", data_dir])
+    assert capsys.readouterr().out.count("37.50 ± 17.68") == 3  # of the taught students, whose errors are 50 and 25 %
+    alone = trained["by_itself"]
+    taught = alone.replace(teacher=str(tmp_path / "teacher" / "last.keras"))
+    assert trained["taught"] == taught
+    assert trained["taught_with_maps"] == taught.replace(distill_maps_weight=1.0)
+    assert trained["taught_unchanged_images"] == taught.replace(crop="center")
+    assert trained["taught_unchanged_images"].augmentation.changes_nothing()
+    assert not alone.augmentation.changes_nothing()
+    assert keras.utils.load_img(tmp_path / "distil.png").width > 500
 
 
 STUDY = ["--train-split", "train[:128]", "--validation-split", "test[:60]", "--image-size", "8", "--epochs", "1"]

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import pickle
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,7 +14,7 @@ import time
 
 import numpy as np
 import pytest
-from common import ROOT, history
+from common import DEMO, ROOT, history
 from observed import observe
 
 from keras_senet import export, training
@@ -92,12 +93,13 @@ def assert_said_that_the_other_is_lost(process, file):
 
 
 @pytest.fixture(scope="module")
-def exact(tiny_recipe):
+def exact(tiny_recipe, tmp_path_factory):
     """A recipe by which the number of replicas makes no difference: no augmentation, and normalization over all of a batch.
 
-    What fine-tuning does to gradients and rates must not make one either.
+    What fine-tuning does to gradients and rates must not make one either, nor must a teacher, who is asked once about each image.
     """
-    tuned = {"freeze": "1", "layer_decay": 0.8, "clip_norm": 0.3}
+    teacher = shutil.copy(DEMO / "model.keras", tmp_path_factory.mktemp("teacher"))
+    tuned = {"freeze": "1", "layer_decay": 0.8, "clip_norm": 0.3, "teacher": teacher, "distill_maps_weight": 0.5}
     return tiny_recipe.replace(crop="center", sync_bn=True, train_split="train[:240]", batch_size=24, epochs=1, **tuned)
 
 
@@ -137,12 +139,17 @@ def two_devices(exact, tmp_path_factory):
     jobs = {
         "refused": job(exact.replace(batch_size=33), folder / "refused"),
         "accumulated": job(exact.replace(gradient_accumulation=2), folder / "refused"),
-        "taught": job(exact.replace(teacher="best.keras"), folder / "refused"),
+        "taught": job(taught_in_each_step(exact), folder / "taught"),
         "whole": job(exact, folder / "whole", report=True),
         "resumed": job(exact, folder / "stopped", resume=True),
     }
     run = start_process([one | {"strategy": "mirrored"} for one in jobs.values()], folder / "process")
     return dict(zip(jobs, seen(*run), strict=True)), folder
+
+
+def taught_in_each_step(exact):
+    """Two steps with mirrored images, which a teacher must see as they are."""
+    return exact.replace(flip=True, train_split="train[:48]", epochs=1)
 
 
 def assert_like_a_single_process(folder, single_top1, images):
@@ -186,6 +193,13 @@ def test_two_devices_train_as_one_does(two_devices, single, digits):
 
 
 @pytest.mark.slow
+def test_a_teacher_of_each_step_teaches_two_devices_as_it_teaches_one(exact, two_devices, tmp_path):
+    alone, taught = observe(job(taught_in_each_step(exact), tmp_path / "run")), two_devices[0]["taught"]
+    assert (alone["error"], taught["error"], len(alone["losses"])) == (None, None, 2)
+    np.testing.assert_allclose(taught["losses"], alone["losses"], rtol=1e-4)
+
+
+@pytest.mark.slow
 def test_devices_that_normalize_apart_are_evaluated_with_the_statistics_that_are_saved(exact, digits, tmp_path):
     # In a process of its own: TensorFlow confuses what two networks of one process exchange between devices.
     recipe = exact.replace(sync_bn=False, validation_split="test[:48]")
@@ -209,7 +223,6 @@ def test_a_batch_that_does_not_divide_over_the_replicas_is_refused(two_devices):
     runs, folder = two_devices
     assert runs["refused"]["error"].startswith("InputError: A batch of 33 does not divide over 2 replicas: make it 32 or 34.")
     assert runs["accumulated"]["error"].startswith("InputError: `gradient_accumulation` is for one device")
-    assert runs["taught"]["error"].startswith("InputError: `teacher` is for one device a process")
     assert not (folder / "refused").exists()
 
 

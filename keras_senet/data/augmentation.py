@@ -84,6 +84,11 @@ class Augmentation:
         if self.cutout > image_size:
             raise InputError(f"`cutout` must be at most {image_size}, the size of the images. Received: cutout={self.cutout}")
 
+    def changes_nothing(self) -> bool:
+        """Whether each image looks the same each time, and like no other."""
+        strengths = [getattr(self, field.name) for field in self._transforms()]
+        return self.crop == "center" and not any([*strengths, self.mixup_alpha, self.cutmix_alpha])
+
     def decoder(self, image_size: int, portable: bool = False) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
         """The function that decodes a crop of an image.
 

@@ -1,5 +1,8 @@
 """Batches to train on and to evaluate on: from labelled images through order, decoding and augmentation to pixels."""
 
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
 
 from keras_senet.data import damaged, decode, order
@@ -23,6 +26,7 @@ def training_batches(
     shard: Shard = Shard(),
     batches_per_epoch: int | None = None,
     data_service: str | None = None,
+    taught: Callable[[tf.Tensor], Any] | None = None,
 ) -> tf.data.Dataset:
     """Endless shuffled, augmented batches.
 
@@ -42,11 +46,13 @@ def training_batches(
         data_service: address of the dispatcher of a tf.data service whose workers do all this, such as
             "grpc://10.0.0.1:5000". They must see the same files, of formats that TensorFlow reads without Python: JPEG, PNG,
             WebP and 24-bit BMP. The order then differs from run to run.
+        taught: function from the names of a batch's images to what a teacher says of them.
 
     Returns:
         A `tf.data.Dataset` of batches `(images, labels)`: float32 RGB pixels in [0, 255] of shape
         `(batch_size, image_size, image_size, 3)`, and float32 labels `(batch_size, classes)`, one-hot, multi-hot where images
-        have several labels, or mixed. If an image cannot be decoded, a warning names it and another one appears twice.
+        have several labels, or mixed. With `taught`, these are the "labels" in a dictionary beside what was "taught". If an image
+        cannot be decoded, a warning names it and another one appears twice.
 
     Raises:
         ValueError: if a batch needs more images than there are, or if `balanced` is set for images with several labels; and
@@ -65,6 +71,8 @@ def training_batches(
     def mixed(batch):
         labels = hot_labels(batch.label, len(images.class_names))
         pixels, labels = augmentation.mix(batch.pixels, labels, batch.batch_key[0])
+        if taught is not None:
+            labels = {"labels": labels, "taught": taught(damaged.names(batch))}
         return batch._replace(pixels=pixels, label=labels)
 
     groups = order.groups(images, batch_size, batches_per_epoch, start, shard, aug_repeats, balanced)

@@ -64,6 +64,12 @@ def joined(names: tf.Tensor) -> tf.Tensor:
     return tf.strings.reduce_join(names, separator=_SEPARATOR)
 
 
+def names(batch: Example) -> tf.Tensor:
+    """The names of the images in a batch, strings of shape `(N,)`; for a black image that of the first in its group."""
+    in_group = tf.strings.split(batch.group_names, _SEPARATOR)
+    return tf.gather(in_group, tf.maximum(batch.slot, 0)[:, tf.newaxis], batch_dims=1)[:, 0]
+
+
 def noted(batches: tf.data.Dataset, damaged: DamagedImages, image_count: int) -> tf.data.Dataset:
     """Batches `(pixels, labels)` of batches of `Example`; reading them reports to `damaged` which images are missing."""
 

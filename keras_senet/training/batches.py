@@ -1,6 +1,8 @@
 """The images of a run, as `fit` takes them."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -22,6 +24,7 @@ class Batches:
         validation_images: what to evaluate on after each epoch.
         preprocessing: what the network looks at.
         data_service: address of a tf.data service that reads and augments the training images; None to do it here.
+        taught: function from the names of training images to what a teacher says of them, if that was asked before.
 
     Raises:
         ValueError: if there are fewer images than fill a batch, or it does not divide over the replicas.
@@ -35,6 +38,7 @@ class Batches:
         validation_images: data.LabelledImages,
         preprocessing: Preprocessing,
         data_service: str | None = None,
+        taught: Callable[[tf.Tensor], Any] | None = None,
     ):
         self.recipe = recipe
         self.devices = devices
@@ -42,6 +46,7 @@ class Batches:
         self.validation_images = validation_images
         self.preprocessing = preprocessing
         self.data_service = data_service
+        self.taught = taught
         self.per_replica = devices.batch_size_per_replica(recipe.batch_size)
         self.shard = data.Shard(devices.workers, devices.worker)
         images = recipe.batch_size * recipe.gradient_accumulation  # of an update; those that fill none are left out
@@ -68,6 +73,7 @@ class Batches:
                 shard=self.shard,
                 batches_per_epoch=self.steps_per_epoch * local_replicas,
                 data_service=self.data_service,
+                taught=self.taught,
             )
         )
 

@@ -1,6 +1,6 @@
 """Distillation: another network, the teacher, says what it makes of each training image, and the trained one learns that, too."""
 
-import functools
+import dataclasses
 from collections.abc import Sequence
 
 import keras
@@ -12,6 +12,8 @@ from keras_senet.inference.labels import first_difference, same_names
 from keras_senet.inference.outputs import LOGITS, PROBABILITIES, outputs_of
 from keras_senet.rewrite.pyramid import levels_of
 from keras_senet.training.recipe import Recipe
+
+_CLASSES = "classes"  # the output for the labels; the others are feature maps
 
 
 def open_teacher(recipe: Recipe, class_names: Sequence[str]) -> keras.Model:
@@ -48,8 +50,8 @@ def open_teacher(recipe: Recipe, class_names: Sequence[str]) -> keras.Model:
     return opened.model
 
 
-def distilled(student: keras.Model, teacher: keras.Model, recipe: Recipe) -> keras.Model:
-    """The student with the losses of distillation beside that of `compile`; its weights and its outputs stay the same.
+def distilled(student: keras.Model, teacher: keras.Model, recipe: Recipe) -> "Distilled":
+    """The student, as a model whose loss in training is also how far it is from the teacher; its weights stay the same.
 
     Args:
         student: a functional model from images to probabilities.
@@ -59,7 +61,10 @@ def distilled(student: keras.Model, teacher: keras.Model, recipe: Recipe) -> ker
     Raises:
         ValueError: if feature maps are to be compared, and no two have the same stride.
     """
-    seen, shown = [student.outputs[0]], [teacher.outputs[0]]
+    (logits,) = teacher.outputs
+    if outputs_of(teacher) is PROBABILITIES:
+        logits = _log(logits)
+    seen, shown = {_CLASSES: student.outputs[0]}, {_CLASSES: logits}
     if recipe.distill_maps_weight:
         ours, theirs = levels_of(student), levels_of(teacher)
         levels = [level for level in ours if level in theirs]
@@ -68,51 +73,76 @@ def distilled(student: keras.Model, teacher: keras.Model, recipe: Recipe) -> ker
                 f"The feature maps of {student.name} and of the teacher {recipe.teacher} have no stride in common: set "
                 "distill_maps_weight=0."
             )
-        seen += [ours[level] for level in levels]
-        shown += [theirs[level] for level in levels]
-    layer = _Distillation(keras.Model(teacher.inputs, shown), outputs_of(teacher) is LOGITS, recipe, name="distillation")
-    return keras.Model(student.inputs, layer([student.inputs[0], *seen]), name=student.name)
+        seen |= {f"P{level}": ours[level] for level in levels}
+        # A map of one channel that is as active as all of the teacher's.
+        shown |= {f"P{level}": ops.sqrt(_activity(theirs[level]))[..., None] for level in levels}
+    model = Distilled(student.inputs, seen, name=student.name)
+    model.teacher = Teacher(keras.Model(teacher.inputs, shown))
+    model.distance = _Distance(recipe)
+    return model
 
 
-class _Distillation(keras.layers.Layer):
-    """Passes on the student's probabilities, and in training adds how far it is from the teacher.
+@dataclasses.dataclass(frozen=True)
+class Teacher:
+    """A network that a model learns from. Keras would take it for a part of that model if it were a layer.
 
-    Args:
-        teacher: from images to its outputs, and to its feature maps that the student's are compared with.
-        teaches_logits: whether the outputs are logits; else they are probabilities.
-        recipe: has the temperature, and the weights of the losses.
-        **kwargs: `name` of `keras.layers.Layer`.
+    Attributes:
+        network: from images to logits of the "classes" `(N, classes)`, and to a map `(N, H, W, 1)` by the name of each of the
+            student's feature maps.
+    """
+
+    network: keras.Model
+
+    def __call__(self, images) -> dict:
+        """What it says of images, as numbers that are no function of any weight."""
+        return keras.tree.map_structure(ops.stop_gradient, self.network(images, training=False))
+
+
+class Distilled(keras.Model):
+    """A functional model from images to probabilities and feature maps, of which only the probabilities are for the labels.
+
+    Its labels are a tensor, or while it trains a dictionary of "labels" and of what the teacher says of the images, "taught".
+
+    Attributes:
+        teacher: says what the outputs should be.
+        distance: the loss between that and the model's outputs.
+    """
+
+    # The loss is no layer's `add_loss`: the replicas of one process would share what their layers add.
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        loss = super().compute_loss(x, _labels(y), y_pred[_CLASSES], sample_weight, training)
+        if not training:
+            return loss
+        return loss + self.distance(y["taught"] if isinstance(y, dict) else self.teacher(x), y_pred)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        return super().compute_metrics(x, _labels(y), y_pred[_CLASSES], sample_weight)
+
+
+def _labels(y):
+    return y["labels"] if isinstance(y, dict) else y
+
+
+class _Distance(keras.losses.Loss):
+    """How far the outputs and maps of a network are from those of its teacher.
 
     Source: Hinton et al., "Distilling the Knowledge in a Neural Network", arXiv 1503.02531, section 2, with the square of the
         temperature as a factor, so that its choice does not change the size of the gradients.
     """
 
-    def __init__(self, teacher: keras.Model, teaches_logits: bool, recipe: Recipe, **kwargs):
-        super().__init__(**kwargs)
-        # Keras would take a model that is an attribute for a part of the student, and its weights for weights of the student.
-        self._teach = functools.partial(teacher, training=False)
-        self._teaches_logits = teaches_logits
-        self._recipe = recipe
-        # By the name of the loss, which is the default, Keras 3.15 compares logits as if they were probabilities. Without its own
-        # reduction the loss is not divided by the number of replicas twice: here, and where Keras adds it to that of the labels.
-        divergence = keras.losses.KLDivergence(reduction=None)
-        self._of_outputs = keras.distillation.LogitsDistillation(recipe.temperature, divergence)
-        self._of_maps = keras.distillation.FeatureDistillation(attention_distance)
+    def __init__(self, recipe: Recipe):
+        super().__init__("distillation", reduction="mean_with_sample_weight")
+        # By the name of the loss, which is the default, Keras 3.15 compares logits as if they were probabilities.
+        self.of_outputs = keras.distillation.LogitsDistillation(recipe.temperature, keras.losses.KLDivergence(reduction=None))
+        self.of_maps = keras.distillation.FeatureDistillation(attention_distance)
+        self.weights = recipe.distill_weight, recipe.distill_maps_weight
 
-    def call(self, inputs, training=None):
-        images, probabilities, *maps = inputs
-        if training:
-            outputs, *shown = map(ops.stop_gradient, keras.tree.flatten(self._teach(images)))
-            logits = outputs if self._teaches_logits else _log(outputs)
-            self.add_loss(self._recipe.distill_weight * self._of_outputs.compute_loss(logits, _log(probabilities)))
-            for theirs, ours in zip(shown, maps, strict=True):
-                self.add_loss(self._recipe.distill_maps_weight * self._of_maps.compute_loss(theirs, ours))
-        return probabilities
-
-    def get_config(self):
-        """What TensorBoard shows; a layer cannot be made of it, and the network that is saved has none."""
-        fields = ("teacher", "temperature", "distill_weight", "distill_maps_weight")
-        return super().get_config() | {name: getattr(self._recipe, name) for name in fields}
+    def call(self, taught, seen):
+        distance = self.weights[0] * self.of_outputs.compute_loss(taught[_CLASSES], _log(seen[_CLASSES]))
+        for name, maps in seen.items():
+            if name != _CLASSES:
+                distance += self.weights[1] * self.of_maps.compute_loss(taught[name], maps)
+        return distance[None]  # Keras would not divide a scalar by the number of replicas
 
 
 def attention_distance(one, other):
@@ -126,10 +156,13 @@ def attention_distance(one, other):
 
     Source: Zagoruyko and Komodakis, "Paying More Attention to Attention", arXiv 1612.03928, section 3.1 and equation 2, squared.
     """
-    first, second = (
-        ops.normalize(ops.reshape(ops.mean(ops.square(ops.cast(x, "float32")), -1), (ops.shape(x)[0], -1))) for x in (one, other)
-    )
+    first, second = (ops.normalize(ops.reshape(_activity(x), (ops.shape(x)[0], -1))) for x in (one, other))
     return ops.sum(ops.square(first - second), -1)
+
+
+def _activity(x):
+    """The mean square over the channels, `(N, H, W)`: a map of one channel with its root is as active."""
+    return ops.mean(ops.square(ops.cast(x, "float32")), -1)
 
 
 def _log(probabilities):

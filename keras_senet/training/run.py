@@ -42,6 +42,7 @@ from keras_senet.training.owner import disown, owning
 from keras_senet.training.recipe import Recipe
 from keras_senet.training.run_folder import RunFolder
 from keras_senet.training.state import TrainState
+from keras_senet.training.teacher_outputs import teacher_outputs
 
 _SAMPLES = 16  # images that TensorBoard shows, and whose gates it shows
 
@@ -82,9 +83,9 @@ def train(
         The folder, a `RunFolder`, which says what its files are; None for all workers but the first, which writes them.
 
     Raises:
-        ValueError: if a name in the recipe is unknown, the data or the weights do not fit, the batch does not divide over the
-            replicas, over 1 % of the images are damaged, or `output` is within the dataset or holds another run, perhaps one that
-            began with other classes or that another process trains.
+        ValueError: if a name in the recipe is unknown, the data, the weights or the teacher do not fit, the batch does not
+            divide over the replicas, over 1 % of the images are damaged, or `output` is within the dataset or holds another run,
+            perhaps one that began with other classes or that another process trains.
         DivergedError: a ValueError, if the loss is no longer a number; the states before that are kept.
         ConnectionError: if another worker ended.
         KeyboardInterrupt: on Ctrl-C, `Terminated` on SIGTERM and `HungUp` on SIGHUP, after the state was saved; the message says
@@ -118,11 +119,6 @@ def train(
                 f"`gradient_accumulation` is for one device: in its branch TensorFlow cannot sum {devices.replicas} replicas. "
                 "Raise the batch size, which they share, or choose strategy='single'."
             )
-        if recipe.teacher is not None and devices.replicas_per_worker > 1:
-            raise InputError(
-                "`teacher` is for one device a process: the replicas of a process share the losses that layers add. Choose "
-                "strategy='single', or several workers with a device each."
-            )
         with devices.first_worker_first():  # because it prepares the dataset
             training_images = data.load(recipe.dataset, recipe.train_split, recipe.data_dir, recipe.labels_csv)
             validation_images = data.load(recipe.dataset, recipe.validation_split, recipe.data_dir, recipe.labels_csv)
@@ -148,11 +144,17 @@ def train(
         start_classifier_anew(network, recipe, class_names)
         keep_class_names(network, class_names)
         recipe = recipe.replace(image_size=network.input_shape[-2])
-        batches = Batches(recipe, devices, training_images, validation_images, preprocessing_for(network), data_service)
+        taught = None
         with devices.scope():
             model = training_model(network, recipe)
             if recipe.teacher is not None:
                 model = distilled(model, open_teacher(recipe, class_names), recipe)
+                if data_service is None:  # whose workers could not look up what the teacher says
+                    with devices.first_worker_first():  # because it keeps that in a file
+                        taught = teacher_outputs(model.teacher, recipe, training_images)
+            batches = Batches(
+                recipe, devices, training_images, validation_images, preprocessing_for(network), data_service, taught
+            )
             measured = metrics(len(class_names), training_images.multi_label)
             # XLA makes training on TensorFlow's CPU device slower.
             jit = False if _tensorflow_on_cpu() else "auto"
