@@ -22,7 +22,7 @@ from keras_senet.inference.preprocessing import Preprocessing
 from keras_senet.training.distillation import Teacher, distilled, open_teacher
 from keras_senet.training.losses import loss
 from keras_senet.training.network import normalizations
-from keras_senet.training.teacher_outputs import teacher_outputs
+from keras_senet.training.teacher_outputs import ask_once
 
 
 def recipe(**fields):
@@ -144,7 +144,7 @@ def asked(tmp_path, digits):
         fields = recipe(teacher=str(file), distill_maps_weight=1.0, **plain | fields)
         student = keras_senet.SEResNet20(weights=None, input_shape=(32, 32, 3))
         teacher = distilled(student, open_teacher(fields, list("0123456789")), fields).teacher
-        return teacher, teacher_outputs(teacher, fields, images)
+        return teacher, ask_once(teacher, fields, images)
 
     return file, images, ask
 

@@ -42,7 +42,7 @@ from keras_senet.training.owner import disown, owning
 from keras_senet.training.recipe import Recipe
 from keras_senet.training.run_folder import RunFolder
 from keras_senet.training.state import TrainState
-from keras_senet.training.teacher_outputs import teacher_outputs
+from keras_senet.training.teacher_outputs import ask_once
 
 _SAMPLES = 16  # images that TensorBoard shows, and whose gates it shows
 
@@ -151,7 +151,7 @@ def train(
                 model = distilled(model, open_teacher(recipe, class_names), recipe)
                 if data_service is None:  # whose workers could not look up what the teacher says
                     with devices.first_worker_first():  # because it keeps that in a file
-                        taught = teacher_outputs(model.teacher, recipe, training_images)
+                        taught = ask_once(model.teacher, recipe, training_images)
             batches = Batches(
                 recipe, devices, training_images, validation_images, preprocessing_for(network), data_service, taught
             )

@@ -21,7 +21,7 @@ _BATCH_SIZE = 64
 _NAMES = "names"
 
 
-def teacher_outputs(teacher: Teacher, recipe: Recipe, images: LabelledImages) -> Callable[[tf.Tensor], dict] | None:
+def ask_once(teacher: Teacher, recipe: Recipe, images: LabelledImages) -> Callable[[tf.Tensor], dict] | None:
     """Asks a teacher about all training images, or reads what it said when it taught another student.
 
     That is kept beside the teacher's file, as `best.taught-<digits>.npz`, if its folder can be written. The digits depend on
