@@ -5,6 +5,8 @@ from keras import layers
 
 from keras_senet.detection.anchors import Anchors
 from keras_senet.errors import InputError
+from keras_senet.keras_internals import run_graph
+from keras_senet.rewrite.clone import call_as_is
 from keras_senet.rewrite.graph import data_format_of
 from keras_senet.rewrite.pyramid import Backbone
 
@@ -60,7 +62,8 @@ def feature_pyramid(backbone: Backbone, images: keras.KerasTensor, anchors: Anch
     section 4.1; arXiv 1708.02002, section 4, for RetinaNet.
     """
     data_format = data_format_of(backbone)
-    maps = backbone(images)
+    # Its layers stand in the detector's own graph, so that all that reads or rewrites a network finds them.
+    maps = run_graph(backbone, images, call_as_is)
     made = [level for level in _levels(backbone) if level in anchors.levels]
 
     def conv(x, size, name, strides=1):

@@ -30,7 +30,7 @@ def retinanet(
 
     Args:
         backbone: feature pyramid by `keras_senet.backbone`, with all levels of the anchors up to its own coarsest one. The
-            coarser ones are made from that. It is used as it is, and trained with the detector. In training with few images a
+            coarser ones are made from that. The detector has its layers, not copies of them. For training with few images a
             batch, make it with `freeze_norm=True`.
         classes: number of classes, without the background.
         anchors: the anchors, and with them the size of the images. Height and width must be multiples of the stride of the

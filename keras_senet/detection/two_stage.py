@@ -35,7 +35,7 @@ def faster_rcnn(
 
     Args:
         backbone: feature pyramid by `keras_senet.backbone`, with all levels of the anchors up to its own coarsest one; in the
-            paper 2 to 5. The coarser ones are subsampled from the pyramid. It is used as it is, and trained with the detector. In
+            paper 2 to 5. The coarser ones are subsampled from the pyramid. The detector has its layers, not copies of them. For
             training with few images a batch, make it with `freeze_norm=True`.
         classes: number of classes, without the background.
         anchors: the anchors, and with them the size of the images; in the paper `Anchors(image_size, levels=(2, 3, 4, 5, 6),
