@@ -10,10 +10,11 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from keras_senet.data import mixing, transforms
+from keras_senet.data import mixing, placing, transforms
 from keras_senet.data.decode import evaluation_image, random_window
 from keras_senet.data.pixels import resized_window
-from keras_senet.errors import InputError
+from keras_senet.data.tasks import CLASSIFY
+from keras_senet.errors import InputError, named
 from keras_senet.inference.preprocessing import Preprocessing
 from keras_senet.settings import check, setting
 
@@ -26,6 +27,11 @@ class Augmentation:
 
     A field with a `transform` is the strength of that function of an image, its key and the strength. The transforms are applied
     in the order of the fields, and each has a key of its own: new ones go last, so that the others' random numbers stay the same.
+    One that moves what an image shows names under "detect" and "segment" the functions that move its objects and its mask alike.
+
+    Detection and segmentation look at whole images. For them `crop` is "random", a window of `area_min` to 1 / `area_min` of the
+    area of the square around the image, which can be larger than the image; "shift", that square moved by up to an eighth; or
+    "center", that square. Where it shows no image it is gray. An object of which less than a quarter is left is none.
 
     Attributes:
         crop: "random", a window of `area_min` to 100 % of the area with aspect ratio 3/4 to 4/3, resized; "shift", the center
@@ -51,9 +57,17 @@ class Augmentation:
 
     crop: str = setting("random", "random window of the image, shift of its center square, or the center square", choices=CROPS)
     area_min: float = setting(0.08, "smallest random window, as a share of the image's area", minimum=0.001, maximum=1)
-    flip: bool = setting(True, "mirror half of the training images", transform=transforms.flip)
+    flip: bool = setting(
+        True, "mirror half of the training images", transform=transforms.flip, detect=placing.flip, segment=transforms.flip
+    )
     rotation: float = setting(
-        0.0, "largest rotation of an image either way, degrees", minimum=0, maximum=180, transform=transforms.rotate
+        0.0,
+        "largest rotation of an image either way, degrees",
+        minimum=0,
+        maximum=180,
+        transform=transforms.rotate,
+        detect=placing.rotate,
+        segment=placing.rotate_mask,
     )
     pixel_jitter: float = setting(
         0.0, "largest change of a pixel's value either way, of 255", minimum=0, maximum=255, transform=transforms.pixel_jitter
@@ -89,6 +103,19 @@ class Augmentation:
         strengths = [getattr(self, field.name) for field in self._transforms()]
         return self.crop == "center" and not any([*strengths, self.mixup_alpha, self.cutmix_alpha])
 
+    def check_task(self, task: str) -> None:
+        """Checks that images can be changed so for a task.
+
+        Raises:
+            ValueError: if images would be moved without their boxes or masks, or two images mixed that have some.
+        """
+        names = ("rand_augment_magnitude", "mixup_alpha", "cutmix_alpha")
+        if task != CLASSIFY and (wrong := [name for name in names if getattr(self, name)]):
+            raise InputError(
+                f"For the task {task!r} boxes and masks move with the image, which RandAugment, MixUp and CutMix cannot do: "
+                f"leave {named(wrong)} at 0. There are `crop`, `flip`, `rotation`, `pixel_jitter`, `cutout` and `random_erasing`."
+            )
+
     def decoder(self, image_size: int, portable: bool = False) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
         """The function that decodes a crop of an image.
 
@@ -113,6 +140,19 @@ class Augmentation:
 
         return decode
 
+    def place(self, shape: tf.Tensor, image_size: int, key: tf.Tensor) -> placing.Place:
+        """Which part of an image a detector or a segmentation network is shown, and where; see `placing`.
+
+        Args:
+            shape: (height, width) of the upright image.
+            image_size: height and width of the square, pixels.
+            key: integers of shape `(2,)`.
+        """
+        crop_key, *_ = self._keys(key)
+        if self.crop == "random":
+            return placing.jittered(shape, image_size, crop_key, self.area_min)
+        return placing.shifted(shape, image_size, crop_key) if self.crop == "shift" else placing.letterbox(shape, image_size)
+
     def apply(self, image: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
         """Changes one decoded image.
 
@@ -129,11 +169,27 @@ class Augmentation:
         >>> keras_senet.data.Augmentation(rotation=10, pixel_jitter=20).apply(image, key=(0, 1)).shape
         TensorShape([224, 224, 3])
         """
+        return self.apply_alike(image, None, key, CLASSIFY)[0]
+
+    def apply_alike(self, image: tf.Tensor, label: tf.Tensor | None, key: tf.Tensor, task: str) -> tuple:
+        """Changes one decoded image, and moves its objects or its mask with it.
+
+        Args:
+            image: as for `apply`.
+            label: the objects or the mask in the same square, see `placing`; for the task "classify" anything.
+            key: as for `apply`.
+            task: "classify", "detect" or "segment".
+
+        Returns:
+            Image and label, of the same shapes and types.
+        """
         _, *keys = self._keys(key)
         for field, own_key in zip(self._transforms(), keys, strict=True):
             if strength := getattr(self, field.name):
                 image = field.metadata["transform"](image, own_key, strength)
-        return image
+                if move := field.metadata.get(task):
+                    label = move(label, own_key, strength)
+        return image, label
 
     def mix(self, images: tf.Tensor, labels: tf.Tensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """MixUp or CutMix of each image in a batch with its partner, the image at the same place in the reversed batch.

@@ -55,7 +55,7 @@ def without_stand_ins(batch: Example) -> Example:
     slots = batch.slot
     is_first_pass = tf.concat([slots[:1] >= 0, slots[1:] > slots[:-1]], 0)  # up to the first False
     is_first_pass = tf.math.cumprod(tf.cast(is_first_pass, tf.int32)) > 0
-    pixels, label = (tf.boolean_mask(values, is_first_pass) for values in (batch.pixels, batch.label))
+    pixels, label = tf.nest.map_structure(lambda values: tf.boolean_mask(values, is_first_pass), (batch.pixels, batch.label))
     return batch._replace(pixels=pixels, label=label)
 
 

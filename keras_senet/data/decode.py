@@ -9,8 +9,11 @@ import tensorflow as tf
 from keras_senet.data import damaged
 from keras_senet.data.elements import Example, Group
 from keras_senet.data.formats import image_suffixes, not_an_image
-from keras_senet.data.pixels import resized_window
+from keras_senet.data.masks import read_mask
+from keras_senet.data.pixels import image_shape, resized_window
+from keras_senet.data.placing import NO_CLASS, Place, placed_image, placed_mask, placed_objects
 from keras_senet.data.sources import LabelledImages
+from keras_senet.data.tasks import DETECT, SEGMENT
 from keras_senet.errors import InputError, existing_path
 from keras_senet.inference.preprocessing import Preprocessing
 
@@ -19,14 +22,14 @@ _PREFETCHED_IMAGES = 64
 
 
 def examples(
-    groups: tf.data.Dataset, images: LabelledImages, decoder: Callable[..., tf.Tensor], shape: tuple[int, ...]
+    groups: tf.data.Dataset, images: LabelledImages, decoder: Callable[..., tuple], shape: tuple[int, ...]
 ) -> tf.data.Dataset:
     """Decodes groups of images.
 
     Args:
         groups: a `tf.data.Dataset` of `Group`.
         images: where they come from.
-        decoder: function from an encoded image, a scalar string, and its random key to pixels.
+        decoder: function from an encoded image, a scalar string, its label and its random key to pixels and the label.
         shape: shape of these pixels.
 
     Returns:
@@ -38,12 +41,16 @@ def examples(
         size = tf.shape(group.labels)[0]
 
         def example(slot, source, label, key):
-            return Example(decoder(images.read(source), key), label, key, group.batch_key, slot, names)
+            return Example(*decoder(images.read(source), label, key), key, group.batch_key, slot, names)
 
         slices = tf.data.Dataset.from_tensor_slices((tf.range(size), group.sources, group.labels, group.keys))
+        if images.task == SEGMENT:
+            nothing = tf.fill((*shape[:2], 1), tf.constant(NO_CLASS, tf.uint8))
+        else:
+            nothing = tf.fill(tf.shape(group.labels)[1:], tf.constant(-1, group.labels.dtype))  # one-hot: no class
         black = Example(
             pixels=tf.zeros(shape),
-            label=tf.fill(tf.shape(group.labels)[1:], tf.constant(-1, group.labels.dtype)),  # one-hot: no class
+            label=nothing,
             key=tf.nest.map_structure(lambda keys: keys[0], group.keys),
             batch_key=group.batch_key,
             slot=tf.constant(-1),
@@ -52,6 +59,40 @@ def examples(
         return damaged.filled(slices.map(example, num_parallel_calls=tf.data.AUTOTUNE), tf.cast(size, tf.int64), black)
 
     return groups.flat_map(examples_of).prefetch(_PREFETCHED_IMAGES)
+
+
+def placed(
+    images: LabelledImages,
+    image_size: int,
+    place: Callable[[tf.Tensor, tf.Tensor], Place],
+    interpolation: str = "bilinear",
+    *,
+    portable: bool = False,
+) -> Callable[..., tuple]:
+    """The decoder, for `examples`, of images for detection or segmentation.
+
+    Args:
+        images: where they come from.
+        image_size: height and width of the square, pixels.
+        place: function from the (height, width) of an upright image and its random key to its place in the square.
+        interpolation: "bilinear" or "bicubic"; masks are not interpolated.
+        portable: see `pixels.decode_window`.
+
+    Returns:
+        A function from an encoded image, its label and its key to float32 RGB pixels in [0, 255] of shape
+        `(image_size, image_size, 3)`, and the objects or the mask in the same square.
+    """
+
+    def decoder(encoded, label, key):
+        shape = image_shape(encoded, portable=portable)
+        where = place(shape, key)
+        pixels = placed_image(encoded, where, image_size, interpolation, portable=portable)
+        if images.task == DETECT:
+            return pixels, placed_objects(label, shape, where, image_size)
+        mask = read_mask(images.read(label), shape, portable=portable)
+        return pixels, placed_mask(mask, where, image_size)
+
+    return decoder
 
 
 def evaluation_image(

@@ -3,7 +3,8 @@
     import keras_senet.data.digit_scenes  # registers it
     scenes = tensorflow_datasets.load("digit_scenes", split="train")
 
-`load` returns them as NumPy arrays. It is no dataset for `keras_senet.data.load`, which is for images with labels.
+`load` returns them as NumPy arrays. `keras_senet.data.load("digit_scenes", task="detect")` returns them with their boxes, and
+with the task "segment" with their masks, for the same batches as any other dataset.
 """
 
 import os
@@ -63,7 +64,7 @@ class DigitScenes(tfds.core.GeneratorBasedBuilder):
             "objects": tfds.features.Sequence(
                 {"bbox": tfds.features.BBoxFeature(), "label": tfds.features.ClassLabel(names=names)}
             ),
-            "mask": tfds.features.Image(shape=(SIZE, SIZE, 1), encoding_format="png"),
+            "mask": tfds.features.LabeledImage(labels=["background", *names], shape=(SIZE, SIZE, 1), encoding_format="png"),
         }
         return self.dataset_info_from_configs(
             description=self.__doc__,

@@ -59,11 +59,7 @@ class Listing:
             names = [*self.class_names(), NO_LABEL]
             joined = {name: [file for part in self.parts.values() for file in part.get(name, ())] for name in names}
             return {name: sorted(files) for name, files in joined.items()} if self.is_split_by_us else joined
-        if split == VALIDATION and VALIDATION not in self.parts and TEST in self.parts:
-            split = TEST
-        if split not in self.parts:
-            raise InputError(f"There is no part {split!r}. Available: {named([*self.parts, ALL])}.")
-        return self.parts[split]
+        return self.parts[chosen_part(self.parts, split)]
 
     def notes(self, split: str) -> list[str]:
         """What became of the content, in sentences, for those who read the part `split`."""
@@ -79,8 +75,25 @@ class Listing:
             notes.append("Left out: " + ", ".join(f"{count:,} {why}" for why, count in self.left_out.most_common()) + ".")
         if self.empty:
             notes.append(f"Classes without images, left out: {named(self.empty)}.")
-        # Names on disk can hold anything, even what no terminal takes.
-        return ["".join(letter if letter.isprintable() else "?" for letter in note) for note in notes]
+        return [printable(note) for note in notes]
+
+
+def printable(note: str) -> str:
+    """A sentence without what no terminal takes: names on disk can hold anything."""
+    return "".join(letter if letter.isprintable() else "?" for letter in note)
+
+
+def chosen_part(parts: Mapping[str, object], split: str) -> str:
+    """The part that `split` means, where the test part stands in for a validation part that is missing.
+
+    Raises:
+        ValueError: if there is no such part.
+    """
+    if split == VALIDATION and VALIDATION not in parts and TEST in parts:
+        split = TEST
+    if split not in parts:
+        raise InputError(f"There is no part {split!r}. Available: {named([*parts, ALL])}.")
+    return split
 
 
 def list_folder(folder: pathlib.Path) -> Listing:
@@ -115,7 +128,7 @@ def split_classes(listing: Listing, classes: dict[str, list[str]], root: pathlib
     for name, files in classes.items():
         # The name within the folder of the class, where the files are in such folders.
         names = {file: file[beyond:].partition(os.sep)[2] or file[beyond:] for file in files}
-        listing.parts[TRAIN][name], listing.parts[VALIDATION][name] = _split_of_class(names)
+        listing.parts[TRAIN][name], listing.parts[VALIDATION][name] = split_files(names)
 
 
 def files_by_label(labels: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
@@ -146,10 +159,10 @@ def split_images(listing: Listing, labels: Mapping[str, Sequence[str]], root: pa
     }
 
 
-def _split_of_class(names: dict[str, str]) -> tuple[list[str], list[str]]:
-    """The rest, and the fifth of a class that is for validation, of files with these names.
+def split_files(names: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """The rest, and the fifth that is for validation, of files with these names.
 
-    A hash of the name decides, so that new files move few of the others. The only image of a class stays in training.
+    A hash of the name decides, so that new files move few of the others. The only one stays in training.
     """
     by_hash = sorted(names, key=lambda file: zlib.crc32(os.fsencode(names[file])))
     count = min(max(1, len(names) // 5), len(names) - 1)

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_senet.data.sources import LabelledImages
+from keras_senet.data.tasks import DETECT, SEGMENT
 from keras_senet.errors import InputError, named
 from keras_senet.inference.labels import normalized, same_names
 
@@ -43,12 +44,20 @@ def match_classes(images: LabelledImages, class_names: Sequence[str] | None, cla
             f"The data has classes that the network lacks: {named(unknown)}. The network has {named(class_names)}. Take images "
             "of these, or correct the names."
         )
+    if images.task == SEGMENT:
+        raise InputError(
+            "The values of masks are class indices, so the data must have the classes of the network in their order: "
+            f"{named(class_names)}. It has {named(images.class_names)}."
+        )
     if len(of_network) < classes:
         raise InputError("The network has several classes of one name, so they cannot be told from each other by their names.")
     places = np.array([of_network[name] for name in normalized(images.class_names)], np.int64)
 
     def examples(*order, **share):
         def renumbered(name, source, label):
+            if images.task == DETECT:
+                places_of_objects = tf.gather(tf.cast(places, tf.float32), tf.cast(label[:, 4:5], tf.int32))
+                return name, source, tf.concat([label[:, :4], places_of_objects, label[:, 5:]], axis=1)
             return name, source, tf.where(label < 0, label, tf.gather(places, tf.maximum(label, 0)))  # below 0: no label
 
         return images.examples(*order, **share).map(renumbered)

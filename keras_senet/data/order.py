@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from keras_senet.data.elements import Group
+from keras_senet.data.elements import Group, batched
 from keras_senet.data.sources import LabelledImages
 
 _ENDLESS = 2**40
@@ -82,7 +82,7 @@ def groups(
             examples = examples.flat_map(lambda *example: tf.data.Dataset.from_tensors(example).repeat(repeats))
         skipped = tf.where(epoch == start.epoch, tf.constant(start.step * batch_size, tf.int64), 0)
         examples = examples.enumerate().take(batches_per_epoch * batch_size).skip(skipped)
-        return examples.batch(group_size).map(group)
+        return batched(examples, group_size).map(group)
 
     return tf.data.Dataset.range(start.epoch, _ENDLESS).flat_map(groups_of_epoch)
 

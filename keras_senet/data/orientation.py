@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 # Whether the stored image, once transposed where need be, is to be flipped vertically and horizontally, by its orientation.
-_FLIPS = np.array([(0, 0), (0, 0), (0, 1), (1, 1), (1, 0), (0, 0), (0, 1), (1, 1), (1, 0)], bool)
+FLIPS = np.array([(0, 0), (0, 0), (0, 1), (1, 1), (1, 0), (0, 0), (0, 1), (1, 1), (1, 0)], bool)
 _MAX_CHUNKS = 10_000
 _PLAIN_HEADER = 1024  # bytes; the header of a JPEG file without metadata is smaller
 
@@ -107,7 +107,7 @@ def stored_window(window: tf.Tensor, shape: tf.Tensor, orientation: tf.Tensor) -
         orientation: int32 scalar from 1 to 8.
     """
     begin, size = tf.split(window, 2)
-    begin = tf.where(tf.gather(_FLIPS, orientation), shape - begin - size, begin)
+    begin = tf.where(tf.gather(FLIPS, orientation), shape - begin - size, begin)
     return tf.concat([upright_shape(begin, orientation), upright_shape(size, orientation)], 0)
 
 
@@ -121,7 +121,7 @@ def turned(pixels: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
             counterclockwise.
     """
     pixels = tf.cond(orientation > 4, lambda: tf.transpose(pixels, (1, 0, 2)), lambda: pixels)
-    return tf.reverse(pixels, tf.squeeze(tf.where(tf.gather(_FLIPS, orientation)), 1))
+    return tf.reverse(pixels, tf.squeeze(tf.where(tf.gather(FLIPS, orientation)), 1))
 
 
 def _orientation(encoded: tf.Tensor, container: _Container) -> tf.Tensor:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import re
 
 import numpy as np
@@ -45,14 +46,52 @@ def read_by_pillow(encoded: bytes) -> np.ndarray:
 
 def orientation_by_pillow(encoded: bytes) -> np.int32:
     """The orientation that the metadata of a JPEG file note, from 1 to 8; 1 if they are damaged."""
-    from PIL import ExifTags, JpegImagePlugin
+    from PIL import JpegImagePlugin
 
     # Image.open would refuse large images, which TensorFlow reads at a lower resolution.
     with contextlib.suppress(Exception), JpegImagePlugin.JpegImageFile(io.BytesIO(encoded)) as image:
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-        if orientation in range(1, 9):
-            return np.int32(orientation)
+        return np.int32(orientation_of(image))
     return np.int32(1)
+
+
+def shape_by_pillow(encoded: bytes) -> np.ndarray:
+    """The height and width, int32 of shape `(2,)`, of what `read_by_pillow` returns; without decoding it where that can be.
+
+    Raises:
+        ValueError: if there is no header that Pillow reads.
+    """
+    from PIL import Image, PngImagePlugin
+
+    try:
+        with Image.open(io.BytesIO(encoded), formats=[each.pillow for each in readable_formats()]) as image:
+            width, height = image.size
+            if isinstance(image, PngImagePlugin.PngImageFile):
+                image.load()  # metadata may follow the pixels
+            with contextlib.suppress(Exception):
+                if orientation_of(image) > 4:
+                    width, height = height, width
+            return np.array([height, width], np.int32)
+    except Exception as error:
+        raise InputError(f"is {_missing_reader(encoded) or not_an_image()}.") from error
+
+
+def stored_shape(file: str | os.PathLike) -> tuple[int, int, int] | None:
+    """Width and height of an image file as it is stored, and its orientation from 1 to 8; None if it cannot be read."""
+    from PIL import Image
+
+    try:
+        with Image.open(file, formats=[each.pillow for each in readable_formats()]) as image:
+            return *image.size, orientation_of(image)
+    except Exception:  # reading says what is wrong
+        return None
+
+
+def orientation_of(image) -> int:
+    """The orientation that the metadata of an image that Pillow has opened note, from 1 to 8."""
+    from PIL import ExifTags
+
+    orientation = image.getexif().get(ExifTags.Base.Orientation)
+    return orientation if orientation in range(1, 9) else 1
 
 
 def _rgb(image) -> np.ndarray:

@@ -21,7 +21,7 @@ from keras_senet.data.orientation import (
     upright_shape,
     webp_orientation,
 )
-from keras_senet.data.pillow_reader import orientation_by_pillow, read_by_pillow
+from keras_senet.data.pillow_reader import orientation_by_pillow, read_by_pillow, shape_by_pillow
 
 Window = Callable[[tf.Tensor], tf.Tensor]
 
@@ -50,58 +50,90 @@ def decode_window(encoded: tf.Tensor, window: Window, *, portable: bool = False)
     Returns:
         Uint8 RGB pixels of shape `(height, width, 3)`.
     """
-    return tf.ensure_shape(_read(encoded, window, portable, _decode_jpeg, tf.identity), (None, None, 3))
+    pixels = _read(encoded, window, portable, lambda encoded, crop, _: _decode_jpeg(encoded, crop), tf.identity)
+    return tf.ensure_shape(pixels, (None, None, 3))
 
 
 def resized_window(
     encoded: tf.Tensor,
     window: Window,
-    image_size: int,
+    image_size: int | tf.Tensor,
     interpolation: str = "bilinear",
     antialias: bool = False,
     *,
     portable: bool = False,
 ) -> tf.Tensor:
-    """A window of an encoded image, resized to a square; arguments as of `decode_window`.
+    """A window of an encoded image, resized to a square or to a (height, width); arguments as of `decode_window`.
 
     JPEG files much larger than the result are decoded at a lower resolution, and resized with antialiasing in any case.
     """
-    smallest = image_size * _MARGIN
+    size = tf.broadcast_to(tf.convert_to_tensor(image_size), (2,))
 
-    def resized(pixels):
+    def resized(pixels, size):
         # Resizing floats is faster than resizing bytes, with the same result.
-        return tf.image.resize(tf.cast(pixels, tf.float32), (image_size, image_size), interpolation, antialias=antialias)
+        return tf.image.resize(tf.cast(pixels, tf.float32), size, interpolation, antialias=antialias)
 
-    def reduced(encoded, crop):
-        return _reduced(encoded, crop, smallest, image_size, interpolation)
+    def reduced(encoded, crop, size):
+        return _reduced(encoded, crop, size, interpolation)
 
-    called = _apart(reduced, tf.TensorSpec((), tf.string), tf.TensorSpec((4,), tf.int32))
+    called = _apart(reduced, tf.TensorSpec((), tf.string), tf.TensorSpec((4,), tf.int32), tf.TensorSpec((2,), tf.int32))
 
-    def from_crop(encoded, crop):
-        is_large = tf.cast(tf.reduce_min(crop[2:]), tf.float32) >= 2 * smallest
-        return tf.cond(is_large, lambda: called(encoded, crop), lambda: resized(_decode_jpeg(encoded, crop)))
+    def from_crop(encoded, crop, orientation):
+        stored_size = upright_shape(size, orientation)  # which swaps the same two
+        return tf.cond(
+            _reduction(crop, stored_size) >= 2,
+            lambda: called(encoded, crop, stored_size),
+            lambda: resized(_decode_jpeg(encoded, crop), stored_size),
+        )
 
-    image = _read(encoded, window, portable, from_crop, resized)
-    return tf.ensure_shape(image, (image_size, image_size, 3))
+    image = _read(encoded, window, portable, from_crop, lambda pixels: resized(pixels, size))
+    static = (image_size, image_size) if isinstance(image_size, int) else (None, None)
+    return tf.ensure_shape(image, (*static, 3))
+
+
+def image_shape(encoded: tf.Tensor, *, portable: bool = False) -> tf.Tensor:
+    """The (height, width) of an encoded image, upright, from its header where there is one that TensorFlow or Pillow reads.
+
+    Args:
+        encoded: scalar string, the bytes of an image file.
+        portable: as for `decode_window`.
+    """
+
+    def jpeg():
+        orientation = jpeg_orientation(encoded) if portable else _by_pillow(orientation_by_pillow, encoded, tf.int32, ())
+        return upright_shape(tf.io.extract_jpeg_shape(encoded)[:2], orientation)
+
+    def unusual():
+        if portable:
+            return tf.shape(_decode_without_python(encoded))[:2]
+        return _by_pillow(shape_by_pillow, encoded, tf.int32, (2,))
+
+    def other():
+        return tf.cond(_is_plain_png(encoded), lambda: _png_shape(encoded), unusual)
+
+    def not_plain():
+        return tf.cond(tf.io.is_jpeg(encoded), jpeg, other)
+
+    return tf.cond(is_plain_jpeg(encoded), lambda: tf.io.extract_jpeg_shape(encoded)[:2], _apart(not_plain))
 
 
 def _read(
     encoded: tf.Tensor,
     window: Window,
     portable: bool,
-    from_jpeg: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    from_jpeg: Callable[[tf.Tensor, tf.Tensor, tf.Tensor | int], tf.Tensor],
     from_pixels: Callable[[tf.Tensor], tf.Tensor],
 ) -> tf.Tensor:
-    """A window of an encoded image: `from_jpeg(encoded, window)` of a JPEG file, turned upright, or `from_pixels(pixels)`."""
+    """A window of an encoded image: `from_jpeg(encoded, window, orientation)`, turned upright, or `from_pixels(pixels)`."""
     encoded = tf.convert_to_tensor(encoded, tf.string)
 
     def plain_jpeg():
-        return from_jpeg(encoded, window(tf.io.extract_jpeg_shape(encoded)[:2]))
+        return from_jpeg(encoded, window(tf.io.extract_jpeg_shape(encoded)[:2]), 1)
 
     def jpeg():
         orientation = jpeg_orientation(encoded) if portable else _by_pillow(orientation_by_pillow, encoded, tf.int32, ())
         shape = upright_shape(tf.io.extract_jpeg_shape(encoded)[:2], orientation)
-        return turned(from_jpeg(encoded, stored_window(window(shape), shape, orientation)), orientation)
+        return turned(from_jpeg(encoded, stored_window(window(shape), shape, orientation), orientation), orientation)
 
     def unusual():
         if portable:
@@ -140,12 +172,17 @@ def _decode_jpeg(encoded: tf.Tensor, crop: tf.Tensor, ratio: int = 1) -> tf.Tens
     return tf.io.decode_and_crop_jpeg(encoded, crop, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")
 
 
-def _reduced(encoded: tf.Tensor, crop: tf.Tensor, smallest: float, image_size: int, interpolation: str) -> tf.Tensor:
-    """A crop of a JPEG file, resized after decoding at 1/8, 1/4 or 1/2, the first with sides of at least `smallest` pixels."""
+def _reduction(crop: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """By how much the resolution of a crop may be reduced before it is resized to `size`."""
+    return tf.reduce_min(tf.cast(crop[2:], tf.float32) / (tf.cast(size, tf.float32) * _MARGIN))
+
+
+def _reduced(encoded: tf.Tensor, crop: tf.Tensor, size: tf.Tensor, interpolation: str) -> tf.Tensor:
+    """A crop of a JPEG file, resized to `size` after decoding at 1/8, 1/4 or 1/2, the first that leaves enough pixels."""
     top, left, height, width = tf.unstack(crop, num=4)
-    reduction = tf.cast(tf.minimum(height, width), tf.float32) / smallest
+    reduction = _reduction(crop, size)
     ratio = tf.where(reduction >= 8, 8, tf.where(reduction >= 4, 4, 2))
-    rows, columns = _Reduced.of(top, height, ratio, image_size), _Reduced.of(left, width, ratio, image_size)
+    rows, columns = _Reduced.of(top, height, ratio, size[0]), _Reduced.of(left, width, ratio, size[1])
     reduced_crop = tf.stack([rows.first, columns.first, rows.count, columns.count])
     decoders = [functools.partial(_decode_jpeg, encoded, reduced_crop, each) for each in (2, 4, 8)]
     pixels = tf.cast(tf.switch_case(ratio // 4, decoders), tf.float32)
@@ -159,12 +196,12 @@ def _reduced(encoded: tf.Tensor, crop: tf.Tensor, smallest: float, image_size: i
     # shares. Of two axes, since TensorFlow is slow at multiplying along the middle one of three.
     flat = tf.reshape(pixels, (rows.count, -1)) * (tf.expand_dims(rows.shares, 1) * tf.repeat(columns.shares, 3))
     images = tf.reshape(flat, tf.stack([1, rows.count, columns.count, 3]))
-    result = resized(
-        images, (image_size, image_size), tf.stack([rows.scale, columns.scale]), tf.stack([rows.shift, columns.shift])
-    )
+    result = resized(images, size, tf.stack([rows.scale, columns.scale]), tf.stack([rows.shift, columns.shift]))
     weights = [
-        resized(tf.reshape(axis.shares, (1, -1, 1, 1)), (image_size, 1), tf.stack([axis.scale, 1.0]), tf.stack([axis.shift, 0.0]))
-        for axis in (rows, columns)
+        resized(
+            tf.reshape(axis.shares, (1, -1, 1, 1)), tf.stack([side, 1]), tf.stack([axis.scale, 1.0]), tf.stack([axis.shift, 0.0])
+        )
+        for axis, side in ((rows, size[0]), (columns, size[1]))
     ]
     return tf.squeeze(result / (weights[0] * tf.transpose(weights[1], (0, 2, 1, 3))), 0)
 
@@ -185,13 +222,13 @@ class _Reduced(NamedTuple):
     shift: tf.Tensor
 
     @classmethod
-    def of(cls, begin: tf.Tensor, size: tf.Tensor, ratio: tf.Tensor, image_size: int) -> "_Reduced":
+    def of(cls, begin: tf.Tensor, size: tf.Tensor, ratio: tf.Tensor, result: tf.Tensor) -> "_Reduced":
         first = begin // ratio
         count = (begin + size + ratio - 1) // ratio - first
         begin, end = (tf.cast(place, tf.float32) / tf.cast(ratio, tf.float32) for place in (begin - first * ratio, size))
         end += begin
         place = tf.cast(tf.range(count), tf.float32)
-        scale = image_size / (end - begin)
+        scale = tf.cast(result, tf.float32) / (end - begin)
         return cls(first, count, tf.minimum(place + 1.0, end) - tf.maximum(place, begin), scale, -begin * scale)
 
 
@@ -228,8 +265,18 @@ def _decode_without_python(encoded: tf.Tensor) -> tf.Tensor:
 def _is_png(encoded: tf.Tensor) -> tf.Tensor:
     """Whether this is a PNG file, of a size that is no attack."""
     is_png = tf.strings.substr(encoded, 0, 16) == b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+    return is_png & (tf.reduce_prod(tf.cast(_png_shape(encoded), tf.int64)) <= _MAX_PIXELS)
+
+
+def is_gray_png(encoded: tf.Tensor) -> tf.Tensor:
+    """Whether this is a gray PNG file of 8 bits, whose values TensorFlow reads as they are, and which is upright."""
+    return _is_plain_png(encoded) & (tf.strings.substr(encoded + bytes(26), 24, 2) == b"\x08\x00")
+
+
+def _png_shape(encoded: tf.Tensor) -> tf.Tensor:
+    """The (height, width) that the header of a PNG file names."""
     sides = tf.io.decode_raw(tf.strings.substr(encoded + bytes(24), 16, 8), tf.int32, little_endian=False, fixed_length=8)
-    return is_png & (tf.reduce_prod(tf.cast(sides, tf.int64)) <= _MAX_PIXELS)
+    return tf.ensure_shape(sides, (2,))[::-1]
 
 
 def _is_plain_png(encoded: tf.Tensor) -> tf.Tensor:

@@ -13,21 +13,22 @@ FILL = 128.0  # the gray that a moved image leaves behind
 _GRAY = (0.299, 0.587, 0.114)  # weights of red, green and blue in gray, as in Pillow (ITU-R 601)
 
 
-def rotated(image: tf.Tensor, degrees: tf.Tensor) -> tf.Tensor:
-    """The image rotated counterclockwise about its center."""
+def rotated(image: tf.Tensor, degrees: tf.Tensor, fill: float = FILL, interpolation: str = "BILINEAR") -> tf.Tensor:
+    """The image rotated counterclockwise about its center, over `fill`."""
     cos, sin = tf.cos(degrees * (math.pi / 180)), tf.sin(degrees * (math.pi / 180))
     y, x = tf.unstack(tf.cast(tf.shape(image)[:2] - 1, tf.float32) / 2)
-    return _affine(image, cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y)
+    coefficients = (cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y)
+    return _affine(image, *coefficients, fill=fill, interpolation=interpolation)
 
 
-def _affine(image: tf.Tensor, *coefficients: float | tf.Tensor) -> tf.Tensor:
+def _affine(image: tf.Tensor, *coefficients: float | tf.Tensor, fill: float = FILL, interpolation: str = "BILINEAR") -> tf.Tensor:
     """The image whose pixel (x, y) comes from (a x + b y + c, d x + e y + f), with `coefficients` (a, b, c, d, e, f)."""
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=image[tf.newaxis],
         transforms=tf.stack([*coefficients, 0.0, 0.0])[tf.newaxis],
         output_shape=tf.shape(image)[:2],
-        fill_value=FILL,
-        interpolation="BILINEAR",
+        fill_value=float(fill),
+        interpolation=interpolation,
     )[0]
 
 

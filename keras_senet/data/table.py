@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 
 from keras_senet.data.sources import LabelledImages
+from keras_senet.data.tasks import CLASSIFY, DETECT, SEGMENT
 
 _CLASSES_SHOWN = 20
+_COUNTED = {CLASSIFY: "class", DETECT: "objects", SEGMENT: "images with"}
 
 
 def contents(parts: Mapping[str, LabelledImages]) -> str:
@@ -15,7 +17,8 @@ def contents(parts: Mapping[str, LabelledImages]) -> str:
             the same classes.
 
     Returns:
-        The table and notes, as lines of text. Only folders tell how many images a class has.
+        The table and notes, as lines of text. Only folders tell how many images a class has; for detection, how many objects, and
+        for segmentation, how many images show some of it.
 
     Example:
 
@@ -25,7 +28,7 @@ def contents(parts: Mapping[str, LabelledImages]) -> str:
     """
     images = list(parts.values())
     names = images[0].class_names
-    rows = [["class", *parts]]
+    rows = [[_COUNTED[images[0].task], *parts]]
     if all(part.counts is not None for part in images):
         counted = list(zip(names, *(part.counts for part in images), strict=True))
         shown = counted if len(counted) <= _CLASSES_SHOWN + 1 else counted[:_CLASSES_SHOWN]
@@ -33,7 +36,8 @@ def contents(parts: Mapping[str, LabelledImages]) -> str:
         if rest := [counts for _, *counts in counted[len(shown) :]]:
             ranges = [f"{min(column):,} to {max(column):,}" for column in zip(*rest, strict=True)]
             rows.append([f"{len(rest):,} more classes, each", *ranges])
-    rows.append([f"{len(names):,} classes", *(f"{part.size:,}" for part in images)])
+    in_images = "" if images[0].task == CLASSIFY else ", in images"
+    rows.append([f"{len(names):,} classes{in_images}", *(f"{part.size:,}" for part in images)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
     return "\n".join([*lines, *dict.fromkeys(note for part in images for note in part.notes)])
