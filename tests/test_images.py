@@ -17,7 +17,7 @@ from sklearn.datasets import load_sample_images
 
 from keras_senet import Preprocessing, data, export, training
 from keras_senet.data import formats
-from keras_senet.data.pixels import decode_window, resized_window
+from keras_senet.data.pixels import decode_window, image_shape, resized_window
 from keras_senet.inference.runtimes import open_saved_model
 
 formats.readable_formats()  # registers HEIC with Pillow
@@ -78,6 +78,16 @@ def test_without_python_an_odd_image_is_the_same_or_refused(read_without_python,
 def test_damaged_metadata_turn_nothing_and_cost_no_image(read, read_without_python, name):
     for reading in (read, read_without_python):
         assert largest_difference(reading(DAMAGED_METADATA[name]), np.asarray(photograph())) <= 8  # JPEG loses something
+
+
+@pytest.mark.parametrize("portable", [False, True])
+def test_the_shape_of_an_image_is_known_before_its_pixels(portable):
+    read = tf.function(image_shape, input_signature=[tf.TensorSpec((), tf.string)], autograph=False, reduce_retracing=True)
+    if portable:
+        read = tf.function(lambda file: image_shape(file, portable=True), input_signature=[tf.TensorSpec((), tf.string)])
+    for name, file in (TURNED | OTHER | FIXTURES).items():
+        if not (portable and re.search(NOT_PORTABLE, name)):
+            np.testing.assert_array_equal(read(tf.constant(file)), shown(file).shape[:2], err_msg=name)
 
 
 def test_the_oracle_turns_photographs_upright():

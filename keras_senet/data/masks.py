@@ -49,6 +49,9 @@ def mask_values(encoded: bytes) -> np.ndarray:
             mode = image.mode
     except Exception as error:  # Pillow's decoder has many ways to fail
         raise InputError("is damaged, or no PNG image: a mask is a gray PNG, or one with a palette.") from error
+    depth, color = encoded[24:26]
+    if color == 0 and depth in (2, 4):
+        values = values // (255 // (2**depth - 1))  # by which Pillow multiplies grays of few bits
     if values.ndim > 2:
         raise InputError(
             f"has colors (Pillow's mode {mode}), but the values of a mask are class indices: save it as a gray PNG, or "

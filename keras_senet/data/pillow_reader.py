@@ -60,28 +60,26 @@ def shape_by_pillow(encoded: bytes) -> np.ndarray:
     Raises:
         ValueError: if there is no header that Pillow reads.
     """
-    from PIL import Image, PngImagePlugin
-
-    try:
-        with Image.open(io.BytesIO(encoded), formats=[each.pillow for each in readable_formats()]) as image:
-            width, height = image.size
-            if isinstance(image, PngImagePlugin.PngImageFile):
-                image.load()  # metadata may follow the pixels
-            with contextlib.suppress(Exception):
-                if orientation_of(image) > 4:
-                    width, height = height, width
-            return np.array([height, width], np.int32)
-    except Exception as error:
-        raise InputError(f"is {_missing_reader(encoded) or not_an_image()}.") from error
+    shape = stored_shape(io.BytesIO(encoded))
+    if shape is None:
+        raise InputError(f"is {_missing_reader(encoded) or not_an_image()}.")
+    width, height, orientation = shape
+    return np.array((width, height) if orientation > 4 else (height, width), np.int32)
 
 
-def stored_shape(file: str | os.PathLike) -> tuple[int, int, int] | None:
+def stored_shape(file: str | os.PathLike | io.BytesIO) -> tuple[int, int, int] | None:
     """Width and height of an image file as it is stored, and its orientation from 1 to 8; None if it cannot be read."""
     from PIL import Image
 
     try:
         with Image.open(file, formats=[each.pillow for each in readable_formats()]) as image:
-            return *image.size, orientation_of(image)
+            if image.format in ("PNG", "TIFF"):
+                image.load()  # of a PNG file metadata may follow the pixels, and a TIFF file is turned by this
+            width, height = image.size
+            orientation = 1
+            with contextlib.suppress(Exception):  # on damaged metadata
+                orientation = orientation_of(image)
+            return width, height, orientation
     except Exception:  # reading says what is wrong
         return None
 

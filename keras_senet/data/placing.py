@@ -122,8 +122,9 @@ def _side(shape: tf.Tensor) -> tf.Tensor:
 
 def _place(shape: tf.Tensor, begin: tf.Tensor, size: tf.Tensor, image_size: int) -> Place:
     """The place of what a window, float32, shows of an image; on whole pixels both of the image and of the square."""
-    first = tf.clip_by_value(tf.cast(tf.round(begin), tf.int32), 0, shape - 1)
-    end = tf.clip_by_value(tf.cast(tf.round(begin + size), tf.int32), first + 1, shape)
+    # What the window touches, so that no gray shows where there is image.
+    first = tf.clip_by_value(tf.cast(tf.floor(begin), tf.int32), 0, shape - 1)
+    end = tf.clip_by_value(tf.cast(tf.math.ceil(begin + size), tf.int32), first + 1, shape)
 
     def in_square(place):
         return tf.cast(tf.round((tf.cast(place, tf.float32) - begin) * (image_size / size)), tf.int32)

@@ -149,7 +149,7 @@ def load_test(
         with contextlib.suppress(InputError):  # without truth
             return _from_tfds(source, TEST, task)
         return None
-    images = _from_tfds(source, TEST, task)
+    images = _from_tfds(source, TEST)
     labels = images.examples(None).take(_SHUFFLE_BUFFER if images.multi_label else 1).map(lambda name, source, label: label)
     return images if any((label >= 0).any() for label in labels.as_numpy_iterator()) else None
 
@@ -255,7 +255,7 @@ def _class_label(feature):
     return getattr(feature, "feature", feature)
 
 
-def _from_tfds(builder, split: str, task: str) -> LabelledImages:
+def _from_tfds(builder, split: str, task: str = CLASSIFY) -> LabelledImages:
     tfds = require("tensorflow_datasets", "train")
     if split == VALIDATION:
         split = next((name for name in _VALIDATION_SPLITS if name in builder.info.splits), "")
