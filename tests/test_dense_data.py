@@ -321,3 +321,17 @@ def test_what_would_part_image_and_target_is_refused(folder):
         data.training_batches(images, SIZE, 4, balanced=True)
     with pytest.raises(ValueError, match="For the task 'detect' `views` must be 1"):
         data.evaluation_batches(images, Preprocessing(SIZE), 4, views=2)
+
+
+@pytest.mark.slow
+def test_a_data_service_reads_masks_without_python(folder):
+    service = tf.data.experimental.service
+    dispatcher = service.DispatchServer()
+    worker = service.WorkerServer(service.WorkerConfig(dispatcher.target.split("://")[1]))
+    made = data.training_batches(loaded(folder, "segment"), SIZE, 6, STILL, data_service=dispatcher.target).take(4)
+    served, local = (
+        sorted(pixels.tobytes() + mask.tobytes() for pixels, mask in examples)
+        for examples in (made.unbatch().as_numpy_iterator(), batches(folder, "segment"))
+    )
+    assert served == local
+    del worker
