@@ -29,6 +29,10 @@ def loaded(folder, task, split="all"):
     return data.load(str(folder), split, task=task)
 
 
+def batches_of_one(images):
+    return data.training_batches(images, SIZE, 1, STILL).take(images.size).unbatch().as_numpy_iterator()
+
+
 def batches(folder, task, augmentation=STILL, count=24, size=SIZE, **options):
     """The pixels and the targets of `count` training images, one batch for each."""
     made = data.training_batches(loaded(folder, task), size, 1, augmentation, **options).take(count)
@@ -242,6 +246,18 @@ def test_padding_shows_nothing(folder, task, nothing):
     assert not (truth[:4] == nothing).all(axis=tuple(range(1, truth.ndim))).any()
 
 
+def test_the_groups_of_a_batch_may_have_different_numbers_of_objects(tmp_path):
+    """Over 64 images are decoded in several groups."""
+    folder = painted.write(tmp_path / "scenes", 66, width=48, height=32)
+    content = json.loads((folder / "train.json").read_text())
+    content["annotations"] = [each for each in content["annotations"] if each["image_id"] == 0 or each["category_id"] == 13]
+    (folder / "train.json").write_text(json.dumps(content))
+    _, objects = next(data.training_batches(loaded(folder, "detect"), SIZE, 66, STILL).as_numpy_iterator())
+    assert objects["boxes"].shape == (66, 5, 4)
+    assert np.bincount((objects["labels"] >= 0).sum(1)).tolist() == [0, 65, 0, 0, 0, 1]
+    np.testing.assert_array_equal(objects["boxes"][objects["labels"] < 0], -1)
+
+
 @pytest.mark.parametrize("task", ["detect", "segment"])
 def test_a_damaged_image_is_replaced_together_with_its_target(tmp_path, task):
     folder = painted.write(tmp_path / "scenes", 110, width=48, height=32)
@@ -250,6 +266,9 @@ def test_a_damaged_image_is_replaced_together_with_its_target(tmp_path, task):
     batches = data.training_batches(images, SIZE, 11, STILL).take(10)
     with pytest.warns(UserWarning, match="005.png: damaged"):
         made = list(batches.unbatch().as_numpy_iterator())
+    blacks = [truth for pixels, truth in batches_of_one(images) if not pixels.any()]
+    assert len(blacks) == 1  # where no other image of its group could take its place
+    assert ((blacks[0]["labels"] == -1) if task == "detect" else (blacks[0] == 255)).all()
     evaluated = sum(len(pixels) for pixels, _ in data.evaluation_batches(images, Preprocessing(SIZE), 20))
     assert (len(made), evaluated) == (110, 109)
     for pixels, truth in made:

@@ -6,8 +6,8 @@ window of the image takes the place of the whole, which may also be larger than 
 
 Objects are float32 of shape `(M, 6)`: left, top, right and bottom as shares of the width and height of what they lie in, first
 of the upright image and then of the square; the class; and 1 for a crowd, else 0. Rows of -1 are padding. Masks are uint8 of
-shape `(H, W, 1)`, class indices or `NO_CLASS`. (Keras has functions that move boxes, but on another backend than TensorFlow they
-cannot be called in a pipeline.)
+shape `(H, W, 1)`, class indices or `NO_CLASS`. (`keras.utils.bounding_boxes` has functions that crop and turn boxes. The first
+clips them at once, so that it does not tell how much is left of each; the other takes pixels for points, not for squares.)
 """
 
 import math

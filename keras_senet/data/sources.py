@@ -20,7 +20,7 @@ import tensorflow as tf
 from keras_senet.data import coco_json, mask_folders, tfds_targets
 from keras_senet.data.damaged import DamagedImages
 from keras_senet.data.elements import padded_labels
-from keras_senet.data.folders import NO_LABEL, TEST, TRAIN, VALIDATION, Listing, list_folder
+from keras_senet.data.folders import NO_LABEL, TEST, VALIDATION, Listing, list_folder
 from keras_senet.data.formats import image_suffixes
 from keras_senet.data.label_csv import list_csv
 from keras_senet.data.label_json import list_json
@@ -295,9 +295,8 @@ def _from_tfds(builder, split: str, task: str = CLASSIFY) -> LabelledImages:
         return dataset.map(lambda example: (example[name], example["image"], target(example[label])))
 
     if task == SEGMENT:
-        # Not of this split, so that all have the same classes.
-        reference = TRAIN if TRAIN in builder.info.splits else split
-        masks = encoded(reference).map(lambda name, source, label: label)
+        # Not of this split alone, so that all have the same classes.
+        masks = encoded("+".join(builder.info.splits)).map(lambda name, source, label: label)
         class_names = tfds_targets.mask_classes(feature, masks, builder.name)
     elif task == DETECT:
         class_names = feature.feature["label"].names
@@ -358,11 +357,12 @@ def _from_targets(listing: TargetListing, split: str, owner: object) -> Labelled
     paths = [os.fsencode(file) for file in targets]
     if listing.task == DETECT:
         # Not one array: the most objects of an image may be many times as many as most images have.
-        rows = np.concatenate([*targets.values()])
+        with tf.device("CPU:0"):
+            rows = tf.constant(np.concatenate([*targets.values()]))
         ends = np.cumsum([len(objects) for objects in targets.values()])
         begins = ends - [len(objects) for objects in targets.values()]
         listed = tf.data.Dataset.from_tensor_slices((paths, begins, ends))
-        listed = listed.map(lambda path, begin, end: (path, path, tf.constant(rows)[begin:end]))
+        listed = listed.map(lambda path, begin, end: (path, path, rows[begin:end]))
     else:
         listed = tf.data.Dataset.from_tensor_slices((paths, paths, [os.fsencode(mask) for mask in targets.values()]))
     return LabelledImages(

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -22,24 +23,18 @@ def target_feature(features: Any, task: str) -> str | None:
         objects = getattr(features.get("objects"), "feature", None)
         fits = hasattr(objects, "keys") and {"bbox", "label"} <= objects.keys() and hasattr(objects["label"], "names")
         return "objects" if fits else None
-    # Other datasets have labels of that name that are no images.
-    return next(
-        (
-            name
-            for name in _MASKS
-            if name in features and (features[name].shape or (0,))[-1] == 1 and len(features[name].shape) == 3
-        ),
-        None,
-    )
+    # The features of other datasets that have these names are numbers, or masks of colors.
+    shapes: dict[str, tuple] = {name: features[name].shape or () for name in _MASKS if name in features}
+    return next((name for name, shape in shapes.items() if len(shape) == 3 and shape[-1] == 1), None)
 
 
 def objects(found: dict[str, tf.Tensor]) -> tf.Tensor:
     """The feature `objects` of an example as `placing` has them, without those that have no area or no label."""
-    top, left, bottom, right = tf.unstack(tf.clip_by_value(found["bbox"], 0.0, 1.0), num=4, axis=1)
+    boxes = keras.utils.bounding_boxes.convert_format(tf.clip_by_value(found["bbox"], 0.0, 1.0), "yxyx", "xyxy")
     label = tf.cast(found["label"], tf.float32)
     crowd = tf.cast(found["is_crowd"], tf.float32) if "is_crowd" in found else tf.zeros_like(label)
-    rows = tf.stack([left, top, right, bottom, label, crowd], axis=1)
-    return tf.boolean_mask(rows, (right > left) & (bottom > top) & (label >= 0))
+    rows = tf.concat([boxes, tf.stack([label, crowd], axis=1)], axis=1)
+    return tf.boolean_mask(rows, tf.reduce_all(boxes[:, 2:] > boxes[:, :2], axis=1) & (label >= 0))
 
 
 def check_objects(examples: tf.data.Dataset, owner: str) -> None:
@@ -54,7 +49,7 @@ def mask_classes(feature: Any, masks: tf.data.Dataset, owner: str) -> list[str]:
 
     Args:
         feature: the feature of tensorflow-datasets.
-        masks: encoded masks, all of a split.
+        masks: all encoded masks.
         owner: name of the dataset.
     """
     if getattr(feature, "names", None):
