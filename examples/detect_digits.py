@@ -9,8 +9,6 @@ picture, a `.keras` file of the network that returns boxes, and COCO's average p
 """
 
 import argparse
-import contextlib
-import io
 import pathlib
 import sys
 
@@ -66,8 +64,8 @@ def main(arguments: list[str] | None = None) -> None:
 
     detector = detection.detector(model, candidates=300, max_detections=30)
     detections = detector.predict(images, batch_size=50, verbose=0)
-    precision = average_precision(objects, detections)
-    print(f"Average precision on {options.test_scenes} scenes: {precision[0]:.1%}, at an overlap of a half {precision[1]:.1%}")
+    precision = detection.average_precision(detection.each_image(objects), detection.each_image(detections))
+    print(f"Average precision on {options.test_scenes} scenes: {precision.ap:.1%}, at an overlap of a half {precision.ap50:.1%}")
     options.output.mkdir(parents=True, exist_ok=True)
     draw(images[:8], detections, options.output / "detections.png")
     detector.save(options.output / "detector.keras")
@@ -114,38 +112,6 @@ def scenes(split: str, data_dir: str | None) -> tuple[np.ndarray, dict[str, np.n
         objects["boxes"][number, :count] = np.stack([left, top, right, bottom], axis=-1)
         objects["labels"][number, :count] = scene["objects"]["label"]
     return np.stack([scene["image"] for scene in found]), objects
-
-
-def average_precision(objects: dict[str, np.ndarray], detections: dict[str, np.ndarray]) -> np.ndarray:
-    """The twelve numbers of COCO's own program: the first is the mean over overlaps from 0.5 to 0.95, the second that of 0.5."""
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
-    def rows(boxes, labels, scores):
-        for image, kept in enumerate(labels >= 0):
-            for box, label, score in zip(boxes[image, kept], labels[image, kept], scores[image, kept], strict=True):
-                left, top, right, bottom = map(float, box)
-                shape = {"bbox": [left, top, right - left, bottom - top], "area": (right - left) * (bottom - top)}
-                yield {"image_id": image, "category_id": int(label), "score": float(score), "iscrowd": 0, **shape}
-
-    truth, found = COCO(), COCO()
-    for coco, annotations in (
-        (truth, rows(objects["boxes"], objects["labels"], objects["labels"])),
-        (found, rows(detections["boxes"], detections["classes"], detections["scores"])),
-    ):
-        coco.dataset = {
-            "images": [{"id": image} for image in range(len(objects["labels"]))],
-            "categories": [{"id": digit} for digit in range(10)],
-            "annotations": [{"id": number, **row} for number, row in enumerate(annotations, start=1)],
-        }
-        with contextlib.redirect_stdout(io.StringIO()):
-            coco.createIndex()
-    evaluation = COCOeval(truth, found, "bbox")
-    with contextlib.redirect_stdout(io.StringIO()):
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return evaluation.stats
 
 
 def draw(images: np.ndarray, detections: dict[str, np.ndarray], path: pathlib.Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import keras_senet
 from keras_senet.errors import UserError, require
 from keras_senet.plots.figure import colors, draw_legend, new_figure, save_figure
-from keras_senet.segmentation import DiceCrossentropy, deeplab, unet
+from keras_senet.segmentation import DiceCrossentropy, deeplab, mean_iou, unet
 
 CLASSES = 11  # the background and ten digits
 BATCH_SIZE = 16
@@ -40,21 +40,16 @@ def main(arguments: list[str] | None = None) -> None:
     network = build(options.network, None if options.attention == "none" else options.attention)
     steps = options.epochs * (len(images) // BATCH_SIZE)
     rate = keras.optimizers.schedules.CosineDecay(0.0, steps - steps // 20, warmup_target=2e-3, warmup_steps=steps // 20)
-    network.compile(
-        keras.optimizers.AdamW(rate, weight_decay=1e-4),
-        DiceCrossentropy(),
-        metrics=[keras.metrics.MeanIoU(CLASSES, sparse_y_pred=False, name="miou")],
-        jit_compile=False,
-    )
+    network.compile(keras.optimizers.AdamW(rate, weight_decay=1e-4), DiceCrossentropy(), jit_compile=False)
     whole = len(images) // BATCH_SIZE * BATCH_SIZE
     network.fit(images[:whole], masks[:whole], batch_size=BATCH_SIZE, epochs=options.epochs, verbose=2)
-    measured = network.evaluate(test_images, test_masks, batch_size=50, verbose=0, return_dict=True)
-    print(f"{network.name}: mean IoU {measured['miou']:.1%} on {len(test_images)} scenes of other handwriting")
+    predicted = network.predict(test_images, batch_size=50, verbose=0).argmax(axis=-1)
+    measured = mean_iou([(test_masks, predicted)], CLASSES)
+    print(f"{network.name}: mean IoU {measured.mean:.1%} on {len(test_images)} scenes of other handwriting")
 
     options.output.mkdir(parents=True, exist_ok=True)
     network.save(options.output / "network.keras")
-    shown = test_images[:8]
-    draw(shown, test_masks[:8], network.predict(shown, verbose=0).argmax(axis=-1), options.output / "segmentation.png")
+    draw(test_images[:8], test_masks[:8], predicted[:8], options.output / "segmentation.png")
     print(f"The picture is {options.output / 'segmentation.png'}.")
 
 

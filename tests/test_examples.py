@@ -339,20 +339,11 @@ def test_the_example_detects_digits_and_draws_them(run_example, network, few_sce
     assert detector(np.zeros((1, 96, 96, 3)))["boxes"].shape == (1, 30, 4)
 
 
-def test_the_precision_of_detections_is_one_of_the_truth_and_less_of_others(few_scenes):
-    module = load("detect_digits.py")
-    images, objects = module.scenes("train[:20]", few_scenes)
-    boxes, labels = objects["boxes"], objects["labels"]
-    scores = np.ones(labels.shape)
-    for box, image in zip(boxes[:, 0].astype(int), images, strict=True):  # the ink is brighter than what is around it
+def test_the_boxes_of_the_scenes_are_where_the_ink_is(few_scenes):
+    images, objects = load("detect_digits.py").scenes("train[:20]", few_scenes)
+    for box, image in zip(objects["boxes"][:, 0].astype(int), images, strict=True):  # the ink is brighter than what is around it
         window = image[box[1] : box[3], box[0] : box[2]]
         assert window.max() > 150 > np.median(image)
-    truth = {"boxes": boxes, "classes": labels, "scores": scores}
-    assert module.average_precision(objects, truth)[0] == pytest.approx(1)
-    moved = module.average_precision(objects, truth | {"boxes": boxes + 2})
-    assert 0.2 < moved[0] < 0.9 < moved[1]
-    assert module.average_precision(objects, truth | {"classes": (labels + 1) % 10})[0] < 0.1
-    assert module.average_precision(objects, truth | {"classes": np.full(labels.shape, -1)})[0] == 0
 
 
 @pytest.mark.slow
