@@ -97,9 +97,9 @@ def test_the_images_of_a_batch_come_one_by_one():
 def test_mean_overlap_is_the_jaccard_index_of_scikit_learn():
     random = np.random.default_rng(0)
     truth, predicted = random.integers(0, 4, (5, 7, 9)), random.integers(0, 4, (5, 7, 9))
-    truth[random.random(truth.shape) < 0.2] = segmentation.VOID
+    truth[random.random(truth.shape) < 0.2] = segmentation.NO_CLASS
     measured = segmentation.mean_iou([(truth[:2].astype("uint8"), predicted[:2]), (truth[2:], predicted[2:])], classes=6)
-    counts = truth != segmentation.VOID
+    counts = truth != segmentation.NO_CLASS
     expected = metrics.jaccard_score(truth[counts], predicted[counts], average=None)
     assert measured.per_class == pytest.approx(dict(enumerate(expected)), abs=1e-6)  # of two classes there are no pixels
     assert measured.mean == pytest.approx(expected.mean(), abs=1e-6)

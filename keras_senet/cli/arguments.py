@@ -105,36 +105,49 @@ def add_network(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_threshold(parser: argparse.ArgumentParser) -> None:
+def add_threshold(parser: argparse.ArgumentParser, more: str = "", default: str = "the network's own") -> None:
     """The flag --threshold; `open_network` heeds it."""
-    parser.add_argument(
-        "--threshold",
-        type=float,
-        help="probability that each label must reach, for networks that give an image several (default: the network's own)",
-    )
+    what = f"probability that each label must reach, for networks that give an image several{more} (default: {default})"
+    parser.add_argument("--threshold", type=float, help=what)
 
 
 def open_network(options: argparse.Namespace):
-    """The `Classifier` that the arguments of `add_network` and `add_threshold` describe."""
-    from keras_senet.export import open_classifier
+    """The `Classifier`, `Detector` or `Segmenter` that the arguments of `add_network` and `add_threshold` describe."""
+    from keras_senet.export import Classifier, Segmenter, open_network
     from keras_senet.inference.labels import check_thresholds
 
     threshold = getattr(options, "threshold", None)
     if threshold is not None:
         check_thresholds([threshold], "--threshold")
-    classifier = open_classifier(options.network, options.image_size)
+    network = open_network(options.network, options.image_size)
+    if isinstance(network, Segmenter) and threshold is not None:
+        raise InputError("--threshold: each pixel has the class that is most probable.")
     changes = {name: value for name in ("crop_ratio", "interpolation") if (value := getattr(options, name)) is not None}
+    if not isinstance(network, Classifier):
+        if "crop_ratio" in changes:
+            raise InputError("--crop-ratio: detectors and segmenters look at the whole image.")
+        return dataclasses.replace(network, preprocessing=dataclasses.replace(network.preprocessing, **changes))
     return dataclasses.replace(
-        classifier,
-        preprocessing=dataclasses.replace(classifier.preprocessing, **changes),
-        thresholds=classifier.thresholds if threshold is None else [threshold] * classifier.classes,
+        network,
+        preprocessing=dataclasses.replace(network.preprocessing, **changes),
+        thresholds=network.thresholds if threshold is None else [threshold] * network.classes,
     )
 
 
-def tell_note(classifier) -> None:
+def open_classifier(options: argparse.Namespace):
+    """The same, for a command that takes classifiers alone."""
+    from keras_senet.export import Classifier
+
+    network = open_network(options)
+    if not isinstance(network, Classifier):
+        raise InputError(f"{options.network} is a {type(network).__name__.lower()}, and this takes an image classifier.")
+    return network
+
+
+def tell_note(network) -> None:
     """Says on stderr what had to be done to get probabilities, if anything."""
-    if classifier.note:
-        print(f"keras-senet: note: {classifier.note}", file=sys.stderr)
+    if note := getattr(network, "note", ""):
+        print(f"keras-senet: note: {note}", file=sys.stderr)
 
 
 def add_settings(parser: argparse._ActionsContainer, fields: Iterable[dataclasses.Field]) -> None:

@@ -3,7 +3,7 @@
 import argparse
 import dataclasses
 
-from keras_senet.cli.arguments import add_json, add_network, open_network, tell_note
+from keras_senet.cli.arguments import add_json, add_network, open_classifier, tell_note
 from keras_senet.cli.images import Images, add_images
 from keras_senet.cli.output import print_json, print_table
 from keras_senet.errors import InputError
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
 
     if options.picture:
         check_place(options.picture)
-    classifier = open_network(options)
+    classifier = open_classifier(options)
     if classifier.model is None:
         raise InputError(
             f"{options.network} has no gradients to follow, as it was exported: give the .keras file that it was made from."

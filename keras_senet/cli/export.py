@@ -62,8 +62,9 @@ def _limit(text: str) -> tuple[str, float]:
 
 def run(options: argparse.Namespace) -> None:
     from keras_senet import data, export
-    from keras_senet.inference.labels import class_names_in, known_class_names
+    from keras_senet.inference.labels import class_count, class_names_in, known_class_names
     from keras_senet.inference.runtimes import load_keras_model
+    from keras_senet.inference.tasks import shapes_of, task_of
 
     exporter = export.exporter_for(options.output)
     suffix = pathlib.Path(options.output).suffix
@@ -71,14 +72,15 @@ def run(options: argparse.Namespace) -> None:
     _refuse(options, {} if suffix == ".tflite" else _TFLITE, "only for .tflite")
     _refuse(options, {} if is_saved_model else _SAVED_MODEL, "only for the folder of a SavedModel")
     model = load_keras_model(options.network)
-    class_names, _ = known_class_names(options.network, class_names_in(model), max(2, model.output_shape[-1]))
+    class_names, _ = known_class_names(options.network, class_names_in(model), class_count(model))
     images = data.load(options.dataset, "validation", options.data_dir) if options.dataset else None
     more = {"signature": options.signature} if is_saved_model else {}
     if suffix == ".tflite":
+        quantization, task = export.QUANTIZATIONS[options.quantize], task_of(*shapes_of(model))
         more = {
             "quantize": options.quantize,
             "calibration": data.load(options.dataset, "train", options.data_dir) if options.dataset else None,
-            "limits": dataclasses.replace(export.QUANTIZATIONS[options.quantize].limits, **dict(options.limit)),
+            "limits": dataclasses.replace(quantization.limits_for(task), **dict(options.limit)),
             "keep_failed": options.keep_failed,
             "gates": options.gates,
         }

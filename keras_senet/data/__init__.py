@@ -3,7 +3,7 @@
 from keras_senet.data.augmentation import CROPS, Augmentation
 from keras_senet.data.batches import evaluation_batches, training_batches
 from keras_senet.data.damaged import plain_errors
-from keras_senet.data.decode import VIEWS, evaluation_image, evaluation_views, list_images, read_image
+from keras_senet.data.decode import VIEWS, evaluation_image, evaluation_views, list_images, read_image, read_shape
 from keras_senet.data.matching import match_classes
 from keras_senet.data.order import Place, Shard
 from keras_senet.data.sources import LabelledImages, load, load_test
@@ -26,5 +26,6 @@ __all__ = [
     "match_classes",
     "plain_errors",
     "read_image",
+    "read_shape",
     "training_batches",
 ]

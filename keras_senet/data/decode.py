@@ -12,10 +12,11 @@ from keras_senet.data.formats import image_suffixes, not_an_image
 from keras_senet.data.masks import read_mask
 from keras_senet.data.pixels import image_shape, resized_window
 from keras_senet.data.placing import NO_CLASS, Place, placed_image, placed_mask, placed_objects
+from keras_senet.data.rand_augment_operations import FILL
 from keras_senet.data.sources import LabelledImages
 from keras_senet.data.tasks import DETECT, SEGMENT
 from keras_senet.errors import InputError, existing_path
-from keras_senet.inference.preprocessing import Preprocessing
+from keras_senet.inference.preprocessing import Letterbox, Preprocessing
 
 VIEWS = (1, 2, 10)  # that `evaluation_views` can take of an image
 _PREFETCHED_IMAGES = 64
@@ -141,15 +142,47 @@ def evaluation_views(encoded: tf.Tensor, preprocessing: Preprocessing, views: in
     return squares if views == 1 else tf.concat([squares, tf.image.flip_left_right(squares)], 0)
 
 
-def read_image(path: str | os.PathLike, preprocessing: Preprocessing) -> tf.Tensor:
-    """`evaluation_image` of a file.
+def letterboxed_image(encoded: tf.Tensor, letterbox: Letterbox) -> tf.Tensor:
+    """The whole of an encoded image, scaled to fit, as a detector or a segmenter sees it: at the top left, over gray.
+
+    Args:
+        encoded: scalar string, the bytes of an image file.
+        letterbox: size of the result.
+
+    Returns:
+        Float32 RGB pixels in [0, 255] of shape `(height, width, 3)`.
+    """
+    height, width = letterbox.content(*image_shape(encoded).numpy().tolist())
+    part = resized_window(encoded, _whole, tf.constant([height, width]), letterbox.interpolation, antialias=True)
+    free = [[0, letterbox.height - height], [0, letterbox.width - width], [0, 0]]
+    return tf.pad(tf.clip_by_value(part, 0.0, 255.0), free, constant_values=FILL)
+
+
+def _whole(shape: tf.Tensor) -> tf.Tensor:
+    return tf.concat([[0, 0], shape], 0)
+
+
+def read_image(path: str | os.PathLike, preprocessing: Preprocessing | Letterbox) -> tf.Tensor:
+    """`evaluation_image` of a file, or `letterboxed_image` for a `Letterbox`.
 
     Raises:
         FileNotFoundError: if there is no such file; the message lists similar names.
         ValueError: if it is damaged or not an image.
     """
+    if isinstance(preprocessing, Letterbox):
+        return _of_file(path, lambda encoded: letterboxed_image(encoded, preprocessing))
+    return _of_file(path, lambda encoded: evaluation_image(encoded, preprocessing))
+
+
+def read_shape(path: str | os.PathLike) -> tuple[int, int]:
+    """Height and width of the upright image in a file, which raises as `read_image` does."""
+    height, width = _of_file(path, image_shape).numpy().tolist()
+    return height, width
+
+
+def _of_file(path: str | os.PathLike, decode: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
     try:
-        return evaluation_image(tf.io.read_file(existing_path(path)), preprocessing)
+        return decode(tf.io.read_file(existing_path(path)))
     except InputError as error:
         raise InputError(f"{os.fspath(path)} {error}") from error
     except tf.errors.OpError as error:

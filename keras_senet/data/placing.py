@@ -17,8 +17,8 @@ import tensorflow as tf
 
 from keras_senet.data.pixels import resized_window
 from keras_senet.data.rand_augment_operations import FILL, rotated
+from keras_senet.segmentation.measure import NO_CLASS
 
-NO_CLASS = 255  # value of the pixels of a mask that count neither in the loss nor in a measure
 _MIN_SHARE = 0.25  # of a box, which must be left of it
 _MAX_SHIFT = 1 / 8  # as in `transforms.shift`
 

@@ -1,8 +1,11 @@
 """What is learned of an image: its class, the boxes of its objects, or the class of each pixel."""
 
 from keras_senet.errors import InputError, did_you_mean
+from keras_senet.inference.tasks import CLASSIFY, DETECT, SEGMENT
 
-CLASSIFY, DETECT, SEGMENT = TASKS = ("classify", "detect", "segment")
+__all__ = ["CLASSIFY", "DETECT", "SEGMENT", "TASKS", "check_task"]
+
+TASKS = (CLASSIFY, DETECT, SEGMENT)
 
 
 def check_task(task: str) -> None:

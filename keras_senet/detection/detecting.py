@@ -1,5 +1,7 @@
 """What a detector reads in training, and the network of its layers that returns boxes."""
 
+import dataclasses
+import inspect
 from collections.abc import Callable
 
 import keras
@@ -42,12 +44,12 @@ def encoder(model: keras.Model) -> Callable[..., tuple]:
     """
     anchors = _anchors(model)
     if not _has_regions(model):
-        match = anchors.matcher(model.output["classes"].shape[-1])
+        match = anchors.matcher(class_count(model))
         return lambda image, objects: (image, match(objects))
 
     import tensorflow as tf  # in the pipeline on every backend
 
-    classes = model.output["roi_classes"].shape[-1] - 2  # without the background and the label
+    classes = class_count(model)
     most = model.input["labels"].shape[-1]
     match = anchors.matcher(1, positive=0.7, negative=0.3)
 
@@ -104,15 +106,75 @@ def detector(
     {'boxes': TensorShape([1, 5, 4]), 'scores': TensorShape([1, 5]), 'classes': TensorShape([1, 5])}
     """
     anchors = _anchors(model)
+    suppression = NonMaxSuppression(score_threshold, iou_threshold, candidates, max_detections, name="detections")
     if _has_regions(model):
         images = model.input["images"]
-        boxes, scores = detected_regions(model)
+        detections = suppression(detected_regions(model))
     else:
         images = model.inputs[0]
-        boxes = DecodeBoxes(anchors, name="decode_boxes")(model.output["boxes"])
-        scores = layers.Activation("sigmoid", dtype="float32", name="scores")(model.output["classes"])
-    suppression = NonMaxSuppression(score_threshold, iou_threshold, candidates, max_detections, name="detections")
-    return keras.Model(images, suppression([boxes, scores]), name=f"{model.name}_detector")
+        detections = _decoded(model.output, anchors, suppression)
+    return keras.Model(images, detections, name=f"{model.name}_detector")
+
+
+def _decoded(said: dict, anchors: Anchors, suppression: NonMaxSuppression) -> dict:
+    """The detections of what a detector of one stage says of its anchors."""
+    boxes = DecodeBoxes(anchors, name="decode_boxes")(said["boxes"])
+    scores = layers.Activation("sigmoid", dtype="float32", name="scores")(said["classes"])
+    return suppression([boxes, scores])
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoding:
+    """What makes boxes of what a detector of one stage says of its anchors, where the two are apart.
+
+    Attributes:
+        classes: number of classes.
+        anchors: the anchors.
+        suppression: arguments of `NonMaxSuppression`.
+    """
+
+    classes: int
+    anchors: Anchors
+    suppression: dict
+
+    @classmethod
+    def of(cls, model: keras.Model) -> "Decoding":
+        """That of a network by `detector` that was made of one by `retinanet`."""
+        (anchors,) = (layer.anchors for layer in model.layers if isinstance(layer, DecodeBoxes))
+        suppression = model.get_layer("detections")
+        names = set(inspect.signature(NonMaxSuppression).parameters) - {"kwargs"}
+        return cls(class_count(model), anchors, {name: getattr(suppression, name) for name in sorted(names)})
+
+    def network(self) -> keras.Model:
+        """The network from "boxes" `(N, A, 4)` and "classes" `(N, A, classes)`, as of `retinanet`, to detections."""
+        count = len(self.anchors.boxes())
+        said = {name: keras.Input((count, numbers), name=name) for name, numbers in (("boxes", 4), ("classes", self.classes))}
+        return keras.Model(said, _decoded(said, self.anchors, NonMaxSuppression(**self.suppression, name="detections")))
+
+
+def returns_boxes(model: keras.Model) -> bool:
+    """Whether a model is a network by `detector`."""
+    return isinstance(model.output, dict) and {"boxes", "scores", "classes"} <= {*model.output}
+
+
+def class_count(model: keras.Model) -> int:
+    """The number of classes of a network by `retinanet`, `faster_rcnn` or `detector`, without the background."""
+    if returns_boxes(model):
+        return model.get_layer("detections").input[1].shape[-1]
+    return model.output["roi_classes"].shape[-1] - 2 if _has_regions(model) else model.output["classes"].shape[-1]
+
+
+def before_decoding(model: keras.Model) -> keras.Model:
+    """Of a network by `detector`, what a detector of one stage says of its anchors: the part that is trained.
+
+    Raises:
+        ValueError: if it has two stages, between which there are boxes.
+    """
+    decodes = [layer for layer in model.layers if isinstance(layer, DecodeBoxes)]
+    if len(decodes) != 1 or decodes[0].name != "decode_boxes":
+        raise InputError(f"{model.name} is a detector of two stages, between which there are boxes.")
+    said = {"boxes": decodes[0].input, "classes": model.get_layer("scores").input}
+    return keras.Model(model.inputs, said, name=model.name)
 
 
 def _has_regions(model: keras.Model) -> bool:

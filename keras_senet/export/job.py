@@ -6,6 +6,7 @@ import os
 import pathlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,13 +15,24 @@ import tensorflow as tf
 from keras_senet.data import LabelledImages, evaluation_batches, match_classes, plain_errors
 from keras_senet.errors import FileError, InputError, one_line
 from keras_senet.export.proof import Limits, Proof, compare
+from keras_senet.export.proof_of_places import compare_detections, compare_masks
 from keras_senet.export.quantization import QUANTIZATIONS
 from keras_senet.files import replacing
 from keras_senet.inference.classifier import classifier_sizes
-from keras_senet.inference.labels import LABELS_FILE, class_names_in, read_labels, same_names, thresholds_in, write_labels
+from keras_senet.inference.detector import detecting_network, few_at_a_time
+from keras_senet.inference.labels import (
+    LABELS_FILE,
+    class_count,
+    class_names_in,
+    read_labels,
+    same_names,
+    thresholds_in,
+    write_labels,
+)
 from keras_senet.inference.outputs import Outputs, outputs_like, outputs_of
 from keras_senet.inference.preprocessing import Preprocessing
 from keras_senet.inference.runtimes.keras_file import preprocessing_of, run_keras
+from keras_senet.inference.tasks import CLASSIFY, DETECT, SEGMENT, shapes_of, task_of
 from keras_senet.layers.grouped_conv2d import one_operator
 from keras_senet.rewrite.precision import in_float32
 
@@ -40,12 +52,21 @@ class ExportJob:
 
     model: keras.Model
     path: pathlib.Path
+    task: str
+    classes: int
     class_names: Sequence[str] | None
     preprocessing: Preprocessing
-    outputs: Outputs
+    outputs: Outputs | None
 
     @classmethod
-    def of(cls, model: keras.Model, path: str | os.PathLike, class_names: Sequence[str] | None, suffix: str = "") -> "ExportJob":
+    def of(
+        cls,
+        model: keras.Model,
+        path: str | os.PathLike,
+        class_names: Sequence[str] | None,
+        suffix: str = "",
+        tasks: Sequence[str] = (CLASSIFY,),
+    ) -> "ExportJob":
         """The job, once its arguments are checked.
 
         Args:
@@ -53,12 +74,16 @@ class ExportJob:
             path: where the file goes.
             class_names: names of the classes; by default those that the network keeps.
             suffix: of such a file; "" for the folder of a SavedModel.
+            tasks: what networks can go to such a file.
 
         Raises:
             ValueError: if the model, the path or the class names cannot be used, or class names beside a file `path` differ.
         """
-        _, columns = classifier_sizes(model.input_shape, model.output_shape, model.name)
-        classes = max(2, columns)  # one number is for two classes
+        shapes = shapes_of(model)
+        task = task_of(*shapes)
+        if task not in tasks or task == CLASSIFY:
+            classifier_sizes(shapes[0], shapes[1], model.name)
+        classes = class_count(model)
         path = pathlib.Path(path)
         if suffix and path.suffix != suffix:
             raise InputError(f"The name of such a file ends in {suffix}. Received: {path}")
@@ -76,8 +101,13 @@ class ExportJob:
             raise InputError(f"{labels} holds the class names of another network: choose another folder for {path.name}.")
         # Few runtimes compute in half precision, and none as Keras does.
         model = in_float32(model)
-        outputs = outputs_of(model) or outputs_like(run_keras(model)(_noise(model)))
-        return cls(model, path, class_names, preprocessing_of(model), outputs)
+        if task == DETECT:
+            model, outputs = detecting_network(model), None
+        else:
+            outputs = outputs_of(model) or outputs_like(run_keras(model)(_noise(model)))
+        if len(model.input_shape) != 4 or None in model.input_shape[1:3] or model.input_shape[3] != 3:
+            raise InputError(f"{model.name} must take RGB images of one fixed size, (N, H, W, 3). It takes {model.input_shape}.")
+        return cls(model, path, task, classes, class_names, preprocessing_of(model), outputs)
 
     def images(self, batch_size: int | None) -> tf.TensorSpec:
         """The signature of the network's input."""
@@ -100,10 +130,13 @@ class ExportJob:
         if self.class_names and not self.path.is_dir():
             write_labels(self.path, self.class_names)
 
-    def batches(self, images: LabelledImages | np.ndarray | None) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        """Batches of pixels and of one-hot or multi-hot labels, which are None for images without labels."""
+    def batches(self, images: LabelledImages | np.ndarray | None) -> Iterator[tuple[np.ndarray, Any]]:
+        """Batches of pixels and of labels, objects or masks, which are None for images without labels."""
         if isinstance(images, LabelledImages):
-            images = match_classes(images, self.class_names, max(2, self.model.output_shape[-1]))
+            if self.preprocessing.image_size is None:
+                _, height, width, _ = self.model.input_shape
+                raise InputError(f"Labelled images are squares, and {self.model.name} takes images of {height} x {width} pixels.")
+            images = match_classes(images, self.class_names, self.classes)
             with plain_errors():
                 yield from evaluation_batches(images, self.preprocessing, _BATCH_SIZE).as_numpy_iterator()
             return
@@ -156,7 +189,7 @@ class ExportJob:
 
     def prove(
         self,
-        run: Callable[[np.ndarray], np.ndarray],
+        run: Callable[[np.ndarray], Any],
         images: LabelledImages | np.ndarray | None,
         limits: Limits = QUANTIZATIONS["float32"].limits,
         keep_failed: bool = False,
@@ -174,7 +207,13 @@ class ExportJob:
         Raises:
             ValueError: if the difference is beyond `limits`; the message says by how much, and at which layer it starts.
         """
-        proof = compare(run_keras(self.model), run, self.batches(images), self.outputs, thresholds_in(self.model))
+        network, batches = run_keras(self.model), self.batches(images)
+        if self.task == DETECT:
+            proof = compare_detections(few_at_a_time(network), run, batches)
+        elif self.task == SEGMENT:
+            proof = compare_masks(network, run, batches, self.classes)
+        else:
+            proof = compare(network, run, batches, self.outputs, thresholds_in(self.model))
         misses = proof.misses(dataclasses.replace(limits, agreement=0.0) if images is None else limits)
         if misses:
             layer = culprit and culprit()

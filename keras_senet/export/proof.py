@@ -9,6 +9,20 @@ import numpy as np
 
 from keras_senet.inference.outputs import PROBABILITIES, Outputs
 
+# By what must be the same.
+_KEPT = {
+    "top-1": "images keep their top-1 class",
+    "labels": "images keep their labels",
+    "objects": "objects are found again",
+    "pixels": "pixels keep their class",
+}
+_MEASURE = {
+    "top-1": "top-1 accuracy",
+    "labels": "labels accuracy",
+    "objects": "average precision",
+    "pixels": "mean intersection over union",
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
@@ -17,8 +31,10 @@ class Limits:
     Attributes:
         largest: largest difference in the probability of any class of any image, in [0, 1].
         mean: mean over the images of the largest difference of each image, in [0, 1].
-        agreement: smallest share of images with the same most probable class, or the same labels, in [0, 1].
-        accuracy: largest loss of accuracy, as a share of the images, if they have labels.
+        agreement: smallest share of images with the same most probable class, or the same labels, in [0, 1]; of objects that are
+            found again; of pixels of the same class.
+        accuracy: largest loss of accuracy, as a share of the images, if they have labels; of average precision; of mean
+            intersection over union.
     """
 
     largest: float
@@ -34,14 +50,16 @@ class Proof:
     Attributes:
         images: number of images.
         largest: largest difference in the probability of any class of any image, in [0, 1]; for logits, relative to the largest
-            absolute logit of the network.
+            absolute logit of the network; for detectors, in the score of the surest object, the second, and so on.
         mean: mean over the images of the largest difference of each image, likewise.
-        agreement: share of images with the same most probable class, or with the same labels, in [0, 1].
-        accuracy: share of images of which the file is right, in the most probable class, or in all labels; None if the images
-            have no labels.
-        model_accuracy: that share for the network; None if the images have no labels.
-        outputs: what was compared, "probability" or "relative logit".
-        classes: what must be the same, "top-1" or "labels": those that reach their thresholds, if the network has thresholds.
+        agreement: share of images with the same most probable class, or with the same labels, in [0, 1]; of the objects that the
+            network finds with a probability of a half, those that the file finds; of the pixels, those of the same class.
+        accuracy: share of images of which the file is right, in the most probable class, or in all labels; average precision, or
+            mean intersection over union; None if the images have no labels.
+        model_accuracy: that of the network; None if the images have no labels.
+        outputs: what was compared, "probability", "relative logit" or "score".
+        classes: what must be the same, "top-1" or "labels": those that reach their thresholds, if the network has thresholds; or
+            "objects" or "pixels".
     """
 
     images: int
@@ -61,11 +79,10 @@ class Proof:
         if not self.mean <= limits.mean:
             misses.append(f"the mean difference in {self.outputs} is {self.mean:.2g}, and {limits.mean:g} is accepted")
         if self.agreement < limits.agreement:
-            kept = "top-1 class" if self.classes == "top-1" else self.classes
-            misses.append(f"{self.agreement:.2%} of the images keep their {kept}, and {limits.agreement:.2%} must")
+            misses.append(f"{self.agreement:.2%} of the {_KEPT[self.classes]}, and {limits.agreement:.2%} must")
         if self.accuracy is not None and self.model_accuracy - self.accuracy > limits.accuracy:
             fall = f"from {self.model_accuracy:.2%} to {self.accuracy:.2%}"
-            misses.append(f"{self.classes} accuracy falls {fall}, and {limits.accuracy:.2%} may be lost")
+            misses.append(f"{_MEASURE[self.classes]} falls {fall}, and {limits.accuracy:.2%} may be lost")
         return misses
 
     def __str__(self) -> str:
@@ -74,7 +91,7 @@ class Proof:
         text = f"on {self.images} images {self.classes} {agree} for {self.agreement:.2%}"
         text += f", {many} differ by at most {self.largest:.2g} and on average {self.mean:.2g}"
         if self.accuracy is not None:
-            text += f"; {self.classes} accuracy is {self.accuracy:.2%} and was {self.model_accuracy:.2%}"
+            text += f"; {_MEASURE[self.classes]} is {self.accuracy:.2%} and was {self.model_accuracy:.2%}"
         return text
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 
 from keras_senet.export.proof import Limits
+from keras_senet.inference.tasks import CLASSIFY
 
 
 @dataclasses.dataclass(frozen=True)
@@ -11,7 +12,7 @@ class Quantization:
 
     Attributes:
         summary: description, in a line.
-        limits: the accuracy that it may lose.
+        limits: the accuracy that an image classifier may lose.
         layer_error: root mean square error of a layer's output, relative to the output's own, above which the layer is wrong.
         calibrated: whether it measures ranges of values on images.
     """
@@ -20,6 +21,13 @@ class Quantization:
     limits: Limits
     layer_error: float
     calibrated: bool = False
+
+    def limits_for(self, task: str) -> Limits:
+        """The same for a task, "classify", "detect" or "segment".
+
+        The largest difference of an image is one of many objects or pixels for the latter, so it is larger on average.
+        """
+        return self.limits if task == CLASSIFY else dataclasses.replace(self.limits, mean=3 * self.limits.mean)
 
 
 QUANTIZATIONS = {

@@ -5,8 +5,11 @@ floats. tests/test_tensorflow_internals.py states what we rely on; setup.cfg exc
 tried, and `make lint` enforces that nothing else uses this API.
 """
 
+import copy
+
 import numpy as np
 import tensorflow as tf
+from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.python.convert import mlir_quantize
 from tensorflow.lite.python.optimize.calibrator import Calibrator
 from tensorflow.lite.tools import flatbuffer_utils
@@ -56,7 +59,7 @@ def quantized_int16x8(file: bytes) -> bytes:
     Relies on `Calibrator.calibrate_and_quantize`, which keeps the ranges in the file if it gets no images.
     """
     no_more_images = tuple
-    return Calibrator(file).calibrate_and_quantize(
+    return Calibrator(_with_own_biases(file)).calibrate_and_quantize(
         no_more_images,
         tf.float32,
         tf.float32,
@@ -65,3 +68,28 @@ def quantized_int16x8(file: bytes) -> bytes:
         bias_type=tf.int64,
         disable_per_channel_quantization_for_dense_layers=True,
     )
+
+
+def _with_own_biases(file: bytes) -> bytes:
+    """The file with a bias for each operator that shares one, as the levels of a detector do.
+
+    The scale of a bias is that of the operator's input times that of its weights. The calibrator gives a common one that of the
+    first operator alone, and the others compute something else.
+    """
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(file))
+    builtin = schema.BuiltinOperator
+    with_bias = {builtin.CONV_2D, builtin.DEPTHWISE_CONV_2D, builtin.FULLY_CONNECTED}
+    for graph in model.subgraphs:
+        taken = set()
+        for operator in graph.operators:
+            if model.operatorCodes[operator.opcodeIndex].builtinCode not in with_bias or len(operator.inputs) < 3:
+                continue
+            bias = operator.inputs[2]
+            if bias in taken:
+                own = copy.copy(graph.tensors[bias])
+                own.buffer = len(model.buffers)
+                model.buffers.append(copy.copy(model.buffers[graph.tensors[bias].buffer]))
+                operator.inputs[2] = len(graph.tensors)
+                graph.tensors.append(own)
+            taken.add(bias)
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))

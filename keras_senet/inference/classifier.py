@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -13,6 +13,7 @@ from keras_senet.inference.labels import check_thresholds, imagenet_labels, know
 from keras_senet.inference.outputs import Outputs, outputs_like, outputs_of
 from keras_senet.inference.preprocessing import Preprocessing
 from keras_senet.inference.runtimes import Runtime, open_keras_model, open_runtime
+from keras_senet.inference.tasks import CLASSIFY, check_task
 from keras_senet.models.build import image_shape
 from keras_senet.models.registry import find_model, list_checkpoints
 from keras_senet.pretrained import find_checkpoint
@@ -75,23 +76,44 @@ def open_classifier(path: str | os.PathLike, image_size: int | None = None) -> C
     >>> digits.probabilities(np.zeros((1, 32, 32, 3), "float32")).shape
     (1, 10)
     """
-    if not os.path.exists(path) and (checkpoint := find_checkpoint(os.fspath(path))) is not None:
-        shape = None if image_size is None else image_shape(image_size)
-        model = find_model(checkpoint.model)(weights=checkpoint.name, classes=checkpoint.classes, input_shape=shape)
-        runtime = open_keras_model(model)
-        names = imagenet_labels() if checkpoint.classes == 1000 else numbered_labels(checkpoint.classes)
-        return Classifier(runtime.run, runtime.preprocessing, checkpoint.classes, names, model=model)
+    published = published_classifier(path, image_size)
+    if published is not None:
+        return published
+    path = network_path(path)
+    return classifier_of(open_runtime(path), path, image_size)
+
+
+def published_classifier(path: str | os.PathLike, image_size: int | None = None) -> Classifier | None:
+    """The published network of this name, if there is one and no file of this name; see `open_classifier`."""
+    if os.path.exists(path) or (checkpoint := find_checkpoint(os.fspath(path))) is None:
+        return None
+    shape = None if image_size is None else image_shape(image_size)
+    model = find_model(checkpoint.model)(weights=checkpoint.name, classes=checkpoint.classes, input_shape=shape)
+    runtime = open_keras_model(model)
+    names = imagenet_labels() if checkpoint.classes == 1000 else numbered_labels(checkpoint.classes)
+    return Classifier(runtime.run, runtime.preprocessing, checkpoint.classes, names, model=model)
+
+
+def network_path(path: str | os.PathLike) -> pathlib.Path:
+    """The path of a network, which exists.
+
+    Raises:
+        FileNotFoundError: if there is nothing; the message lists similar names of files and of published networks.
+    """
     try:
-        path = pathlib.Path(existing_path(path))
+        return pathlib.Path(existing_path(path))
     except FileNotFoundError as error:
         published = [name for checkpoint in list_checkpoints() for name in (checkpoint.name, checkpoint.model)]
         near = did_you_mean(os.fspath(path), published)
         if not near:
             raise
         raise MissingFileError(f"{error}{near}") from error
-    runtime = open_runtime(path)
+
+
+def classifier_of(runtime: Runtime, path: pathlib.Path, image_size: int | None = None) -> Classifier:
+    """The network at `path`, opened in a runtime, as a classifier; see `open_classifier`."""
     if image_size is not None and runtime.model is not None:
-        runtime = open_keras_model(_at_size(runtime.model, image_size, path))
+        runtime = open_keras_model(at_size(runtime.model, image_size, path))
     size, classes = classifier_sizes(runtime.input_shape, runtime.output_shape, path)
     if image_size not in (None, size):
         raise InputError(f"{path} takes images of {size} x {size} pixels and no others. Open the .keras file that it came from.")
@@ -118,7 +140,7 @@ def _outputs(runtime: Runtime, size: int) -> Outputs:
     return said or outputs_like(runtime.run(np.random.default_rng(0).uniform(0, 255, (2, size, size, 3)).astype("float32")))
 
 
-def _at_size(model: keras.Model, image_size: int, owner: object) -> keras.Model:
+def at_size(model: keras.Model, image_size: int, owner: object) -> keras.Model:
     """A copy of `model`, with its weights, for images of another size."""
     try:
         return rewritten(model, inputs=keras.Input((image_size, image_size, 3)))
@@ -126,18 +148,24 @@ def _at_size(model: keras.Model, image_size: int, owner: object) -> keras.Model:
         raise InputError(f"{owner} cannot take images of {image_size} x {image_size} pixels: {one_line(error)}") from error
 
 
-def classifier_sizes(input_shape: Sequence, output_shape: Sequence, owner: object) -> tuple[int, int]:
+def classifier_sizes(input_shape: Sequence | Mapping, output_shape: Sequence | Mapping, owner: object) -> tuple[int, int]:
     """The height and width of the images that `owner` takes, and the number of its classes.
 
     Raises:
         ValueError: if its input is not RGB images of one fixed square size, or its output is not one number for each class.
     """
-    if len(input_shape) != 4 or not isinstance(input_shape[1], int) or tuple(input_shape[2:]) != (input_shape[1], 3):
+    check_task(CLASSIFY, input_shape, output_shape, owner)
+    if (
+        isinstance(input_shape, Mapping)
+        or len(input_shape) != 4
+        or not isinstance(input_shape[1], int)
+        or tuple(input_shape[2:]) != (input_shape[1], 3)
+    ):
         raise InputError(
             f"{owner} must take RGB images of one fixed square size, shape (N, size, size, 3); build it with such an "
             f"`input_shape`. It takes {tuple(input_shape)}."
         )
-    if len(output_shape) != 2 or not isinstance(output_shape[1], int):
+    if isinstance(output_shape, Mapping) or len(output_shape) != 2 or not isinstance(output_shape[1], int):
         raise InputError(
             f"{owner} must give one probability a class, shape (N, classes); build it with `include_top=True`. "
             f"It gives {tuple(output_shape)}."

@@ -17,9 +17,11 @@ from collections.abc import Iterable, Sequence
 import keras
 import numpy as np
 
+from keras_senet.detection import detecting
 from keras_senet.errors import InputError
 from keras_senet.files import as_lines, read_text, write_text
 from keras_senet.inference.preprocessing import decode_predictions
+from keras_senet.inference.tasks import shapes_of
 from keras_senet.keras_internals import all_layers
 from keras_senet.layers import PixelNormalization
 
@@ -32,11 +34,17 @@ def class_names_in(model: keras.Model) -> list[str]:
 
     They are not as many after its classifier was replaced.
     """
-    classes = max(2, model.output_shape[-1])  # one sigmoid tells two classes apart
+    classes = class_count(model)
     for layer in all_layers(model):
         if isinstance(layer, PixelNormalization) and len(layer.class_names) == classes:
             return list(layer.class_names)
     return []
+
+
+def class_count(model: keras.Model) -> int:
+    """The number of classes of a classifier, a detector or a segmenter."""
+    _, shape = shapes_of(model)
+    return detecting.class_count(model) if isinstance(shape, dict) else max(2, shape[-1])  # one sigmoid tells two classes apart
 
 
 def keep_class_names(model: keras.Model, class_names: Iterable[str]) -> None:
@@ -50,8 +58,11 @@ def thresholds_in(model: keras.Model) -> list[float]:
 
     It is empty, too, after the classifier was replaced by one of another number of classes.
     """
+    _, shape = shapes_of(model)
+    if isinstance(shape, dict):  # of a detector
+        return []
     for layer in all_layers(model):
-        if isinstance(layer, PixelNormalization) and len(layer.thresholds) == model.output_shape[-1]:
+        if isinstance(layer, PixelNormalization) and len(layer.thresholds) == shape[-1]:
             return list(layer.thresholds)
     return []
 

@@ -1,4 +1,5 @@
-"""What a TFLite file of this package says about itself: class names, how to make its input from an image, thresholds of labels.
+"""What a TFLite file of this package says about itself: class names, how to make its input from an image, thresholds of labels,
+and what makes boxes of the outputs of a detector.
 
 MediaPipe keeps such files in a zip archive at the end of the TFLite file, so `zipfile` reads them.
 """
@@ -6,25 +7,55 @@ MediaPipe keeps such files in a zip archive at the end of the TFLite file, so `z
 import json
 import math
 import os
+import typing
 import zipfile
 from collections.abc import Iterable
 
+from keras_senet.detection.anchors import Anchors
+from keras_senet.detection.detecting import Decoding
 from keras_senet.inference.preprocessing import Preprocessing
 
-LABELS, PREPROCESSING, CALIBRATION = "labels.txt", "preprocessing.json", "score_calibration.csv"  # names in the archive
+# Names in the archive.
+LABELS, PREPROCESSING, CALIBRATION, DETECTOR = "labels.txt", "preprocessing.json", "score_calibration.csv", "detector.json"
 
 
-def read_metadata(path: str | os.PathLike) -> tuple[list[str], Preprocessing | None, list[float]]:
-    """The class names, the preprocessing and the thresholds in a TFLite file; empty lists and None if it does not have them."""
+class Metadata(typing.NamedTuple):
+    """What a TFLite file says about itself.
+
+    Attributes:
+        class_names: names of the classes; empty if it does not have them.
+        preprocessing: how to make its input; None if it does not say so.
+        thresholds: the threshold of each label; empty if an image has one label.
+        classes: of a detector, the number of its classes; None for others, which put out a number for each.
+        decoding: of a detector that does not return boxes, what makes boxes of its outputs.
+    """
+
+    class_names: list[str]
+    preprocessing: Preprocessing | None
+    thresholds: list[float]
+    classes: int | None
+    decoding: Decoding | None
+
+
+def read_metadata(path: str | os.PathLike) -> Metadata:
+    """The metadata in a TFLite file."""
     try:
         with zipfile.ZipFile(path) as archive:
             files = {name: archive.read(name).decode("utf-8") for name in archive.namelist()}
     except zipfile.BadZipFile:
-        return [], None, []
+        files = {}
     preprocessing = json.loads(files[PREPROCESSING]) if PREPROCESSING in files else None
     offsets = [float(line.split(",")[2]) for line in files.get(CALIBRATION, "").splitlines()]
-    thresholds = [1 / (1 + math.exp(offset)) for offset in offsets]
-    return files.get(LABELS, "").splitlines(), preprocessing and Preprocessing(**preprocessing), thresholds
+    detector = json.loads(files.get(DETECTOR, "{}"))
+    if "anchors" in detector:
+        detector["anchors"] = Anchors(**detector["anchors"])
+    return Metadata(
+        files.get(LABELS, "").splitlines(),
+        preprocessing and Preprocessing(**preprocessing),
+        [1 / (1 + math.exp(offset)) for offset in offsets],
+        detector.get("classes"),
+        Decoding(**detector) if "anchors" in detector else None,
+    )
 
 
 def calibration_of(thresholds: Iterable[float]) -> str:

@@ -3,9 +3,11 @@
 import dataclasses
 
 import keras
+import numpy as np
 from keras.applications.imagenet_utils import decode_predictions
 
 from keras_senet.errors import InputError
+from keras_senet.inference.tasks import shapes_of
 from keras_senet.keras_internals import all_layers
 from keras_senet.layers import PixelNormalization
 
@@ -61,9 +63,51 @@ def preprocessing_for(model: keras.Model) -> Preprocessing:
     """
     for layer in all_layers(model):
         if isinstance(layer, PixelNormalization):
-            height, width = model.input_shape[2:] if layer.axis == (1,) else model.input_shape[1:3]
+            height, width = image_shape_of(model)[1:] if layer.axis == (1,) else image_shape_of(model)[:2]
             return Preprocessing(height if height == width else None, layer.crop_ratio, layer.interpolation)
     raise InputError(
         f"{model.name} does not say how its images were made: it has no layer PixelNormalization. Build it with "
         "include_preprocessing=True, or make a keras_senet.Preprocessing of your own."
     )
+
+
+def image_shape_of(model: keras.Model) -> tuple:
+    """The shape of one image that `model` takes, also where it takes other inputs beside the images."""
+    shape, _ = shapes_of(model)
+    return tuple((shape["images"] if isinstance(shape, dict) else shape)[1:])
+
+
+@dataclasses.dataclass(frozen=True)
+class Letterbox:
+    """How an image of any shape becomes the input of a detector or a segmenter: scaled until it fits, and nothing is cut off.
+
+    Attributes:
+        height, width: sides of the network's input, pixels. What the image leaves free, on the right or at the bottom, is gray.
+        interpolation: interpolation that resizes the image, with antialiasing: "bilinear" or "bicubic".
+
+    Example:
+
+    >>> from keras_senet.inference.preprocessing import Letterbox
+    >>> Letterbox(96, 96).content(height=300, width=400)
+    (72, 96)
+    """
+
+    height: int
+    width: int
+    interpolation: str = "bilinear"
+
+    def content(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of what shows an image of these sides."""
+        scale = min(self.height / height, self.width / width)
+        return max(1, round(height * scale)), max(1, round(width * scale))
+
+    def in_image(self, boxes: np.ndarray, height: int, width: int) -> np.ndarray:
+        """Boxes `(M, 4)` in pixels of an image of these sides, clipped to it, from those in pixels of the input."""
+        rows, columns = self.content(height, width)
+        scale = np.array([width / columns, height / rows] * 2)
+        return np.clip(boxes * scale, 0, [width, height] * 2)
+
+    def shows(self, boxes: np.ndarray, height: int, width: int) -> np.ndarray:
+        """Which boxes `(M, 4)`, in pixels of the input, have their centers on an image of these sides; others are of the gray."""
+        rows, columns = self.content(height, width)
+        return (boxes[:, 0] + boxes[:, 2] < 2 * columns) & (boxes[:, 1] + boxes[:, 3] < 2 * rows)

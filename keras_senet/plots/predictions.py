@@ -32,6 +32,23 @@ def draw_predictions(images: Sequence[np.ndarray], captions: Sequence[str], path
     save_figure(figure, path)
 
 
+def panels(images: Sequence[np.ndarray]):
+    """A figure with a place for each of some images, which may be of any shapes, large enough to write into them.
+
+    Returns:
+        The figure, and a list of matplotlib's axes, without ticks.
+    """
+    width = float(np.median([image.shape[1] / image.shape[0] for image in images]))
+    columns = math.ceil(math.sqrt(len(images) / width))
+    rows = math.ceil(len(images) / columns)
+    side = 6 if len(images) <= 2 else 3  # inches
+    figure = new_figure(side * width * columns, side * rows)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid:
+        axes.axis("off")
+    return figure, list(grid)
+
+
 def most_wrong(
     images: np.ndarray,
     probabilities: np.ndarray,

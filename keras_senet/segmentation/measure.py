@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_senet.errors import InputError
 
-VOID = 255  # in a mask: of no class
+NO_CLASS = 255  # value of the pixels of a mask that count neither in the loss nor in the measure
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,12 +46,14 @@ def mean_iou(batches: Iterable[tuple[np.ndarray, np.ndarray]], classes: int) -> 
     >>> measured.mean, measured.per_class
     (0.5, {0: 0.5, 1: 0.5})
     """
-    metric = keras.metrics.MeanIoU(classes, ignore_class=VOID)
+    metric = keras.metrics.MeanIoU(classes, ignore_class=NO_CLASS)
     for truth, predicted in batches:
         truth = np.asarray(truth, "int64")
-        odd = truth[(truth >= classes) & (truth != VOID)]
+        odd = truth[(truth >= classes) & (truth != NO_CLASS)]
         if odd.size:
-            raise InputError(f"A mask has pixels of class {odd.max()}, but there are the classes 0 to {classes - 1}, and {VOID}.")
+            raise InputError(
+                f"A mask has pixels of class {odd.max()}, but there are the classes 0 to {classes - 1}, and {NO_CLASS}."
+            )
         metric.update_state(truth, predicted)
     confusion = keras.ops.convert_to_numpy(metric.total_cm).astype("float64")
     if not confusion.any():

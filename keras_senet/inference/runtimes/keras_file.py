@@ -6,15 +6,15 @@ import zipfile
 from collections.abc import Callable
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_senet import detection  # noqa: F401  # registers the classes of detectors and of their backbones
 from keras_senet.errors import InputError, existing_path, one_line
 from keras_senet.files import refuse_stand_in
 from keras_senet.inference.labels import class_names_in, thresholds_in
-from keras_senet.inference.preprocessing import Preprocessing, preprocessing_for
+from keras_senet.inference.preprocessing import Preprocessing, image_shape_of, preprocessing_for
 from keras_senet.inference.runtimes.runtime import Runtime
+from keras_senet.inference.tasks import shapes_of
 
 
 def load_keras_model(path: str | os.PathLike) -> keras.Model:
@@ -31,23 +31,29 @@ def load_keras_model(path: str | os.PathLike) -> keras.Model:
         raise InputError(f"{path} cannot be read as a Keras model: {one_line(error)}") from error
 
 
-def run_keras(model: keras.Model, training: bool = False) -> Callable[[np.ndarray], np.ndarray]:
-    """`model` as a function of NumPy arrays, which computes as in evaluation, or as in `training`.
+def run_keras(model: keras.Model, training: bool = False) -> Callable:
+    """`model` as a function of NumPy arrays, or dictionaries of them, which computes as in evaluation, or as in `training`.
 
     `model.predict` would compile with XLA, which on a CPU is slower than TensorFlow's own kernels.
     """
     forward = functools.partial(model, training=training)
     if keras.backend.backend() == "tensorflow":
         forward = tf.function(forward, reduce_retracing=True)
-    return lambda images: keras.ops.convert_to_numpy(forward(keras.ops.convert_to_tensor(images, "float32")))
+
+    def run(inputs):
+        tensors = keras.tree.map_structure(lambda array: keras.ops.convert_to_tensor(array, "float32"), inputs)
+        return keras.tree.map_structure(keras.ops.convert_to_numpy, forward(tensors))
+
+    return run
 
 
 def open_keras_model(model: keras.Model) -> Runtime:
     """A model in memory."""
+    input_shape, output_shape = shapes_of(model)
     return Runtime(
         run_keras(model),
-        model.input_shape,
-        model.output_shape,
+        input_shape,
+        output_shape,
         model=model,
         class_names=class_names_in(model),
         preprocessing=preprocessing_of(model),
@@ -65,4 +71,4 @@ def preprocessing_of(model: keras.Model) -> Preprocessing:
     try:
         return preprocessing_for(model)
     except ValueError:
-        return Preprocessing(model.input_shape[1])
+        return Preprocessing(image_shape_of(model)[0])

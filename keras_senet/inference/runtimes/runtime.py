@@ -3,11 +3,13 @@
 import dataclasses
 import os
 import re
-from collections.abc import Callable, Sequence
+import typing
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import numpy as np
 
+from keras_senet.detection.detecting import Decoding
 from keras_senet.errors import InputError, one_line
 from keras_senet.inference.preprocessing import Preprocessing
 
@@ -24,22 +26,27 @@ class Runtime:
     """A network, loaded into the library that runs it.
 
     Attributes:
-        run: function from a batch of images, float32 RGB pixels in [0, 255] of shape `(N, H, W, 3)`, to its outputs.
+        run: function from a batch of images, float32 RGB pixels in [0, 255] of shape `(N, H, W, 3)`, to its outputs: an array,
+            or those of a detector by their names.
         input_shape: shape of its input with the batch; sides that are not fixed are None or names.
-        output_shape: shape of its output with the batch.
+        output_shape: shape of its output with the batch, or the shapes by the names of the outputs.
         model: the Keras model, where Keras runs it.
         class_names: names of the classes, where the file itself holds them.
         preprocessing: how to make the images, where the file itself says so.
         thresholds: the threshold of each label, where the file itself holds them.
+        classes: the number of classes, where the file itself holds it, since the outputs of a detector do not tell.
+        decoding: what makes boxes of the outputs of a detector, where the file leaves that to others.
     """
 
-    run: Callable[[np.ndarray], np.ndarray]
-    input_shape: Sequence
-    output_shape: Sequence
+    run: Callable[[np.ndarray], typing.Any]
+    input_shape: Sequence | Mapping[str, Sequence]
+    output_shape: Sequence | Mapping[str, Sequence]
     model: keras.Model | None = None
     class_names: Sequence[str] = ()
     preprocessing: Preprocessing | None = None
     thresholds: Sequence[float] = ()
+    classes: int | None = None
+    decoding: Decoding | None = None
 
 
 def cannot_open(path: str | os.PathLike, kind: str, library: str, error: Exception) -> InputError:

@@ -11,17 +11,18 @@ from keras_senet.inference.runtimes.runtime import Runtime, cannot_open
 
 
 def open_tflite(path: str | os.PathLike) -> Runtime:
-    """A TFLite file, on all cores; quantized pixels and probabilities become floats, and batches of any size its own."""
+    """A TFLite file, on all cores; quantized pixels and outputs become floats, and batches of any size its own."""
     litert = require("ai_edge_litert.interpreter", "mobile")
     try:
         interpreter = litert.Interpreter(model_path=os.fspath(path), num_threads=os.cpu_count())
         interpreter.allocate_tensors()
         (source,) = interpreter.get_input_details()
         outputs = interpreter.get_signature_runner().get_output_details() if interpreter.get_signature_list() else {}
-        named = [outputs[name] for name in ("probabilities", "logits") if name in outputs]  # beside the gates
-        result = named[0] if named else interpreter.get_output_details()[0]
+        if "boxes" not in outputs:  # a detector has several, and others may have gates beside the one
+            named = [outputs[name] for name in ("probabilities", "logits") if name in outputs]
+            outputs = {"": named[0] if named else interpreter.get_output_details()[0]}
     except (RuntimeError, ValueError) as error:
-        raise cannot_open(path, "a TFLite image classifier", "ai-edge-litert", error) from error
+        raise cannot_open(path, "a TFLite file of images", "ai-edge-litert", error) from error
     batch_size = source["shape"][0]
     one_at_a_time = threading.Lock()  # the interpreter has one input and one output for all threads
 
@@ -30,19 +31,20 @@ def open_tflite(path: str | os.PathLike) -> Runtime:
         with one_at_a_time:
             interpreter.set_tensor(source["index"], _quantized(batch, source))
             interpreter.invoke()
-            return _dequantized(interpreter.get_tensor(result["index"]), result)[: len(images)]
+            return [_dequantized(interpreter.get_tensor(each["index"]), each)[: len(images)] for each in outputs.values()]
 
     def run(images):
-        return np.concatenate([run_batch(images[start : start + batch_size]) for start in range(0, len(images), batch_size)])
+        batches = [run_batch(images[start : start + batch_size]) for start in range(0, len(images), batch_size)]
+        return unnamed({name: np.concatenate(each) for name, each in zip(outputs, zip(*batches, strict=True), strict=True)})
 
-    class_names, preprocessing, thresholds = read_metadata(path)
+    def unnamed(values):
+        return values.get("", values)
+
     return Runtime(
         run,
         source["shape"].tolist(),
-        result["shape"].tolist(),
-        class_names=class_names,
-        preprocessing=preprocessing,
-        thresholds=thresholds,
+        unnamed({name: each["shape"].tolist() for name, each in outputs.items()}),
+        **read_metadata(path)._asdict(),
     )
 
 
