@@ -67,14 +67,19 @@ def add_dataset(parser: argparse.ArgumentParser, split: str) -> None:
     parser.add_argument("--batch-size", type=int, default=64, help="images at a time (default: 64)")
 
 
-def load_dataset(options: argparse.Namespace):
-    """The labelled images that the flags of `add_dataset` name."""
-    from keras_senet import data
-
+def check_dataset(options: argparse.Namespace) -> str:
+    """The dataset that the flags of `add_dataset` name, which they must."""
     dataset = options.dataset or folder_of_labels(options.labels_csv)
     if dataset is None:
         raise InputError("--dataset must be given.")
-    return data.load(dataset, options.split, options.data_dir, options.labels_csv)
+    return dataset
+
+
+def load_dataset(options: argparse.Namespace, task: str = "classify"):
+    """The labelled images that the flags of `add_dataset` name."""
+    from keras_senet import data
+
+    return data.load(check_dataset(options), options.split, options.data_dir, options.labels_csv, task)
 
 
 def folder_of_labels(labels_csv: str | None) -> str | None:

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         type=_limit,
         metavar="NAME=VALUE",
-        help="what the file may lose: largest or mean difference in probability, least agreement of top-1, or accuracy",
+        help="what the file may lose: largest or mean difference in probability, least agreement of classes, or accuracy",
     )
     group.add_argument("--keep-failed", action="store_true", help="keep a file that loses more")
     group.add_argument("--gates", metavar="LAYER", help="a layer with one gate a channel, a second output")
@@ -73,13 +73,14 @@ def run(options: argparse.Namespace) -> None:
     _refuse(options, {} if is_saved_model else _SAVED_MODEL, "only for the folder of a SavedModel")
     model = load_keras_model(options.network)
     class_names, _ = known_class_names(options.network, class_names_in(model), class_count(model))
-    images = data.load(options.dataset, "validation", options.data_dir) if options.dataset else None
+    task = task_of(*shapes_of(model))
+    images = data.load(options.dataset, "validation", options.data_dir, task=task) if options.dataset else None
     more = {"signature": options.signature} if is_saved_model else {}
     if suffix == ".tflite":
-        quantization, task = export.QUANTIZATIONS[options.quantize], task_of(*shapes_of(model))
+        quantization = export.QUANTIZATIONS[options.quantize]
         more = {
             "quantize": options.quantize,
-            "calibration": data.load(options.dataset, "train", options.data_dir) if options.dataset else None,
+            "calibration": data.load(options.dataset, "train", options.data_dir, task=task) if options.dataset else None,
             "limits": dataclasses.replace(quantization.limits_for(task), **dict(options.limit)),
             "keep_failed": options.keep_failed,
             "gates": options.gates,

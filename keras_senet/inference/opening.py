@@ -6,7 +6,7 @@ from keras_senet.inference.classifier import Classifier, classifier_of, network_
 from keras_senet.inference.detector import Detector, detector_of
 from keras_senet.inference.runtimes import open_runtime
 from keras_senet.inference.segmenter import Segmenter, is_of_any_size, segmenter_of
-from keras_senet.inference.tasks import DETECT, SEGMENT, task_of
+from keras_senet.inference.tasks import CLASSIFY, DETECT, SEGMENT, task_of
 
 
 def open_network(path: str | os.PathLike, image_size: int | None = None) -> Classifier | Detector | Segmenter:
@@ -41,3 +41,8 @@ def open_network(path: str | os.PathLike, image_size: int | None = None) -> Clas
     if task == SEGMENT or is_of_any_size(runtime):
         return segmenter_of(runtime, path, image_size)
     return classifier_of(runtime, path, image_size)
+
+
+def task_for(network: Classifier | Detector | Segmenter) -> str:
+    """What a network that was opened is for: "classify", "detect" or "segment"."""
+    return {Classifier: CLASSIFY, Detector: DETECT, Segmenter: SEGMENT}[type(network)]

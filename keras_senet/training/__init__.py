@@ -9,6 +9,7 @@ from keras_senet.training.evaluation import Evaluation, evaluate
 from keras_senet.training.losses import AsymmetricLoss
 from keras_senet.training.multi_label import MeanAveragePrecision, MultiLabelEvaluation
 from keras_senet.training.network import build
+from keras_senet.training.places import DetectionEvaluation, SegmentationEvaluation
 from keras_senet.training.recipe import Recipe
 from keras_senet.training.recipes import RECIPES
 from keras_senet.training.reporting import report
@@ -17,6 +18,8 @@ from keras_senet.training.run_folder import RunFolder, read_recipe
 from keras_senet.training.statistics import renew_statistics
 
 __all__ = [
+    "DetectionEvaluation",
+    "SegmentationEvaluation",
     "RECIPES",
     "STRATEGIES",
     "AsymmetricLoss",

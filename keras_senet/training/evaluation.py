@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import typing
 from collections.abc import Iterator
 
 import keras
@@ -10,9 +11,12 @@ import numpy as np
 from keras_senet.data import LabelledImages, evaluation_batches, match_classes, plain_errors
 from keras_senet.data.relabel import relabelled
 from keras_senet.errors import InputError
-from keras_senet.export import Classifier
+from keras_senet.export import Classifier, Detector, Segmenter
 from keras_senet.inference.labels import DEFAULT_THRESHOLD
+from keras_senet.inference.opening import task_for
+from keras_senet.inference.tasks import KINDS
 from keras_senet.training.multi_label import MeanAveragePrecision, MultiLabelEvaluation
+from keras_senet.training.places import DetectionEvaluation, SegmentationEvaluation
 
 _BINS = 15  # of the calibration error, as in its source
 
@@ -59,18 +63,36 @@ def metrics(classes: int, multi_label: bool = False) -> list[keras.metrics.Metri
     return [top1, keras.metrics.TopKCategoricalAccuracy(5, name="top5")] if classes > 5 else [top1]
 
 
+@typing.overload
 def evaluate(
-    classifier: Classifier,
+    network: Classifier,
+    images: LabelledImages,
+    batch_size: int = ...,
+    *,
+    views: int = ...,
+    labels: str | os.PathLike | None = ...,
+) -> Evaluation | MultiLabelEvaluation: ...
+@typing.overload
+def evaluate(
+    network: Classifier | Detector | Segmenter,
+    images: LabelledImages,
+    batch_size: int = ...,
+    *,
+    views: int = ...,
+    labels: str | os.PathLike | None = ...,
+) -> Evaluation | MultiLabelEvaluation | DetectionEvaluation | SegmentationEvaluation: ...
+def evaluate(
+    network: Classifier | Detector | Segmenter,
     images: LabelledImages,
     batch_size: int = 64,
     *,
     views: int = 1,
     labels: str | os.PathLike | None = None,
-) -> Evaluation | MultiLabelEvaluation:
-    """Accuracy on the center of each image, or on the mean of several views of it.
+) -> Evaluation | MultiLabelEvaluation | DetectionEvaluation | SegmentationEvaluation:
+    """Accuracy on the center of each image, or on the mean of several views of it; of detectors and segmenters, on whole images.
 
     Args:
-        classifier: a network in any form, from `keras_senet.export.open_classifier`; what it looks at is its `preprocessing`.
+        network: a network in any form, from `keras_senet.export.open_network`; what it looks at is its `preprocessing`.
         images: labelled images, from `keras_senet.data.load`. Their classes are matched with those of the network by name, see
             `keras_senet.data.match_classes`, so images of some classes are enough.
         batch_size: images, or about so many views of images, at a time.
@@ -82,11 +104,12 @@ def evaluate(
 
     Returns:
         An `Evaluation`; or a `MultiLabelEvaluation` if `images` can have several labels, which count where a probability reaches
-        the network's threshold, or 0.5 if it has none.
+        the network's threshold, or 0.5 if it has none. Of a detector a `DetectionEvaluation`, and of a segmenter a
+        `SegmentationEvaluation`.
 
     Raises:
-        ValueError: if the network lacks a class of the data, if images have no label, or if the file of labels
-            does not fit.
+        ValueError: if the images are for another task than the network, if it lacks a class of the data, if images have no label,
+            or if the file of labels does not fit.
 
     Source: ten views, Krizhevsky et al., "ImageNet Classification with Deep Convolutional Neural Networks" (2012), section 4.1;
         labels from a file, Beyer et al., "Are we done with ImageNet?", arXiv 2006.07159, section 3.
@@ -99,6 +122,19 @@ def evaluate(
     >>> keras_senet.training.evaluate(network, digits).images
     50
     """
+    task = task_for(network)
+    if images.task != task:
+        raise InputError(
+            f"The network is {KINDS[task]}, and the images are for the task {images.task!r}: load them for {task!r}."
+        )
+    if not isinstance(network, Classifier):
+        if views != 1 or labels is not None:
+            raise InputError(f"`views` and `labels` are for image classifiers. The network is {KINDS[task]}.")
+        images = with_classes_of(network, images)
+        if isinstance(network, Detector):
+            return DetectionEvaluation.of(network, images, batch_size)
+        return SegmentationEvaluation.of(network, images, batch_size)
+    classifier = network
     if labels is not None:
         images = relabelled(images, labels)
     images = with_classes_of(classifier, images)
@@ -134,10 +170,10 @@ def evaluate(
     )
 
 
-def with_classes_of(classifier: Classifier, images: LabelledImages) -> LabelledImages:
+def with_classes_of(network: Classifier | Detector | Segmenter, images: LabelledImages) -> LabelledImages:
     """The same images, with the classes of the network in its order, see `match_classes`."""
-    names = classifier.class_names if classifier.labels_file is not None else None
-    return match_classes(images, names, classifier.classes)
+    names = network.class_names if network.labels_file is not None else None
+    return match_classes(images, names, network.classes)
 
 
 def _outputs(
