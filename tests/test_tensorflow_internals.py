@@ -30,6 +30,11 @@ def model():
 
 @pytest.fixture(scope="module")
 def measured(model):
+    return ranged(model)
+
+
+def ranged(model: keras.Model) -> bytes:
+    """A model as a file in floats with the ranges of its maps on the images."""
     pixels = tf.TensorSpec((1, 4, 4, 3), tf.float32)
     traced = tf.function(lambda x: model(x, training=False), [pixels], autograph=False).get_concrete_function()
     weights = tf.Module()
@@ -112,3 +117,14 @@ def test_int16x8_keeps_the_ranges_without_images(model, measured):
     interpreter = opened(internals.quantized_int16x8(internals.with_usable_ranges(measured, (0.0, 1.0))))
     assert {np.int16, np.int8} < types(interpreter)
     np.testing.assert_allclose(outputs(interpreter), model(IMAGES[:, 0]), atol=2e-3)
+
+
+def test_int16x8_gives_operators_that_share_a_bias_the_scale_of_each():
+    """As the heads of detectors do, which all levels of a pyramid share."""
+    shared = layers.Conv2D(3, 1, kernel_initializer="ones", bias_initializer=keras.initializers.Constant(1.0))
+    inputs = keras.Input((4, 4, 3))
+    large = layers.Rescaling(1.0)(layers.Conv2D(3, 1, kernel_initializer=keras.initializers.Constant(20.0))(inputs))
+    shared_model = keras.Model(inputs, layers.Concatenate()([shared(large), shared(inputs)]))
+    file = internals.with_usable_ranges(ranged(shared_model), (0.0, 1.0))
+    found, expected = outputs(opened(internals.quantized_int16x8(file))), shared_model(IMAGES[:, 0])
+    np.testing.assert_allclose(found[..., 3:], expected[..., 3:], atol=0.02)

@@ -32,7 +32,7 @@ from keras_senet.inference.labels import (
 from keras_senet.inference.outputs import Outputs, outputs_like, outputs_of
 from keras_senet.inference.preprocessing import Preprocessing
 from keras_senet.inference.runtimes.keras_file import preprocessing_of, run_keras
-from keras_senet.inference.tasks import CLASSIFY, DETECT, SEGMENT, shapes_of, task_of
+from keras_senet.inference.tasks import CLASSIFY, DETECT, KINDS, SEGMENT, shapes_of, task_of
 from keras_senet.layers.grouped_conv2d import one_operator
 from keras_senet.rewrite.precision import in_float32
 
@@ -81,7 +81,9 @@ class ExportJob:
         """
         shapes = shapes_of(model)
         task = task_of(*shapes)
-        if task not in tasks or task == CLASSIFY:
+        if task not in tasks:
+            raise InputError(f"{model.name} is {KINDS[task]}, which goes to a `.tflite` file alone. Received: {path}")
+        if task == CLASSIFY:
             classifier_sizes(shapes[0], shapes[1], model.name)
         classes = class_count(model)
         path = pathlib.Path(path)
@@ -133,8 +135,8 @@ class ExportJob:
     def batches(self, images: LabelledImages | np.ndarray | None) -> Iterator[tuple[np.ndarray, Any]]:
         """Batches of pixels and of labels, objects or masks, which are None for images without labels."""
         if isinstance(images, LabelledImages):
-            if self.preprocessing.image_size is None:
-                _, height, width, _ = self.model.input_shape
+            _, height, width, _ = self.model.input_shape
+            if height != width:
                 raise InputError(f"Labelled images are squares, and {self.model.name} takes images of {height} x {width} pixels.")
             images = match_classes(images, self.class_names, self.classes)
             with plain_errors():

@@ -20,7 +20,7 @@ import numpy as np
 
 from keras_senet.detection.anchors import VARIANCE
 from keras_senet.detection.detecting import Decoding
-from keras_senet.errors import InputError, require
+from keras_senet.errors import FileError, InputError, require
 from keras_senet.files import as_lines
 from keras_senet.inference.labels import DEFAULT_THRESHOLD
 from keras_senet.inference.metadata import CALIBRATION, DETECTOR, LABELS, PREPROCESSING, calibration_of, read_metadata
@@ -60,6 +60,9 @@ def write_with_metadata(
     schema = require("mediapipe.tasks.metadata.metadata_schema_py_generated", "mobile")
     litert = require("ai_edge_litert.tools.flatbuffer_utils", "mobile")
     file = litert.read_model_from_bytearray(bytearray(content))
+    if not file.signatureDefs:  # which the converter loses without a word where it cannot write its temporary files
+        path.write_bytes(content)  # raises what is wrong, such as a full disk
+        raise FileError(f"{path} has no names of its outputs: TensorFlow could not write to its folder for temporary files.")
     graph = file.subgraphs[0]
     tensors = {output.name.decode(): output.tensorIndex for output in file.signatureDefs[0].outputs}
     kind = {"tensor_type": graph.tensors[graph.inputs[0]].type}

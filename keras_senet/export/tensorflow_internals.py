@@ -85,6 +85,8 @@ def _with_own_biases(file: bytes) -> bytes:
             if model.operatorCodes[operator.opcodeIndex].builtinCode not in with_bias or len(operator.inputs) < 3:
                 continue
             bias = operator.inputs[2]
+            if bias < 0:  # it has none
+                continue
             if bias in taken:
                 own = copy.copy(graph.tensors[bias])
                 own.buffer = len(model.buffers)

@@ -1,4 +1,4 @@
-"""What a network is for, by the shapes of what it takes and gives."""
+"""What a network is for: the class of an image, the boxes of its objects, or the class of each pixel."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,7 +6,7 @@ import keras
 
 from keras_senet.errors import InputError
 
-CLASSIFY, DETECT, SEGMENT = "classify", "detect", "segment"
+CLASSIFY, DETECT, SEGMENT = TASKS = ("classify", "detect", "segment")
 KINDS = {CLASSIFY: "an image classifier", DETECT: "a detector", SEGMENT: "a segmenter"}
 
 
