@@ -91,12 +91,20 @@ def random_states(model: keras.Model) -> dict[int, str]:
     return {id(layer.seed_generator.state): f"{layer.name}/{layer.seed_generator.state.name}" for layer in drawing}
 
 
-def loss_metric(model: keras.Model) -> keras.metrics.Metric:
-    """The running mean of the loss of a compiled model.
+def loss_metrics(model: keras.Model, targets) -> list[keras.metrics.Metric]:
+    """The running mean of the loss of a compiled model, and where it has several outputs, those of the loss of each.
 
-    Relies on it being the first of `Model.metrics`.
+    Args:
+        model: the model.
+        targets: symbolic tensors, in the structure of what `fit` compares with the outputs: one, or by the names of these.
+
+    Relies on the first being the first of `Model.metrics`, and on the others being made by `CompileLoss.build`, which `fit` calls
+    before its first step: too late for what restores a state.
     """
-    return model.metrics[0]
+    losses = model._compile_loss
+    if isinstance(targets, dict) and not losses.built:
+        losses.build(targets, model.output)
+    return [model.metrics[0], *losses.metrics]
 
 
 def averages_of_weights(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:

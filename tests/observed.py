@@ -64,7 +64,7 @@ def main(jobs: str, seen: str) -> None:
     (cpu,) = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     observed = []
-    with tiny_network.registered():
+    with tiny_network.registered(), tiny_network.narrow_registered():
         for job in json.loads(pathlib.Path(jobs).read_text()):
             observed.append(observe(job))
             pathlib.Path(seen).write_bytes(pickle.dumps(observed))

@@ -108,14 +108,21 @@ def test_random_generators_have_one_name_in_every_process():
     assert [variable.path for variable in first.variables] != [variable.path for variable in again.variables]  # why it is needed
 
 
-def test_the_first_metric_is_the_loss():
+def test_the_first_metric_is_the_loss_and_each_output_has_its_own():
     model = keras.Sequential([keras.Input((4,)), layers.Dense(1, use_bias=False)])
     model.compile("sgd", "mse", metrics=["mae"], weighted_metrics=["mse"])
     inputs, targets = np.ones((2, 4), "float32"), np.zeros((2, 1), "float32")
     results = model.evaluate(inputs, targets, return_dict=True, verbose=0)
-    metric = keras_internals.loss_metric(model)
+    (metric,) = keras_internals.loss_metrics(model, keras.KerasTensor((None, 1)))
     assert metric.name == "loss"
     assert float(metric.result()) == results["loss"]
+    x = keras.Input((4,))
+    model = keras.Model(x, {name: layers.Dense(1, name=name)(x) for name in ("one", "two")})
+    model.compile("sgd", {"one": "mse", "two": "mae"})
+    metrics = keras_internals.loss_metrics(model, {name: keras.KerasTensor((None, 1)) for name in ("one", "two")})
+    results = model.evaluate(inputs, {"one": targets, "two": targets}, return_dict=True, verbose=0)
+    assert {metric.name: float(metric.result()) for metric in metrics} == results
+    assert [metric.name for metric in metrics] == ["loss", "one_loss", "two_loss"]
 
 
 def test_averages_of_weights_are_what_the_optimizer_gives_the_weights_at_the_end():

@@ -184,6 +184,22 @@ def test_fields_that_exclude_each_other_are_named(mistake, said):
         ("SEResNet20", 1437, {"schedule": "plateau"}, {"warmup_epochs": 0.0}),
         ("SEResNet20", 1437, {"decay_boundaries": (5, 10)}, {"schedule": "step"}),
         ("SEResNet20", 1437, {"weights": "own.keras"}, {"epochs": 7, "learning_rate": 0.01}),
+        # Published weights keep their normalization in batches of few images; small images get narrow heads.
+        (
+            "SEResNet50",
+            500,
+            {"task": "detect"},
+            {"weights": "imagenet", "epochs": 48, "batch_size": 16, "learning_rate": 2e-4, "optimizer": "adamw", "area_min": 0.25}
+            | {"head": "retinanet", "head_kwargs": None, "freeze_norm": True, "label_smoothing": 0.0},
+        ),
+        (
+            "SEResNet18",
+            4800,
+            {"task": "segment", "image_size": 96, "weights": None},
+            {"epochs": 5, "learning_rate": 1e-3, "crop": "shift", "head": "unet", "head_kwargs": {"width": 8}}
+            | {"freeze_norm": False},
+        ),
+        ("SEResNet18", 4800, {"task": "detect", "head": "faster_rcnn", "image_size": 96}, {"learning_rate": 2e-4}),
     ],
 )
 def test_without_a_recipe_it_follows_from_the_images(model, images, given, expected):

@@ -35,9 +35,19 @@ def registered() -> Iterator[Callable]:
         yield constructor("SETiny", architecture, features, "A network for tests.")
 
 
-def of_four_stages(**options) -> keras.Model:
-    """A narrow SE-ResNet-10 with the strides of the networks for ImageNet, without a classifier."""
+@contextlib.contextmanager
+def narrow_registered() -> Iterator[Callable]:
+    """Within it SENarrow is a network like others: a narrow SE-ResNet-10 with the strides of the networks for ImageNet.
+
+    Yields:
+        Its constructor.
+    """
     architecture = ResNet(depths=(1, 1, 1, 1), widths=(16, 32, 64, 128), bottleneck=False)
     with mock.patch.dict(MODELS):
-        build = constructor("SENarrow", architecture, features, "A network for tests.")
-    return build(include_top=False, **options)
+        yield constructor("SENarrow", architecture, features, "A network for tests.")
+
+
+def of_four_stages(**options) -> keras.Model:
+    """SENarrow without a classifier."""
+    with narrow_registered() as build:
+        return build(include_top=False, **options)

@@ -61,7 +61,8 @@ def run(options: argparse.Namespace) -> None:
         return
     for name, result in report(folder).items():
         network, images = ("best", "on the test part, ") if name == "test" else (name, "")
-        good = f"mAP {result['map']:.2%}" if "map" in result else f"top-1 accuracy {result['top1']:.2%}"
+        titles = {"map": "mAP", "ap": "average precision", "mean_iou": "mean IoU", "top1": "top-1 accuracy"}
+        good = next(f"{title} {result[name]:.2%}" for name, title in titles.items() if name in result)
         print(f"{options.output}/{network}.keras: {good}, {images}epoch {result['epoch']}")
 
 
@@ -107,7 +108,7 @@ def _automatic_recipe(options: argparse.Namespace, fields: dict[str, Any]):
     if strategy_of(options.strategy, options.hosts) == "multi_worker":
         raise InputError("Several workers start before the images are counted: name what they do with --recipe or --config.")
     defaults = {field.name: field.default for field in flat_fields(Recipe)}
-    names = ("dataset", "train_split", "data_dir", "labels_csv")
+    names = ("dataset", "train_split", "data_dir", "labels_csv", "task")
     images = data.load(*(fields.get(name, defaults[name]) for name in names))
     recipe, why = automatic_recipe(images=images.size, multi_label=images.multi_label, **fields)
     print(why)

@@ -13,9 +13,9 @@ import tensorflow as tf
 from keras_senet.data import mixing, placing, transforms
 from keras_senet.data.decode import evaluation_image, random_window
 from keras_senet.data.pixels import resized_window
-from keras_senet.data.tasks import CLASSIFY
 from keras_senet.errors import InputError, named
 from keras_senet.inference.preprocessing import Preprocessing
+from keras_senet.inference.tasks import CLASSIFY
 from keras_senet.settings import check, setting
 
 CROPS = ("random", "shift", "center")

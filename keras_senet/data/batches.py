@@ -11,9 +11,9 @@ from keras_senet.data.elements import Group, batched, hot_labels
 from keras_senet.data.order import Place, Shard
 from keras_senet.data.placing import NO_CLASS, letterbox
 from keras_senet.data.sources import LabelledImages
-from keras_senet.data.tasks import CLASSIFY, DETECT
 from keras_senet.errors import InputError
 from keras_senet.inference.preprocessing import Preprocessing
+from keras_senet.inference.tasks import CLASSIFY, DETECT
 
 
 def training_batches(

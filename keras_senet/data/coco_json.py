@@ -20,10 +20,10 @@ from keras_senet.data.folders import PART_NAMES, TRAIN
 from keras_senet.data.orientation import FLIPS
 from keras_senet.data.pillow_reader import stored_shape
 from keras_senet.data.target_listing import TargetListing, TargetPart, check_present, split_targets
-from keras_senet.data.tasks import DETECT
 from keras_senet.errors import InputError, named, one_line
 from keras_senet.files import read_text
 from keras_senet.inference.labels import check_class_names
+from keras_senet.inference.tasks import DETECT
 
 _NAME = re.compile(r"(?:instances[_-])?(.+?)(?:[_-]?(?:19|20)\d\d)?(?:\.coco)?", re.IGNORECASE)  # of a file without .json
 _OF_A_FOLDER = ("_annotations.coco", "_annotations", "annotations", "instances", "instances_default")  # without a part's name

@@ -14,9 +14,9 @@ from keras_senet.data.pixels import image_shape, resized_window
 from keras_senet.data.placing import NO_CLASS, Place, placed_image, placed_mask, placed_objects
 from keras_senet.data.rand_augment_operations import FILL
 from keras_senet.data.sources import LabelledImages
-from keras_senet.data.tasks import DETECT, SEGMENT
 from keras_senet.errors import InputError, existing_path
 from keras_senet.inference.preprocessing import Letterbox, Preprocessing
+from keras_senet.inference.tasks import DETECT, SEGMENT
 
 VIEWS = (1, 2, 10)  # that `evaluation_views` can take of an image
 _PREFETCHED_IMAGES = 64

@@ -14,10 +14,10 @@ from keras_senet.data.masks import mask_content
 from keras_senet.data.pillow_reader import stored_shape
 from keras_senet.data.placing import NO_CLASS
 from keras_senet.data.target_listing import TargetListing, TargetPart, split_targets
-from keras_senet.data.tasks import SEGMENT
 from keras_senet.errors import InputError, existing_path
 from keras_senet.files import read_text
 from keras_senet.inference.labels import check_class_names
+from keras_senet.inference.tasks import SEGMENT
 
 _IMAGES, _MASKS = "images", ("masks", "annotations", "labels")
 _CLASSES = "classes.txt"

@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_senet.data.sources import LabelledImages
-from keras_senet.data.tasks import DETECT, SEGMENT
 from keras_senet.errors import InputError, named
 from keras_senet.inference.labels import normalized, same_names
+from keras_senet.inference.tasks import DETECT, SEGMENT
 
 
 def match_classes(images: LabelledImages, class_names: Sequence[str] | None, classes: int) -> LabelledImages:

@@ -25,8 +25,8 @@ from keras_senet.data.formats import image_suffixes
 from keras_senet.data.label_csv import list_csv
 from keras_senet.data.label_json import list_json
 from keras_senet.data.target_listing import TargetListing
-from keras_senet.data.tasks import CLASSIFY, DETECT, SEGMENT, check_task
 from keras_senet.errors import InputError, did_you_mean, existing_path, named, require
+from keras_senet.inference.tasks import CLASSIFY, DETECT, SEGMENT, TASKS
 
 _VALIDATION_SPLITS = ("validation", "val", "test")
 _CANNOT_WRITE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR)
@@ -156,7 +156,8 @@ def load_test(
 
 def _open(dataset: str, data_dir: str | None, labels_csv: str | os.PathLike | None, task: str):
     """The listing of a folder, or the builder of a prepared dataset of tensorflow-datasets."""
-    check_task(task)
+    if task not in TASKS:
+        raise InputError(f"`task` must be one of {TASKS}.{did_you_mean(str(task), TASKS)} Received: task={task!r}")
     if labels_csv is not None and task != CLASSIFY:
         raise InputError(f"A CSV file has labels of whole images, for the task {CLASSIFY!r}. {_accepted(task)}")
     if labels_csv is not None:

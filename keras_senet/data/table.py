@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from keras_senet.data.sources import LabelledImages
-from keras_senet.data.tasks import CLASSIFY, DETECT, SEGMENT
+from keras_senet.inference.tasks import CLASSIFY, DETECT, SEGMENT
 
 _CLASSES_SHOWN = 20
 _COUNTED = {CLASSIFY: "class", DETECT: "objects", SEGMENT: "images with"}

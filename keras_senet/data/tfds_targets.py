@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from keras_senet.data.masks import mask_values
 from keras_senet.data.placing import NO_CLASS
-from keras_senet.data.tasks import DETECT
 from keras_senet.errors import InputError
+from keras_senet.inference.tasks import DETECT
 
 _MASKS = ("segmentation_mask", "mask", "segmentation_label", "annotation", "label")
 

@@ -49,10 +49,10 @@ def average_precision(objects: Sequence[Mapping], detections: Sequence[Mapping])
     Example:
 
     >>> objects = [{"boxes": np.array([[2, 2, 12, 12]]), "labels": np.array([7])}]
-    >>> detections = [{"boxes": np.array([[2, 2, 12, 10]]), "scores": np.array([0.9]), "classes": np.array([7])}]
-    >>> measured = keras_senet.detection.average_precision(objects, detections)  # they overlap by 0.8
-    >>> round(measured.ap, 3), measured.ap50, measured.ap75
-    (0.7, 1.0, 1.0)
+    >>> detections = [{"boxes": np.array([[2, 2, 12, 10.3]]), "scores": np.array([0.9]), "classes": np.array([7])}]
+    >>> measured = keras_senet.detection.average_precision(objects, detections)  # they overlap by 0.83
+    >>> [round(number, 3) for number in (measured.ap, measured.ap50, measured.ap75)]
+    [0.7, 1.0, 1.0]
     """
     if len(objects) != len(detections):
         raise InputError(f"There are the objects of {len(objects)} images, and the detections of {len(detections)}.")

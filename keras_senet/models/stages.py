@@ -6,12 +6,15 @@ import keras
 
 from keras_senet.models.registry import find_model
 
+# How the names of the layers begin that detect and segment.
+_HEADS = ("fpn_", "rpn_", "roi_", "box_", "class_", "decoder", "aspp_", "logits")
+
 
 def layer_stages(network: keras.Model, model: str) -> dict[str, int]:
     """The number of its stage for each layer of a network.
 
-    The stem has the number before the first stage, and the classifier, from global pooling on, the one after the last stage. In
-    a network of keras.applications the stem counts as part of the first stage.
+    The stem has the number before the first stage, and the classifier, from global pooling on, the one after the last stage; so
+    has what detects or segments. In a network of keras.applications the stem counts as part of the first stage.
 
     Args:
         network: a network, or a copy of it whose layers have the same names.
@@ -38,5 +41,7 @@ def layer_stages(network: keras.Model, model: str) -> dict[str, int]:
         elif layer.name.startswith("stem_"):
             stage = first - 1
         stage = ends.get(layer.name, stage)
-        stages[layer.name] = stage if len(layer.output.shape) == 4 else last + 1
+        # Some layers of detectors have several outputs, or are called at several levels.
+        is_head = layer.name.startswith(_HEADS) or len(getattr(layer.output, "shape", ())) != 4
+        stages[layer.name] = last + 1 if is_head else stage
     return stages

@@ -11,14 +11,21 @@ from keras_senet.errors import InputError, MissingFileError, require
 from keras_senet.files import read_csv
 from keras_senet.plots.figure import colors, draw_legend, new_figure, save_figure
 
-_LOSS, _ERROR, _PRECISION, _RATE = "Loss", "Top-1 error, %", "Mean average precision, %", "Learning rate"
+_LOSS, _RATE = "Loss", "Learning rate"
+# By the column of the history: the title of its panel.
+_QUALITIES = {
+    "map": "Mean average precision, %",
+    "ap": "Average precision, %",
+    "mean_iou": "Mean intersection over union, %",
+    "top1": "Top-1 error, %",
+}
 _STYLES = {"training": "--", "validation": "-"}
 
 
 def draw_learning_curves(runs: Mapping[str, str | os.PathLike], path: str | os.PathLike) -> None:
     """Draws loss and top-1 error by epoch: training dashed, validation solid, one color for each run.
 
-    With several labels an image, it draws mean average precision in place of the error.
+    What a run measured in place of the error, such as mean average precision with several labels an image, it draws in its place.
 
     The learning rate has a panel where every history has it, except when several runs all used the same one.
 
@@ -28,15 +35,16 @@ def draw_learning_curves(runs: Mapping[str, str | os.PathLike], path: str | os.P
 
     Raises:
         FileNotFoundError: if there is no history.csv.
-        ValueError: if a history has no finished epoch, lacks a column, or holds something that is not a number; or if images had
-            several labels in only some of the runs.
+        ValueError: if a history has no finished epoch, lacks a column, or holds something that is not a number; or if runs were
+            measured in different ways.
 
     Source: Hu et al., "Squeeze-and-Excitation Networks", arXiv 1709.01507, figure 4.
     """
     curves = [_curves(name, pathlib.Path(history)) for name, history in runs.items()]
-    titles = [title for title in (_LOSS, _ERROR, _PRECISION) if any(title in curve for _, curve in curves)]
+    titles = [title for title in (_LOSS, *_QUALITIES.values()) if any(title in curve for _, curve in curves)]
     if len(titles) > 2:
-        raise InputError("Some of these runs measured top-1 and some mean average precision: draw them in two pictures.")
+        measured = " and some ".join(title.removesuffix(", %").lower() for title in titles[1:])
+        raise InputError(f"Some of these runs measured {measured}: draw them in two pictures.")
     rates = [curve.get(_RATE) for _, curve in curves]
     if None not in rates and (len(rates) == 1 or len({rate[""].tobytes() for rate in rates}) > 1):
         titles.append(_RATE)
@@ -73,8 +81,9 @@ def _curves(name: str, history: pathlib.Path) -> tuple[np.ndarray, dict[str, dic
         rows = read_csv(history)
         if not rows:
             raise InputError(f"The run {name!r} has no finished epoch: {history} has no row. Draw it when one is finished.")
-        quality = "map" if "map" in rows[0] else "top1"
-        needed = ("epoch", "loss", "val_loss", quality, f"val_{quality}")
+        quality = next((name for name in _QUALITIES if f"val_{name}" in rows[0]), "top1")
+        # Average precision is that of validation images alone.
+        needed = ("epoch", "loss", "val_loss", *([] if quality == "ap" else [quality]), f"val_{quality}")
         if missing := [column for column in needed if column not in rows[0]]:
             raise InputError(
                 f"The run {name!r} has other metrics: {history} has no column {', '.join(missing)}; it has {', '.join(rows[0])}. "
@@ -86,12 +95,12 @@ def _curves(name: str, history: pathlib.Path) -> tuple[np.ndarray, dict[str, dic
         raise
     except (TypeError, ValueError) as error:  # a row that was cut off, a word, or a file that is no text
         raise InputError(f"{history}, of the run {name!r}, is damaged: it must hold only numbers ({error}).") from error
-    shares = {"training": values[quality], "validation": values[f"val_{quality}"]}
-    curves = {_LOSS: {"training": values["loss"], "validation": values["val_loss"]}}
-    if quality == "map":
-        curves[_PRECISION] = {part: 100 * share for part, share in shares.items()}
-    else:
-        curves[_ERROR] = {part: 100 * (1 - share) for part, share in shares.items()}
+    parts = {"training": quality, "validation": f"val_{quality}"}
+    shares = {part: values[column] for part, column in parts.items() if column in values}
+    curves = {
+        _LOSS: {"training": values["loss"], "validation": values["val_loss"]},
+        _QUALITIES[quality]: {part: 100 * (1 - share if quality == "top1" else share) for part, share in shares.items()},
+    }
     if "learning_rate" in values:
         curves[_RATE] = {"": values["learning_rate"]}
     return values["epoch"] + 1, curves

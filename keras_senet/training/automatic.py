@@ -7,10 +7,11 @@ from keras_senet.layers.attention import AttentionConfig
 from keras_senet.models.registry import find_model
 from keras_senet.pretrained import checkpoints_of
 from keras_senet.settings import flat_fields
-from keras_senet.training.recipe import Recipe
+from keras_senet.training.recipe import HEADS, Recipe
 
 FEW = 50_000  # images: from fewer, a network learns more if it starts from published weights
-CHARACTERS = ("digits", "emnist", "kmnist", "mnist", "omniglot", "svhn_cropped")  # in a mirror they are others, or none
+# In a mirror these are other characters, or none.
+CHARACTERS = ("digit_scenes", "digits", "emnist", "kmnist", "mnist", "omniglot", "svhn_cropped")
 _OF_THE_FUNCTION = [field.name for field in flat_fields(AttentionConfig)] + ["mean_only", "model_kwargs"]
 # Beside SGD: how much smaller the learning rate is, and the weight decay, which the others take as it is.
 _OPTIMIZERS = {"adamw": (0.01, 0.05), "lamb": (0.05, 0.02)}
@@ -21,7 +22,7 @@ def automatic_recipe(model: str, dataset: str, images: int, multi_label: bool = 
 
     It fine-tunes published weights if the network has some and there are few images, else it trains from random weights; both
     with a learning rate that falls as a cosine after a warm-up. Batch size, learning rate and epochs follow from the number of
-    images.
+    images. To detect or to segment it takes AdamW and batches of 16, and narrow heads for small images.
 
     Args:
         model: name of the network.
@@ -43,9 +44,28 @@ def automatic_recipe(model: str, dataset: str, images: int, multi_label: bool = 
     (21, 64, 0.1)
     """
     weights, why = _weights(model, images, fields)
+    size = fields.get("image_size") or find_model(model).architecture.input_size
+    choose = _for_places if fields.get("task", "classify") != "classify" else _for_labels
+    chosen: dict[str, Any] = {
+        "weights": weights,
+        "schedule": "step" if fields.get("decay_boundaries") else "cosine",
+        "flip": dataset.partition("/")[0] not in CHARACTERS,
+        **choose(images, weights is not None, size, multi_label, fields),
+    }
+    if not fields.get("warmup_steps") and fields.get("schedule") != "plateau":
+        chosen["warmup_epochs"] = min(1.0, fields.get("epochs", chosen["epochs"]) / 5)
+    recipe = Recipe.of(model, dataset, **chosen | fields)
+    return recipe, (
+        f"No recipe was named, so it follows from the network and {images:,} training images: {why}; {recipe.epochs} epochs in "
+        f"batches of {recipe.batch_size}, learning rate {recipe.learning_rate:g} ({recipe.schedule})."
+    )
+
+
+def _for_labels(images: int, pretrained: bool, size: int, multi_label: bool, fields: dict[str, Any]) -> dict[str, Any]:
+    """To classify images."""
     batch_size = fields.get("batch_size") or min(images, max(8, min(256, 2 ** int(math.log2(max(images / 20, 1))))))
     few = images < FEW
-    if weights is None:
+    if not pretrained:
         chosen: dict[str, Any] = {
             "epochs": max(20, min(100, round(30_000 / images))),
             "learning_rate": 0.1 * math.sqrt(batch_size / 64),
@@ -56,25 +76,40 @@ def automatic_recipe(model: str, dataset: str, images: int, multi_label: bool = 
     if fields.get("optimizer") in _OPTIMIZERS:
         factor, chosen["weight_decay"] = _OPTIMIZERS[fields["optimizer"]]
         chosen["learning_rate"] *= factor
-    size = fields.get("image_size") or find_model(model).architecture.input_size
     chosen |= {"crop": "shift"} if size <= 64 else {"area_min": 0.25 if few else 0.08}
-    chosen |= {
-        "weights": weights,
+    return chosen | {
         "batch_size": batch_size,
         "learning_rate": float(f"{chosen['learning_rate']:.3g}"),
-        "schedule": "step" if fields.get("decay_boundaries") else "cosine",
         # Each of several labels is by itself, so that there is nothing to spread over all classes.
         "loss": "asymmetric" if multi_label else "categorical",
         "label_smoothing": 0.0 if multi_label else 0.1,
-        "flip": dataset.partition("/")[0] not in CHARACTERS,
     }
-    if not fields.get("warmup_steps") and fields.get("schedule") != "plateau":
-        chosen["warmup_epochs"] = min(1.0, fields.get("epochs", chosen["epochs"]) / 5)
-    recipe = Recipe.of(model, dataset, **chosen | fields)
-    return recipe, (
-        f"No recipe was named, so it follows from the network and {images:,} training images: {why}; {recipe.epochs} epochs in "
-        f"batches of {recipe.batch_size}, learning rate {recipe.learning_rate:g} ({recipe.schedule})."
-    )
+
+
+def _for_places(images: int, pretrained: bool, size: int, multi_label: bool, fields: dict[str, Any]) -> dict[str, Any]:
+    """To detect or to segment."""
+    batch_size = fields.get("batch_size") or min(images, 16)
+    optimizer = fields.get("optimizer", "adamw")
+    rate = {"adamw": 1e-3, "lamb": 5e-3, "sgd": 0.01}[optimizer] * math.sqrt(batch_size / 16) * (0.2 if pretrained else 1.0)
+    small = size <= 128
+    heads = {
+        "retinanet": {"width": 64, "depth": 2},
+        "faster_rcnn": {"width": 64, "units": 256, "proposals": 100},
+        "unet": {"width": 8},
+        "deeplab": {"width": 64, "low_width": 32},
+    }
+    head = fields.get("head") or HEADS[fields["task"]][0] if fields["task"] in HEADS else None
+    return {
+        "epochs": max(5, min(100, round(24_000 / images))),
+        "batch_size": batch_size,
+        "optimizer": optimizer,
+        "learning_rate": float(f"{rate:.3g}"),
+        "weight_decay": 1e-4,
+        "clip_norm": 10.0,
+        "freeze_norm": pretrained and fields["task"] == "detect",
+        "head_kwargs": heads.get(head) if small else None,
+        **({"crop": "shift"} if small else {"area_min": 0.25}),
+    }
 
 
 def _weights(model: str, images: int, fields: dict[str, Any]) -> tuple[str | None, str]:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -24,6 +25,7 @@ class Batches:
         validation_images: what to evaluate on after each epoch.
         preprocessing: what the network looks at.
         data_service: address of a tf.data service that reads and augments the training images; None to do it here.
+        targets: function from an image and its truth to the inputs and targets of the network; None for these as they are.
         taught: function from the names of training images to what a teacher says of them, if that was asked before.
 
     Raises:
@@ -38,6 +40,7 @@ class Batches:
         validation_images: data.LabelledImages,
         preprocessing: Preprocessing,
         data_service: str | None = None,
+        targets: Callable[..., tuple] | None = None,
         taught: Callable[[tf.Tensor], Any] | None = None,
     ):
         self.recipe = recipe
@@ -46,6 +49,7 @@ class Batches:
         self.validation_images = validation_images
         self.preprocessing = preprocessing
         self.data_service = data_service
+        self.targets = targets
         self.taught = taught
         self.per_replica = devices.batch_size_per_replica(recipe.batch_size)
         self.shard = data.Shard(devices.workers, devices.worker)
@@ -73,6 +77,7 @@ class Batches:
                 shard=self.shard,
                 batches_per_epoch=self.steps_per_epoch * local_replicas,
                 data_service=self.data_service,
+                targets=self.targets,
                 taught=self.taught,
             )
         )
@@ -87,8 +92,18 @@ class Batches:
             steps = math.ceil(self.validation_images.size / self.recipe.batch_size)
             count = steps * self.devices.replicas_per_worker
         return data.evaluation_batches(
-            self.validation_images, self.preprocessing, self.per_replica, shard=self.shard, padded_to=count
+            self.validation_images,
+            self.preprocessing,
+            self.per_replica,
+            shard=self.shard,
+            padded_to=count,
+            targets=self.targets,
         )
+
+    def symbolic_targets(self):
+        """What `fit` compares with the outputs, as symbolic tensors."""
+        _, targets, *_ = self._validation().element_spec
+        return tf.nest.map_structure(lambda spec: keras.KerasTensor((None, *spec.shape[1:]), spec.dtype.name), targets)
 
     def samples(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """A few training images as augmented, and as many validation images."""

@@ -124,9 +124,7 @@ def evaluate(
     """
     task = task_for(network)
     if images.task != task:
-        raise InputError(
-            f"The network is {KINDS[task]}, and the images are for the task {images.task!r}: load them for {task!r}."
-        )
+        raise InputError(f"The network is {KINDS[task]}, and the images were loaded for the task {images.task!r}, not {task!r}.")
     if not isinstance(network, Classifier):
         if views != 1 or labels is not None:
             raise InputError(f"`views` and `labels` are for image classifiers. The network is {KINDS[task]}.")

@@ -1,8 +1,10 @@
 """The network of a run: as it is saved, and the model that `fit` trains."""
 
+import inspect
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 
@@ -37,6 +39,33 @@ def build(recipe: Recipe, classes: int, multi_label: bool = False) -> keras.Mode
     >>> keras_senet.training.build(keras_senet.training.Recipe("SEResNet20", "digits"), classes=10).name
     'seresnet20'
     """
+    network = _constructed(recipe, classes=classes)
+    if multi_label:
+        network.layers[-1].activation = keras.activations.sigmoid  # constructors with trained weights take softmax alone
+    return network
+
+
+def build_without_classifier(recipe: Recipe) -> keras.Model:
+    """The network of a recipe up to its last map, for images of the recipe's size or, if it has none, of the network's."""
+    size = recipe.image_size or find_model(recipe.model).architecture.input_size
+    return _constructed(recipe.replace(image_size=size), include_top=False)
+
+
+def head_options(recipe: Recipe, head: Callable, others: Sequence[str]) -> dict[str, Any]:
+    """The options in `head_kwargs`, each of which must be one that the function `head` takes, or one of `others`.
+
+    Raises:
+        ValueError: if there is another one.
+    """
+    own = [name for name, argument in inspect.signature(head).parameters.items() if argument.kind is argument.KEYWORD_ONLY]
+    accepted = sorted({*own, *others} - {"name"})
+    for name in (options := dict(recipe.head_kwargs or {})):
+        if name not in accepted:
+            raise InputError(f"{recipe.head} has no option {name!r} in `head_kwargs`. Its options: {', '.join(accepted)}.")
+    return options
+
+
+def _constructed(recipe: Recipe, **arguments) -> keras.Model:
     construct = find_model(recipe.model)
     for name in (options := recipe.model_kwargs or {}):
         if name not in construct.options:
@@ -45,13 +74,11 @@ def build(recipe: Recipe, classes: int, multi_label: bool = False) -> keras.Mode
     network = construct(
         weights=recipe.weights,
         input_shape=None if recipe.image_size is None else image_shape(recipe.image_size),
-        classes=classes,
         mean_only=recipe.mean_only,
         **vars(recipe.attention),
         **options,
+        **arguments,
     )
-    if multi_label:
-        network.layers[-1].activation = keras.activations.sigmoid  # constructors with trained weights take softmax alone
     if recipe.zero_init_last:
         for layer in last_normalizations(network):
             layer.gamma.assign(keras.ops.zeros_like(layer.gamma))
@@ -76,8 +103,13 @@ def start_classifier_anew(network: keras.Model, recipe: Recipe, class_names: Seq
     )
 
 
-def training_model(network: keras.Model, recipe: Recipe) -> keras.Model:
+def training_model(network: keras.Model, recipe: Recipe, exact: Sequence[str] = ()) -> keras.Model:
     """A copy of `network` with the same weights and with what only training needs.
+
+    Args:
+        network: the network.
+        recipe: says what is added.
+        exact: names of layers that compute in float32, beside the first and the last, whatever the dtype policy is.
 
     This is the dtype policy, synchronized batch normalization, stochastic depth (Huang et al., arXiv 1603.09382, section 3: the
     last residual branch is dropped for a share `recipe.drop_path` of the images, the first for none), dropout before the
@@ -92,8 +124,8 @@ def training_model(network: keras.Model, recipe: Recipe) -> keras.Model:
 
     def copy(layer):
         config = layer.get_config()
-        exact = isinstance(layer, PixelNormalization) or layer is network.layers[-1]
-        if recipe.dtype_policy != "float32" and not exact:
+        is_exact = isinstance(layer, PixelNormalization) or layer is network.layers[-1] or layer.name in exact
+        if recipe.dtype_policy != "float32" and not is_exact:
             config["dtype"] = recipe.dtype_policy
         if recipe.loss != "categorical" and layer is network.layers[-1]:
             config["activation"] = "sigmoid"

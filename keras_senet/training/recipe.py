@@ -9,13 +9,18 @@ from typing import Any
 
 from keras_senet.data import Augmentation
 from keras_senet.errors import InputError
+from keras_senet.inference.tasks import TASKS
 from keras_senet.layers.attention import AttentionConfig
 from keras_senet.settings import check, flat_values, from_flat, lists_as_tuples, setting
 
 OPTIMIZERS = ("sgd", "adamw", "lamb")
 SCHEDULES = ("step", "cosine", "plateau")
+HEADS = {"detect": ("retinanet", "faster_rcnn"), "segment": ("unet", "deeplab")}  # by task; the first is the default
 LOSSES = ("categorical", "binary", "asymmetric")
 DTYPE_POLICIES = ("float32", "mixed_float16", "mixed_bfloat16")
+
+# What only classification has.
+_OF_CLASSIFICATION = ("loss", "label_smoothing", "class_weights", "balanced", "teacher", "dropout", "labels_csv")
 
 # The headings of the fields in `keras-senet train --help`. Each holds for the field named here and for those after it.
 GROUPS = {
@@ -49,6 +54,18 @@ class Recipe:
         dataclasses.MISSING, "name of a tensorflow-datasets dataset, or a folder with one sub-folder of images a class"
     )
     attention: AttentionConfig = AttentionConfig()
+    task: str = setting(
+        "classify", "what to learn of an image: its class, the boxes of its objects, or the class of each pixel", choices=TASKS
+    )
+    head: str | None = setting(
+        None,
+        "what follows the network to detect (retinanet, faster_rcnn) or segment (unet, deeplab); by default the first of each",
+        choices=tuple(head for heads in HEADS.values() for head in heads),
+    )
+    head_kwargs: dict | None = setting(None, "options of the head, each as NAME=VALUE, such as width=64")
+    freeze_norm: bool = setting(
+        False, "keep batch normalization before the head as the weights have it, for batches of few images"
+    )
     weights: str | None = setting(None, "weights to start from: a tag of published ones, or a file")
     model_kwargs: dict | None = setting(None, "options that only this network has, each as NAME=VALUE, such as depth=28")
     mean_only: bool = setting(
@@ -165,6 +182,7 @@ class Recipe:
             raise InputError(
                 "`ema_decay` and `freeze_bn_epochs` exclude each other: Keras averages all weights or none. Set one to 0."
             )
+        self._check_task()
         self._check_freezing()
         if self.clip_norm is not None and self.adaptive_clip is not None:
             raise InputError("`clip_norm` and `adaptive_clip` exclude each other. Leave one of them out.")
@@ -183,6 +201,26 @@ class Recipe:
             self._check_boundaries(self.decay_boundaries)
         if self.image_size is not None:
             self.augmentation.check_image_size(self.image_size)
+
+    def _check_task(self) -> None:
+        heads = HEADS.get(self.task, ())
+        if self.head is None and heads:
+            object.__setattr__(self, "head", heads[0])
+        if self.head is not None and self.head not in heads:
+            accepted = f"one of {heads}" if heads else "None: it is for the tasks detect and segment"
+            raise InputError(f"With task={self.task!r}, `head` must be {accepted}. Received: head={self.head!r}")
+        if self.task == "classify":
+            for name in ("head_kwargs", "freeze_norm"):
+                if getattr(self, name):
+                    raise InputError(f"`{name}` is for the tasks detect and segment. Received: {name}={getattr(self, name)!r}")
+            return
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        for name in _OF_CLASSIFICATION:
+            if getattr(self, name) != defaults[name]:
+                raise InputError(
+                    f"`{name}` is for the task classify. Received: {name}={getattr(self, name)!r}, task={self.task!r}"
+                )
+        self.augmentation.check_task(self.task)
 
     def _check_freezing(self) -> None:
         if self.freeze not in ("none", "backbone") and not self.freeze.isdecimal():

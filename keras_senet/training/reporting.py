@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import pathlib
 import statistics
 import warnings
 from collections.abc import Sequence
@@ -10,26 +11,41 @@ import numpy as np
 
 from keras_senet import data
 from keras_senet.analysis import grad_cam
+from keras_senet.detection import each_image
 from keras_senet.errors import one_line
 from keras_senet.files import write_text
-from keras_senet.inference.classifier import Classifier, open_classifier
+from keras_senet.inference.classifier import Classifier
+from keras_senet.inference.detector import Detector
+from keras_senet.inference.labels import DEFAULT_THRESHOLD
+from keras_senet.inference.opening import open_network
+from keras_senet.inference.preprocessing import Preprocessing
+from keras_senet.inference.segmenter import Segmenter
 from keras_senet.plots.confusion import draw_confusion
 from keras_senet.plots.explanation import heated
+from keras_senet.plots.masks import draw_masks
+from keras_senet.plots.objects import draw_objects
 from keras_senet.plots.precision_recall import draw_precision_recall
 from keras_senet.plots.predictions import draw_predictions, most_wrong
 from keras_senet.settings import flat_fields
 from keras_senet.training.evaluation import Evaluation, evaluate, with_classes_of
 from keras_senet.training.multi_label import MultiLabelEvaluation
+from keras_senet.training.places import DetectionEvaluation, SegmentationEvaluation
 from keras_senet.training.recipe import Recipe
-from keras_senet.training.run import load_test_images
+from keras_senet.training.run import load_images, load_test_images
 from keras_senet.training.run_folder import RunFolder, read_recipe
 
+_PICTURED = 16  # images with what was found in them
 _BATCHES_OF_MISTAKES = 30  # in which to look for mistakes to draw
 _MEASURES = {
     "epoch": ("epoch", "{}"),
     "top1": ("top-1", "{:.2%}"),
     "top5": ("top-5", "{:.2%}"),
     "map": ("mAP", "{:.2%}"),
+    "ap": ("average precision", "{:.2%}"),
+    "ap50": ("at an overlap of 0.5", "{:.2%}"),
+    "ap75": ("of 0.75", "{:.2%}"),
+    "mean_iou": ("mean IoU", "{:.2%}"),
+    "accuracy": ("pixels that are right", "{:.2%}"),
     "micro_f1": ("micro F1", "{:.2%}"),
     "macro_f1": ("macro F1", "{:.2%}"),
     "loss": ("loss", "{:.4f}"),
@@ -41,6 +57,13 @@ _PICTURES = {
     "confusion.png": "Which class it takes for which",
     "precision_recall.png": "How sure a label is that it finds",
     "mistakes.png": "Where it is most sure and wrong, and where it sees the wrong class",
+    "found.png": "What it finds in validation images",
+}
+_HOW_GOOD = {
+    "map": "Mean average precision {:.2%} on",
+    "ap": "Average precision {:.2%} on",
+    "mean_iou": "Mean intersection over union {:.2%} on",
+    "top1": "Right on {:.2%} of",
 }
 
 
@@ -48,8 +71,8 @@ def report(folder: RunFolder) -> dict[str, dict[str, float]]:
     """Evaluates the networks of a finished run on its validation images.
 
     Writes metrics.json (what is returned), confusion.png, mistakes.png where the last network makes any, and report.md, which
-    shows all of the run. With several labels an image, precision_recall.png takes the place of the two pictures. The numbers come
-    first: a picture that cannot be drawn is a warning.
+    shows all of the run. With several labels an image, precision_recall.png takes the place of the two pictures, and with boxes
+    or masks found.png does. The numbers come first: a picture that cannot be drawn is a warning.
 
     Args:
         folder: the folder of the run, from `train`, or a `RunFolder` of its path.
@@ -75,20 +98,19 @@ def report(folder: RunFolder) -> dict[str, dict[str, float]]:
     ['best', 'last']
     """
     recipe = read_recipe(folder.config)
-    classifier = open_classifier(folder.last)
-    images = data.load(recipe.dataset, recipe.validation_split, recipe.data_dir, recipe.labels_csv)
-    images = with_classes_of(classifier, images)
-    last = best = evaluate(classifier, images)
+    network = open_network(folder.last)
+    images = with_classes_of(network, load_images(recipe, recipe.validation_split))
+    last = best = evaluate(network, images)
     last_epoch, best_epoch = folder.last_epoch(), folder.best_epoch()
     if best_epoch != last_epoch:
-        best = evaluate(open_classifier(folder.best), images)
+        best = evaluate(open_network(folder.best), images)
     measured = {"last": last.summary() | {"epoch": last_epoch}, "best": best.summary() | {"epoch": best_epoch}}
     if (test_images := load_test_images(recipe)) is not None:
-        measured["test"] = evaluate(open_classifier(folder.best), test_images).summary() | {"epoch": best_epoch}
+        measured["test"] = evaluate(open_network(folder.best), test_images).summary() | {"epoch": best_epoch}
     write_text(folder.metrics, json.dumps(measured, indent=2) + "\n")
     write_page(folder)
     try:
-        _draw(last, classifier, images, folder)
+        _draw(last, network, images, folder)
     except Exception as error:  # whatever it is, it must not cost the numbers, which may have taken days
         warnings.warn(f"Not all pictures of {folder.page} could be drawn: {one_line(error)}", stacklevel=2)
     write_page(folder)  # again, with the pictures
@@ -96,16 +118,23 @@ def report(folder: RunFolder) -> dict[str, dict[str, float]]:
 
 
 def _draw(
-    last: Evaluation | MultiLabelEvaluation, classifier: Classifier, images: data.LabelledImages, folder: RunFolder
+    last: Evaluation | MultiLabelEvaluation | DetectionEvaluation | SegmentationEvaluation,
+    network: Classifier | Detector | Segmenter,
+    images: data.LabelledImages,
+    folder: RunFolder,
 ) -> None:
-    """Draws confusion.png, and, where the network makes mistakes, mistakes.png with where it finds the wrong classes.
-
-    With several labels an image it draws precision_recall.png instead.
-    """
-    if isinstance(last, MultiLabelEvaluation):
+    """Draws confusion.png and mistakes.png; precision_recall.png with several labels an image; found.png of boxes or masks."""
+    if not isinstance(network, Classifier):
+        _draw_found(network, images, folder.found)
+    elif isinstance(last, MultiLabelEvaluation):
         draw_precision_recall(last.titled_curves(), folder.precision_recall)
-        return
-    draw_confusion(last.confusion, last.class_names, folder.confusion)
+    elif isinstance(last, Evaluation):
+        draw_confusion(last.confusion, last.class_names, folder.confusion)
+        _draw_mistakes(network, images, folder.mistakes)
+
+
+def _draw_mistakes(classifier: Classifier, images: data.LabelledImages, path: pathlib.Path) -> None:
+    """Draws the mistakes of which the network is most sure, if it makes any, and where it finds the wrong classes."""
     mistakes: list[tuple] = []
     for pixels, labels in data.evaluation_batches(images, classifier.preprocessing, 64).take(_BATCHES_OF_MISTAKES):
         probabilities = classifier.probabilities(pixels.numpy())
@@ -114,7 +143,24 @@ def _draw(
         _, pictures, captions = zip(*mistakes, strict=True)
         heat = grad_cam(classifier.model, np.stack(pictures))
         pairs = [np.concatenate([picture, heated(picture, each)], axis=1) for picture, each in zip(pictures, heat, strict=True)]
-        draw_predictions(pairs, captions, folder.mistakes)
+        draw_predictions(pairs, captions, path)
+
+
+def _draw_found(network: Detector | Segmenter, images: data.LabelledImages, path: pathlib.Path) -> None:
+    """Draws a few images with the objects that a detector finds, or the classes of their pixels."""
+    preprocessing = Preprocessing(network.preprocessing.height, interpolation=network.preprocessing.interpolation)
+    pixels = next(iter(data.evaluation_batches(images, preprocessing, _PICTURED)))[0].numpy()
+    if isinstance(network, Segmenter):
+        draw_masks(list(zip(pixels, network.masks(pixels), strict=True)), network.class_names, path)
+        return
+    pictured = []
+    for image, found in zip(pixels, each_image(network.detections(pixels)), strict=True):
+        sure = found["scores"] >= DEFAULT_THRESHOLD
+        classes = found["classes"][sure].astype(int)
+        scores = zip(classes, found["scores"][sure], strict=True)
+        captions = [f"{network.class_names[index]} {score:.0%}" for index, score in scores]
+        pictured.append((image, found["boxes"][sure], captions, classes))
+    draw_objects(pictured, network.classes, path)
 
 
 def write_page(folder: RunFolder) -> None:
@@ -152,7 +198,7 @@ def write_page(folder: RunFolder) -> None:
         ["devices", f"{config['replicas']:,}, each with {config['batch_size_per_replica']:,} images of a batch"],
         *([package, version] for package, version in config["versions"].items()),
     ]
-    good = f"Mean average precision {last['map']:.2%} on" if "map" in last else f"Right on {last['top1']:.2%} of"
+    good = next(text.format(last[name]) for name, text in _HOW_GOOD.items() if name in last)
     settings = ("setting", "value", "meaning")
     parts = [
         f"# {recipe.model} on `{recipe.dataset}`",

@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from keras_senet import data
 from keras_senet.analysis.gate_reader import has_gates
-from keras_senet.errors import InputError, named, require
-from keras_senet.inference.labels import check_class_names, keep_class_names
+from keras_senet.errors import InputError, require
+from keras_senet.inference.labels import keep_class_names
 from keras_senet.inference.preprocessing import preprocessing_for
-from keras_senet.keras_internals import loss_metric
+from keras_senet.keras_internals import loss_metrics
 from keras_senet.plots.learning_curve import draw_learning_curves
 from keras_senet.training.batches import Batches
 from keras_senet.training.callbacks.augmented_images import AugmentedImages
@@ -33,15 +33,14 @@ from keras_senet.training.callbacks.saved_states import SaveStates
 from keras_senet.training.callbacks.signals import EndOnSignal
 from keras_senet.training.devices import open_devices
 from keras_senet.training.distillation import distilled, open_teacher
-from keras_senet.training.evaluation import metrics
 from keras_senet.training.freezing import check_stage, frozen_layers
-from keras_senet.training.losses import loss
-from keras_senet.training.network import build, start_classifier_anew, training_model
+from keras_senet.training.network import training_model
 from keras_senet.training.optimizers import learning_rate, optimizer
 from keras_senet.training.owner import disown, owning
 from keras_senet.training.recipe import Recipe
 from keras_senet.training.run_folder import RunFolder
 from keras_senet.training.state import TrainState
+from keras_senet.training.tasks import Task, task_of
 from keras_senet.training.teacher_outputs import ask_once
 
 _SAMPLES = 16  # images that TensorBoard shows, and whose gates it shows
@@ -120,42 +119,29 @@ def train(
                 "Raise the batch size, which they share, or choose strategy='single'."
             )
         with devices.first_worker_first():  # because it prepares the dataset
-            training_images = data.load(recipe.dataset, recipe.train_split, recipe.data_dir, recipe.labels_csv)
-            validation_images = data.load(recipe.dataset, recipe.validation_split, recipe.data_dir, recipe.labels_csv)
+            training_images, validation_images = (
+                load_images(recipe, split) for split in (recipe.train_split, recipe.validation_split)
+            )
             test_images = load_test_images(recipe)
         class_names = training_images.class_names
-        check_class_names(class_names, recipe.dataset)
-        if len(class_names) < 2:
-            raise InputError(f"{recipe.dataset} must have at least two classes. Found: {named(class_names)}.")
-        if training_images.multi_label and recipe.loss == "categorical":
-            raise InputError(
-                f"The images of {recipe.dataset} can have several labels, and loss='categorical' is for one: take "
-                "loss='asymmetric' or 'binary' (--loss)."
-            )
+        task = task_of(recipe, training_images)
         folder.check_class_names(class_names)
-        if recipe.class_weights and training_images.multi_label:
-            raise InputError("`class_weights` is for one label an image. Set it to False.")
-        if recipe.class_weights and training_images.counts is None:
-            raise InputError(
-                f"`class_weights` needs folders or a CSV file of labels, which tell the counts: not {recipe.dataset}."
-            )
         keras.utils.set_random_seed(recipe.seed)  # only after loading: preparing a dataset consumes random numbers
-        network = build(recipe, len(class_names), training_images.multi_label)
-        start_classifier_anew(network, recipe, class_names)
+        network = task.network()
         keep_class_names(network, class_names)
-        recipe = recipe.replace(image_size=network.input_shape[-2])
+        preprocessing = preprocessing_for(network)
+        recipe = recipe.replace(image_size=preprocessing.image_size)
         taught = None
         with devices.scope():
-            model = training_model(network, recipe)
+            model = training_model(network, recipe, task.exact_layers)
             if recipe.teacher is not None:
                 model = distilled(model, open_teacher(recipe, class_names), recipe)
                 if data_service is None:  # whose workers could not look up what the teacher says
                     with devices.first_worker_first():  # because it keeps that in a file
                         taught = ask_once(model.teacher, recipe, training_images)
-            batches = Batches(
-                recipe, devices, training_images, validation_images, preprocessing_for(network), data_service, taught
-            )
-            measured = metrics(len(class_names), training_images.multi_label)
+            images = training_images, validation_images
+            batches = Batches(recipe, devices, *images, preprocessing, data_service, task.targets(network), taught)
+            measured = task.metrics()
             # XLA makes training on TensorFlow's CPU device slower.
             jit = False if _tensorflow_on_cpu() else "auto"
             frozen = frozen_layers(model, recipe)
@@ -163,11 +149,12 @@ def train(
                 _freeze(frozen)
             model.compile(
                 optimizer(recipe, batches.steps_per_epoch, model),
-                loss(recipe, training_images.counts),
-                weighted_metrics=measured,
+                task.losses(),
+                **{task.argument_of_metrics: measured},
                 jit_compile=jit,
             )
             model.optimizer.build(model.trainable_variables)
+            metrics = [*loss_metrics(model, batches.symbolic_targets()), *measured]
             _freeze(frozen)
         if devices.writes:
             parts = {"training": training_images, "validation": validation_images, "test": test_images}
@@ -183,12 +170,14 @@ def train(
         plateau = None
         if recipe.schedule == "plateau":
             plateau = Plateau(learning_rate(recipe, batches.steps_per_epoch), recipe.decay_factor)
-        state = TrainState(model, [loss_metric(model), *measured], training_images.damaged, class_names, recipe.flat(), plateau)
+        state = TrainState(model, metrics, training_images.damaged, class_names, recipe.flat(), plateau)
         if newest := folder.newest_state():
             state.restore(newest)
         try:
             with folder.telling_what_is_left(state), data.plain_errors():
-                called, lasting = _callbacks(network, model, frozen, batches, state, folder, save_every, keep_states, callbacks)
+                called, lasting = _callbacks(
+                    task, network, model, frozen, batches, state, folder, save_every, keep_states, callbacks
+                )
                 _fit(model, batches, state, called, lasting)
                 devices.barrier()  # no worker ends before all are done
         finally:
@@ -202,11 +191,16 @@ def train(
     return folder
 
 
+def load_images(recipe: Recipe, split: str) -> data.LabelledImages:
+    """The images of one part of a recipe's dataset."""
+    return data.load(recipe.dataset, split, recipe.data_dir, recipe.labels_csv, recipe.task)
+
+
 def load_test_images(recipe: Recipe) -> data.LabelledImages | None:
     """The images on which the finished network is measured: those of the test part, if the best epoch is chosen on others."""
     if recipe.validation_split != "validation":
         return None
-    return data.load_test(recipe.dataset, recipe.data_dir, recipe.labels_csv)
+    return data.load_test(recipe.dataset, recipe.data_dir, recipe.labels_csv, recipe.task)
 
 
 def _check_place(output: str | os.PathLike, recipe: Recipe) -> None:
@@ -236,6 +230,7 @@ def _tensorflow_on_cpu() -> bool:
 
 
 def _callbacks(
+    task: Task,
     network: keras.Model,
     model: keras.Model,
     frozen: Sequence[keras.layers.Layer],
@@ -250,7 +245,8 @@ def _callbacks(
 
     The order matters, because some add to the logs, which all share, and some raise an error, after which no other is called:
 
-    1. `Progress` adds `images_per_second` to the logs. It prints its line before the run can end.
+    1. What measures the network on the validation images beside the metrics adds to the logs, and `Progress` adds
+       `images_per_second`. It prints its line before the run can end.
     2. `Plateau` and the user's callbacks may change the learning rate and the weights, so they come before these are saved.
     3. `Position` counts the step or epoch that is done, and adds its seconds and the learning rate to the logs.
     4. `EndOnDivergence` comes before all that saves.
@@ -263,6 +259,7 @@ def _callbacks(
     statistics = AverageStatistics(model, devices)
     averages = MovingAverages(model)
     saver = SaveStates(state, folder, statistics, devices, batches.steps_per_epoch, save_every, keep_states)
+    measuring = task.measuring(network, averages, batches.validation_images)
     lasting = [
         *([] if state.plateau is None else [state.plateau]),
         *users,
@@ -279,13 +276,13 @@ def _callbacks(
         EndOnSignal(state, saver, averages, devices),
     ]
     if not devices.writes:
-        return lasting, lasting
+        return [*measuring, *lasting], [*measuring, *lasting]
     augmented, validation = batches.samples(_SAMPLES)
     tensorboard = [keras.callbacks.TensorBoard(folder.logs), AugmentedImages(folder.logs / "images", augmented)]
     if has_gates(network):
-        tensorboard.append(GateHistograms(folder.logs / "gates", validation, network))
+        tensorboard.append(GateHistograms(folder.logs / "gates", validation, task.of_images(network)))
     progress = Progress(batches.steps_per_epoch, recipe.batch_size, recipe.epochs, state.step % batches.steps_per_epoch)
-    return [progress, *lasting, *tensorboard], lasting
+    return [*measuring, progress, *lasting, *tensorboard], [*measuring, *lasting]
 
 
 def _fit(

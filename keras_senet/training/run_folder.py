@@ -22,6 +22,9 @@ from keras_senet.training.owner import owner_files, refuse_if_owned
 from keras_senet.training.recipe import Recipe
 from keras_senet.training.state import TrainState, newest_state, read_progress
 
+# By what an epoch is judged: mean average precision of labels, that of boxes, mean intersection over union, or accuracy.
+MEASURES = ("map", "ap", "mean_iou", "top1")
+
 _PACKAGES = ("keras-senet", "keras", "tensorflow", "tensorflow-datasets", "numpy")
 
 
@@ -42,8 +45,8 @@ class RunFolder:
         states: the folder states/, from which the run can go on.
         logs: the folder logs/, for TensorBoard.
         damaged: damaged.txt, the names of the images that could not be decoded, where there are any.
-        metrics, confusion, precision_recall, mistakes, page: metrics.json, confusion.png, precision_recall.png, mistakes.png and
-            report.md, by `report`.
+        metrics, confusion, precision_recall, mistakes, found, page: metrics.json, confusion.png, precision_recall.png,
+            mistakes.png, found.png and report.md, by `report`.
 
     Example:
 
@@ -66,6 +69,7 @@ class RunFolder:
         self.confusion = self.path / "confusion.png"
         self.precision_recall = self.path / "precision_recall.png"
         self.mistakes = self.path / "mistakes.png"
+        self.found = self.path / "found.png"
         self.page = self.path / "report.md"
 
     @classmethod
@@ -213,9 +217,9 @@ class RunFolder:
         return f"{network} No state was saved, so --resume begins the run anew."
 
 
-def measure(logs: Mapping[str, Any]) -> str:
-    """What says how good the network of an epoch is: mean average precision with several labels an image, or else top-1."""
-    return "map" if "map" in logs else "top1"
+def measure(logs: Mapping[str, Any]) -> str | None:
+    """What in the logs of an epoch says how good the network is, one of `MEASURES`; None before the first is there."""
+    return next((name for name in MEASURES if name in logs or f"val_{name}" in logs), None)
 
 
 def score(logs: Mapping[str, Any]) -> list[float]:

@@ -28,7 +28,7 @@ class Progress(keras.callbacks.Callback):
     In between a terminal shows a bar. Elsewhere a line is printed a minute after the last one, by a thread: the first step,
     which waits for images and for the compiler, may take longer than that, and so may an evaluation.
 
-    The model must have a metric named `top1` or `map`.
+    Of the metrics it shows the first of `run_folder.MEASURES` that there is.
 
     `images_per_second` counts training alone: neither validation nor the first batch of `fit`, in which the graph is traced and
     compiled. The time left covers all that remains, at the average pace since that batch, validation included.
@@ -132,7 +132,10 @@ class Progress(keras.callbacks.Callback):
         pace = (time.perf_counter() - since.seconds) / (self.reached.step - since.step)
         left = datetime.timedelta(seconds=round(pace * (self.epochs * self.steps_per_epoch - self.reached.step)))
         name = measure(logs)
-        parts = [f"epoch {self.epoch + 1}/{self.epochs}", f"loss {logs['loss']:.4f}  {name} {logs[name]:.2%}"]
-        if "val_loss" in logs:
-            parts.append(f"validation: loss {logs['val_loss']:.4f}  {name} {logs[f'val_{name}']:.2%}")
+        parts = [f"epoch {self.epoch + 1}/{self.epochs}"]
+        for title, prefix in (("", ""), ("validation: ", "val_")):
+            if f"{prefix}loss" in logs:
+                parts.append(f"{title}loss {logs[f'{prefix}loss']:.4f}")
+            if f"{prefix}{name}" in logs:  # average precision is that of validation images alone
+                parts.append(f"{name} {logs[f'{prefix}{name}']:.2%}")
         return "  ".join([*parts, f"{self._images_per_second():,.0f} images/s", f"{left} left"])
