@@ -169,6 +169,15 @@ def test_anchors_follow_the_objects(recipe, folder, tmp_path, scale):
     assert 1 <= anchors.scale < 2  # boxes of about 9 of 64 pixels, and a stride of 8, whatever the files' size is
 
 
+def test_a_network_for_small_images_has_the_levels_that_it_has(recipe):
+    fields = recipe("unet").replace(model="SEResNet20", image_size=32)
+    network = task_of(fields, data.load(fields.dataset, "train", task="segment")).network()
+    assert network.output_shape == (None, 32, 32, 6)
+    assert [layer.name for layer in network.layers if layer.name.endswith("_concat")] == ["decoder1_concat"]
+    with pytest.raises(ValueError, match="has no map of a stride of 8"):
+        task_of(recipe("retinanet").replace(model="SEResNet20", image_size=8), data.load(fields.dataset, task="detect")).network()
+
+
 MISTAKES = [
     ({"head": "unet"}, r"With task='detect', `head` must be one of \('retinanet', 'faster_rcnn'\)"),
     ({"task": "classify"}, "`head` must be None: it is for the tasks detect and segment"),

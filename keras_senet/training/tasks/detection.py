@@ -38,7 +38,7 @@ class Detection(Task):
         size = network.input_shape[1]
         # As in the papers, but for levels whose map would be a single position.
         levels = (2, 3, 4, 5, 6) if in_two_stages else (3, 4, 5, 6, 7)
-        anchors: dict[str, Any] = {"levels": tuple(level for level in levels if 2 * 2**level <= size)}
+        anchors: dict[str, Any] = {"levels": tuple(level for level in levels if 2 * 2**level <= size) or levels[:1]}
         if in_two_stages:
             anchors["octaves"] = (1.0,)
             options.setdefault("canonical_size", min(224.0, 7 / 12 * size))

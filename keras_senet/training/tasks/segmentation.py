@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_senet.rewrite.pyramid import backbone
+from keras_senet.rewrite.pyramid import backbone, levels_of
 from keras_senet.segmentation import NO_CLASS, DiceCrossentropy, deeplab, unet
 from keras_senet.training.network import build_without_classifier, head_options
 from keras_senet.training.tasks.task import Task
@@ -22,7 +22,8 @@ class Segmentation(Task):
         options = head_options(recipe, head, _PYRAMID)
         network = build_without_classifier(recipe)
         size = network.input_shape[1]
-        deepest = max(level for level in range(2, 6) if level == 2 or 4 * 2**level <= size)  # a coarser map shows little more
+        # A map of fewer than four positions shows little more, and networks for small images have few levels.
+        *_, deepest = (level for level in sorted(levels_of(network)) if level <= 2 or 4 * 2**level <= size)
         if head is deeplab:
             pyramid: dict[str, Any] = {"levels": (2, deepest), "output_stride": 16 if deepest == 5 else None}
             if size < _PAPER_SIZE:
