@@ -177,7 +177,7 @@ def test_help_of_train_groups_every_field_of_a_recipe(run, capsys):
 
 def test_no_flag_is_taken_for_another_by_its_first_letters(fails, tmp_path):
     train = ("train", "--model", "SEResNet20", "--dataset", "digits", "--output", tmp_path / "run")
-    assert "There is no flag --frozen. Did you mean '--freeze'? See:" in fails(*train, "--frozen", "backbone")
+    assert "There is no flag --frozen. Did you mean '--freeze' or '--freeze-norm'? See:" in fails(*train, "--frozen", "backbone")
     assert "There is no flag --epoch. Did you mean '--epochs'" in fails(*train, "--epoch=2")
     assert "There is no flag --json" in fails("convert", "a.pth", "b.keras", "--model", "SEResNet50", "--json")
     assert "There is no flag --check. Did you mean '--checkpoints'" in fails("models", "--check")

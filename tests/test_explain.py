@@ -99,7 +99,8 @@ def ending_in(steps, size=12, data_format="channels_last"):
     keras.utils.set_random_seed(0)
     form = {"data_format": data_format}
     x = images = keras.Input((size, size, 3) if data_format == "channels_last" else (3, size, size))
-    x = layers.MaxPooling2D(2, **form)(layers.Conv2D(8, 3, padding="same", activation="relu", **form)(x))
+    # Its name is none that Keras gives, as it may have given one to a step before the names were counted anew.
+    x = layers.MaxPooling2D(2, name="first_pool", **form)(layers.Conv2D(8, 3, padding="same", activation="relu", **form)(x))
     x = layers.ReLU(name="last")(layers.Conv2D(6, 3, padding="same", **form)(x))
     for step in steps:
         x = step(x)

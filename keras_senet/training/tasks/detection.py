@@ -22,7 +22,7 @@ _ANCHORS = ("levels", "scale", "octaves", "ratios")  # options of a head that ar
 class Detection(Task):
     """A run that trains a detector."""
 
-    least_classes = 1
+    needs_two_classes = False  # the background is another
     exact_layers = (
         *("boxes", "classes"),
         *("rpn_boxes", "rpn_classes", "rpn_decode_boxes", "rpn_scores", "proposals"),

@@ -23,7 +23,7 @@ class Task(abc.ABC):
         ValueError: if the recipe does not suit the images.
     """
 
-    least_classes = 2
+    needs_two_classes = True
     exact_layers: Sequence[str] = ()  # names of layers that compute in float32 whatever the dtype policy is
     argument_of_metrics = "metrics"  # of `compile`
 
@@ -31,10 +31,8 @@ class Task(abc.ABC):
         self.recipe = recipe
         self.images = images
         check_class_names(images.class_names, recipe.dataset)
-        if len(images.class_names) < self.least_classes:
-            raise InputError(
-                f"{recipe.dataset} must have at least {self.least_classes} classes. Found: {named(images.class_names)}."
-            )
+        if self.needs_two_classes and len(images.class_names) < 2:
+            raise InputError(f"{recipe.dataset} must have at least two classes. Found: {named(images.class_names)}.")
 
     @abc.abstractmethod
     def network(self) -> keras.Model:
