@@ -60,26 +60,29 @@ def recipe(folder):
         yield of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", EACH_TASK)
 def test_a_run_that_was_stopped_ends_like_one_that_was_not(recipe, head, tmp_path):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    training.train(recipe(head), whole)
+    one_epoch = recipe(head, epochs=1, image_size=32)
+    training.train(one_epoch, whole)
     with pytest.raises(KeyboardInterrupt):
-        training.train(recipe(head), stopped, callbacks=[SignalAt("on_train_batch_end", 2)])
-    training.train(recipe(head), stopped, resume=True)
+        training.train(one_epoch, stopped, callbacks=[SignalAt("on_train_batch_end", 2)])
+    training.train(one_epoch, stopped, resume=True)
     assert_equal_runs(stopped, whole)
     names = history(whole)[0].keys()
     if head == "faster_rcnn":  # the losses of each output are resumed, too
         assert {"loss", "rpn_boxes_loss", "rpn_classes_loss", "roi_boxes_loss", "val_roi_classes_loss", "val_ap"} <= names
     network = keras.saving.load_model(whole / "last.keras")
-    assert preprocessing_for(network).image_size == 64
-    assert gates(task_of_images(network), np.zeros((1, 64, 64, 3)))
+    assert preprocessing_for(network).image_size == 32
+    assert gates(task_of_images(network), np.zeros((1, 32, 32, 3)))
 
 
 def task_of_images(network: keras.Model) -> keras.Model:
     return detection.detector(network) if isinstance(network.output, dict) else network
 
 
+@pytest.mark.slow
 def test_the_average_precision_of_an_epoch_is_that_of_its_network(recipe, tmp_path):
     """By pycocotools, on the image files themselves."""
     run = recipe("retinanet", epochs=12, learning_rate=4e-3, crop="center", ema_decay=0.0)
@@ -103,6 +106,7 @@ def test_the_average_precision_of_an_epoch_is_that_of_its_network(recipe, tmp_pa
     assert detection.average_precision(truths, found).ap == pytest.approx(logged[-1], abs=0.01)
 
 
+@pytest.mark.slow
 def test_the_overlap_of_an_epoch_is_that_of_its_network(recipe, tmp_path):
     run = recipe("unet", ema_decay=0.0)
     training.train(run, tmp_path / "run")
