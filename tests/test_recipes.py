@@ -98,6 +98,19 @@ def test_the_learning_rates_are_those_of_their_sources():
     assert rates("ablation", 2560, *(10 * epoch for epoch in (0, 124, 126, 201, 251)), **fixed) == [0.1, 0.1, 0.01, 1e-3, 1e-4]
 
 
+def test_the_recipe_of_coco_is_the_schedule_2x_of_detectron():
+    """Its configuration: 180,000 steps of 16 images, the first 500 at a third of 0.02, drops after 120,000 and 160,000."""
+    recipe = RECIPES["coco"]("SEResNet50", "coco/2017")
+    assert (recipe.task, recipe.head, recipe.freeze_norm, recipe.batch_size) == ("detect", "faster_rcnn", True, 16)
+    assert (recipe.optimizer, recipe.momentum, recipe.weight_decay) == ("sgd", 0.9, 1e-4)
+    steps_per_epoch = 118_287 // 16
+    assert recipe.epochs * steps_per_epoch == pytest.approx(180_000, rel=0.02)
+    schedule = learning_rate(recipe, steps_per_epoch)
+    steps = (0, 499, 500, 118_000, 122_000, 158_000, 163_000)
+    expected = [0.02 / 3, 0.02 / 3, 0.02, 0.02, 0.002, 0.002, 0.0002]
+    np.testing.assert_allclose([float(schedule(step)) for step in steps], expected, rtol=1e-5)
+
+
 def test_nesterov_is_that_of_pytorch():
     """Sutskever's form, as torch.optim.SGD documents it: v = m v + g; w = w - lr (g + m v)."""
     made = optimizer(

@@ -5,10 +5,14 @@ import functools
 import itertools
 import math
 
+import keras
+
+from keras_senet import detection
 from keras_senet.analysis.cost import Profile, profile
 from keras_senet.analysis.paper_tables import Entry
 from keras_senet.models.build import image_shape
 from keras_senet.models.registry import find_model
+from keras_senet.rewrite.pyramid import backbone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,17 +33,27 @@ class Comparison:
 
 
 @functools.cache
-def network_cost(model: str, **arguments) -> tuple[Profile, int]:
+def network_cost(model: str, detector: bool = False, **arguments) -> tuple[Profile, int]:
     """The cost of a network, and the number of all its weights, with the moving statistics of batch normalization.
 
     Building the network takes nearly all of the time, and many rows have the same one, so results are cached.
 
     Args:
         model: name of a constructor.
-        **arguments: its arguments, but for `weights`.
+        detector: whether to count the network that returns boxes, a Faster R-CNN for COCO on this one.
+        **arguments: arguments of the constructor, but for `weights`.
     """
-    network = find_model(model)(weights=None, **arguments)
+    network = find_model(model)(weights=None, include_top=not detector, **arguments)
+    if detector:
+        network = _faster_rcnn(network)
     return profile(network), network.count_params()
+
+
+def _faster_rcnn(network: keras.Model) -> keras.Model:
+    """With the anchors of the paper, for the 80 classes of COCO."""
+    height, width, _ = network.input_shape[1:]
+    anchors = detection.Anchors((height, width), levels=(2, 3, 4, 5, 6), scale=8.0, octaves=(1.0,))
+    return detection.detector(detection.faster_rcnn(backbone(network), 80, anchors))
 
 
 def compare(entry: Entry) -> Comparison:
@@ -54,7 +68,7 @@ def compare(entry: Entry) -> Comparison:
 
 def _cost(entry: Entry, image_size: int | None) -> tuple[Profile, int]:
     size = {} if image_size is None else {"input_shape": image_shape(image_size)}
-    return network_cost(entry.model, **size, **entry.options)
+    return network_cost(entry.model, entry.detector, **size, **entry.options)
 
 
 def _explanation(entry: Entry) -> str:

@@ -22,6 +22,8 @@ class Entry:
         other_size: another size of the images, at which the paper may have counted.
         published: weights that the authors published and whose error this is: a network's name, or a .caffemodel file; "" for
             none.
+        detector: whether a Faster R-CNN on the network is meant.
+        weights: file from which its training starts, of the run that another row has; "" for none.
     """
 
     column: str
@@ -33,6 +35,8 @@ class Entry:
     multiply_adds: str = ""
     other_size: int | None = None
     published: str = ""
+    detector: bool = False
+    weights: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,8 +86,10 @@ def _cifar(name: str, model: str, original: str, se: str, recipe: str, classes: 
     return Row(name, (Entry("original", original, model, options | _PLAIN), Entry("SENet", se, model, options)), recipe)
 
 
-def _coco(name: str, model: str, options: dict, precision: str) -> Row:
-    return Row(name, (Entry("", precision, model, options),), None)
+def _coco(name: str, model: str, options: dict, precision: str, trained: str) -> Row:
+    """A row of table 7: a detector on a network of table 2, which was trained there."""
+    weights = f"runs/table2-{trained}/last.keras"
+    return Row(name, (Entry("", precision, model, options, 800, detector=True, weights=weights),), "coco")
 
 
 def _others(name: str, at_224: str, larger: str = "") -> Row:
@@ -189,12 +195,12 @@ TABLES = (
     Table(
         7,
         "COCO minival, Faster R-CNN: AP@0.5 / AP",
-        "coco",
+        "coco/2017",
         (
-            _coco("ResNet-50", "SEResNet50", _PLAIN, "57.9 / 38.0"),
-            _coco("SE-ResNet-50", "SEResNet50", {}, "61.0 / 40.4"),
-            _coco("ResNet-101", "SEResNet101", _PLAIN, "60.1 / 39.9"),
-            _coco("SE-ResNet-101", "SEResNet101", {}, "62.7 / 41.9"),
+            _coco("ResNet-50", "SEResNet50", _PLAIN, "57.9 / 38.0", "resnet-50-re-implementation"),
+            _coco("SE-ResNet-50", "SEResNet50", {}, "61.0 / 40.4", "resnet-50-senet"),
+            _coco("ResNet-101", "SEResNet101", _PLAIN, "60.1 / 39.9", "resnet-101-re-implementation"),
+            _coco("SE-ResNet-101", "SEResNet101", {}, "62.7 / 41.9", "resnet-101-senet"),
         ),
     ),
     Table(

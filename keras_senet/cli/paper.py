@@ -9,7 +9,8 @@ from keras_senet.cli.output import print_json, print_table
 
 READING = (
     "Costs are counted in one way in all rows: trainable parameters, and multiply-adds of convolutions and fully connected\n"
-    "layers. Where the paper's figure differs, the last column says how else it may have counted."
+    "layers. Where the paper's figure differs, the last column says how else it may have counted. Errors and precisions are\n"
+    "the paper's, and not measured here: below each table stand the commands that measure them."
 )
 
 
@@ -54,7 +55,6 @@ def _show(table, comparisons) -> None:
                 comparison = comparisons[id(entry)]
                 costs = [f"{comparison.parameters:,}", entry.parameters, _operations(comparison, entry), entry.multiply_adds]
                 remark = _REMARKS[comparison.equal].format(comparison.explanation or "no other count gives it")
-                remark = remark or "needs a detector" * (row.recipe is None)
             lines.append([row.name if index == 0 else "", entry.column, *costs, entry.error, remark])
             if text := command(table, row, entry):
                 commands.append(f"  {text}")
@@ -110,6 +110,8 @@ def _flags(recipe: str, entry, dataset: str) -> Iterator[str]:
     wanted = {name: value for name, value in entry.options.items() if name not in (*own, "classes")}  # which the data decide
     if entry.options.get("attention", "se") is None and not base["use_bias"]:
         wanted["use_bias"] = True  # there is no excitation that could have none
+    if entry.weights:
+        wanted["weights"] = entry.weights
     for name, value in wanted.items():
         if value == base[name]:
             continue

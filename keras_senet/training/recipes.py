@@ -49,6 +49,24 @@ RECIPES: dict[str, Callable[..., Recipe]] = {
     ),
     # Section 6.2, which refers to others for the protocol: our choice is section 6.1's, shorter for 8 million images.
     "places365": functools.partial(_PAPER, epochs=30, base_batch_size=1024),
+    # Section 6.3, which refers to others for the protocol: Detectron's schedule "2x" for Faster R-CNN has 180,000 steps of 16
+    # images, and 24 epochs of 118,287 images are 177,430. The shorter side of its images is 800 pixels; ours are squares of 800.
+    "coco": functools.partial(
+        _PAPER,
+        task="detect",
+        head="faster_rcnn",
+        head_kwargs={"scale": 8.0},
+        freeze_norm=True,
+        image_size=800,
+        crop="center",
+        epochs=24,
+        batch_size=16,
+        learning_rate=0.02,
+        base_batch_size=16,
+        decay_boundaries=(16, 22),
+        warmup_steps=500,
+        warmup_factor=1 / 3,
+    ),
     # He et al., arXiv 1512.03385, section 4.2, and arXiv 1603.05027, appendix: 64,000 steps, of which 164 epochs are 63,960. The
     # warm-up is for 110 layers and more.
     "cifar-resnet": functools.partial(_CIFAR, epochs=164, decay_boundaries=(82, 123), warmup_steps=400, warmup_factor=0.1),
