@@ -10,7 +10,7 @@ from detectors import CLASSES, SIDES
 import keras_senet
 from keras_senet import detection
 from keras_senet.detection.anchors import decoded
-from keras_senet.detection.regions import MatchRegions, RoiAlign
+from keras_senet.detection.regions import MatchRegions, ProposeRegions, RoiAlign
 from keras_senet.export.conversion import convert
 
 
@@ -292,6 +292,45 @@ def test_windows_of_regions_are_those_of_loops_over_their_samples(data_format):
         maps = [x.transpose(0, 3, 1, 2) for x in maps]
     windows = RoiAlign((4, 8, 16), canonical_size=56.0, size=3, data_format=data_format)([*maps, regions])
     np.testing.assert_allclose(windows, expected, atol=1e-4)
+
+
+def proposed(levels: list[tuple[np.ndarray, np.ndarray]], count: int) -> list:
+    """Boxes by the rule of `ProposeRegions`, box by box; of each level its boxes and their scores."""
+    left = []
+    for boxes, scores in levels:
+        kept = []
+        for index in sorted(range(len(boxes)), key=lambda index: -scores[index])[:count]:
+            has_area = boxes[index][2] > boxes[index][0] and boxes[index][3] > boxes[index][1]
+            if has_area and all(overlap(boxes[index], boxes[other]) <= 0.7 for other in kept):
+                kept.append(index)
+        left += [(scores[index], boxes[index]) for index in kept]
+    surest = sorted(left, key=lambda pair: -pair[0])[:count]
+    return [box for _, box in surest] + [np.zeros(4)] * (count - len(surest))
+
+
+@pytest.mark.parametrize("count", [5, 30, 100])
+def test_regions_are_proposed_as_by_a_loop_over_the_levels(count):
+    random = np.random.default_rng(count)
+    anchors = detectors.anchors(levels=(4, 5, 6), octaves=(1.0,))
+    sizes = [3 * rows * columns for rows, columns in anchors.map_sizes]
+    assert sizes == [72, 18, 6]
+    centers = detectors.random_boxes(10, seed=0)
+    boxes = (centers[random.integers(0, 10, (2, 96))] + random.normal(0, 1.5, (2, 96, 4))).astype("float32")
+    boxes[:, ::9, 2] = boxes[:, ::9, 0]  # of no area
+    scores = random.permutation(2 * 96).reshape(2, 96, 1).astype("float32") / 200 + 0.01
+    regions = ProposeRegions(anchors, count)([boxes, scores])
+    for image in range(2):
+        levels = [np.split(x[image], np.cumsum(sizes)[:-1]) for x in (boxes, scores[..., 0])]
+        np.testing.assert_array_equal(regions[image], proposed([*zip(*levels, strict=True)], count))
+
+
+def test_no_level_crowds_out_another():
+    """A surer box of another level does not stand in the way of the same box, nor do many surer ones of its own level."""
+    anchors = detectors.anchors(levels=(5, 6), octaves=(1.0,), ratios=(1.0,))  # 6 and 2 of them
+    boxes = np.array([[[0, 0, 20, 20]] * 5 + [[40, 0, 60, 20]] + [[0, 0, 20, 20], [0, 40, 20, 60]]], "float32")
+    scores = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.95, 0.1, 0.2], "float32").reshape(1, 8, 1)
+    regions = ProposeRegions(anchors, 4)([boxes, scores])
+    np.testing.assert_array_equal(regions[0], boxes[0, [5, 0, 7, 6]])
 
 
 def test_regions_are_matched_as_by_a_loop_over_them():

@@ -1,10 +1,55 @@
-"""The regions of a detector in two stages: which object each shows, and its window of a feature pyramid."""
+"""The regions of a detector in two stages: which are proposed, which object each shows, and its window of a feature pyramid."""
+
+import dataclasses
+import itertools
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_senet.detection.anchors import BACKGROUND, IGNORED, VARIANCE, decoded
+from keras_senet.detection.anchors import BACKGROUND, IGNORED, VARIANCE, Anchors, decoded
+from keras_senet.detection.suppression import NonMaxSuppression
+
+
+@keras.saving.register_keras_serializable("keras_senet")
+class ProposeRegions(keras.layers.Layer):
+    """The regions that a first stage proposes: the surest ones that are left of all levels after suppression within each.
+
+    So no level crowds out another: from each as many of the surest boxes are considered as there will be regions in all, and a
+    box is left out only for a surer one of its own level, whose intersection over union with it is above 0.7.
+
+    Args:
+        anchors: an `Anchors`, or its fields as a dictionary.
+        proposals: number of regions.
+        **kwargs: `name` of `keras.layers.Layer`.
+
+    Input: a list of boxes `(N, A, 4)` and their scores `(N, A, 1)`, in the order of the anchors.
+
+    Output shape: `(N, proposals, 4)`, the surest region first, with rows of zeros at the end where there are fewer.
+
+    Source: Lin et al., "Feature Pyramid Networks for Object Detection", arXiv 1612.03144, section 4, as Detectron has it in
+    inference; in training it proposes twice as many.
+    """
+
+    def __init__(self, anchors: Anchors | dict, proposals: int, **kwargs):
+        super().__init__(**{"dtype": "float32"} | kwargs)
+        self.anchors = anchors if isinstance(anchors, Anchors) else Anchors(**anchors)
+        self.proposals = proposals
+        self._suppression = NonMaxSuppression(0.0, 0.7, candidates=proposals, max_detections=proposals)
+
+    def build(self, input_shape):
+        self._suppression.build(input_shape)  # a loaded one would pass for unbuilt
+
+    def call(self, inputs):
+        counts = [rows * columns * self.anchors.per_position for rows, columns in self.anchors.map_sizes]
+        ends = itertools.accumulate(counts, initial=0)
+        levels = [self._suppression([x[:, start:end] for x in inputs]) for start, end in itertools.pairwise(ends)]
+        boxes, scores = (ops.concatenate([level[name] for level in levels], axis=1) for name in ("boxes", "scores"))
+        _, chosen = ops.top_k(scores, self.proposals)
+        return ops.take_along_axis(boxes, ops.expand_dims(chosen, axis=-1), axis=1)
+
+    def get_config(self):
+        return {**super().get_config(), "anchors": dataclasses.asdict(self.anchors), "proposals": self.proposals}
 
 
 @keras.saving.register_keras_serializable("keras_senet")

@@ -5,8 +5,7 @@ from keras import layers
 
 from keras_senet.detection.anchors import Anchors, DecodeBoxes, PerAnchor
 from keras_senet.detection.fpn import check_backbone, feature_pyramid, images_for
-from keras_senet.detection.regions import MatchRegions, RefineBoxes, RoiAlign
-from keras_senet.detection.suppression import NonMaxSuppression
+from keras_senet.detection.regions import MatchRegions, ProposeRegions, RefineBoxes, RoiAlign
 from keras_senet.errors import InputError
 from keras_senet.rewrite.graph import data_format_of
 from keras_senet.rewrite.pyramid import Backbone
@@ -42,7 +41,7 @@ def faster_rcnn(
             scale=8, octaves=(1,))`. Height and width must be multiples of the stride of the backbone's coarsest map.
         width: channels of the feature pyramid.
         units: width of the two fully connected layers of the second stage.
-        proposals: number of regions that the first stage proposes.
+        proposals: number of regions that the first stage proposes, and of the surest anchors of each level that it considers.
         max_objects: most objects in an image for training.
         canonical_size: square root of the area, pixels, of objects that are read from the level whose stride is 16.
         name: name of the model.
@@ -80,8 +79,7 @@ def faster_rcnn(
     rpn = _first_stage(pyramid, anchors, width, data_format)
     found = DecodeBoxes(anchors, name="rpn_decode_boxes")(rpn["rpn_boxes"])
     scores = layers.Activation("sigmoid", dtype="float32", name="rpn_scores")(rpn["rpn_classes"])
-    suppression = NonMaxSuppression(0.0, 0.7, 2 * proposals, proposals, name="proposals")
-    proposed = suppression([found, scores])["boxes"]
+    proposed = ProposeRegions(anchors, proposals, name="proposals")([found, scores])
 
     regions, deltas, label = MatchRegions(name="match_regions")([proposed, boxes, labels])
     strides = [stride for level, stride in zip(anchors.levels, anchors.strides, strict=True) if f"P{level}" in backbone.output]
