@@ -45,7 +45,7 @@ lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# 12 minutes. TORCH_PYTHON=PATH, an interpreter that has torch and timm, adds the comparison with timm.
+# 15 minutes. TORCH_PYTHON=PATH, an interpreter that has torch and timm, adds the comparison with timm.
 bench: .venv/installed
 	$(BIN)/python benchmarks/all.py
 

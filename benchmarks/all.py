@@ -1,6 +1,6 @@
 """All benchmarks but gpu.py, in turn: one JSON with date and machine under results/, and the table of README.md made from it.
 
-TORCH_PYTHON=torch-venv/bin/python python benchmarks/all.py     # 12 minutes on two cores
+TORCH_PYTHON=torch-venv/bin/python python benchmarks/all.py     # 15 minutes on two cores
 """
 
 import concurrent.futures
@@ -30,6 +30,7 @@ BENCHMARKS = (
     "training_step",
     "training_step_timm",
     "grouped_conv",
+    "retinanet",
 )
 PACKAGES = ("keras", "tensorflow", "keras-cv", "numpy", "pillow", "ai-edge-litert")
 MARKS = ("<!-- table of the newest results/cpu-*.json -->\n", "<!-- end of the table -->\n")

@@ -60,7 +60,9 @@ def main(arguments: list[str] | None = None) -> None:
     model = network(options.network, None if options.attention == "none" else options.attention)
     print(f"{model.name}: {model.count_params():,} parameters", flush=True)
     batches = dataset(*training, detection.encoder(model))
-    train(model, LOSSES[options.network], batches, options.epochs, options.scenes // BATCH_SIZE)
+    steps = options.epochs * (options.scenes // BATCH_SIZE)
+    model.compile(optimizer(steps), LOSSES[options.network], jit_compile=False)
+    model.fit(batches, epochs=options.epochs, verbose=2, shuffle=False)
 
     detector = detection.detector(model, candidates=300, max_detections=30)
     detections = detector.predict(images, batch_size=50, verbose=0)
@@ -85,13 +87,10 @@ def network(name: str, attention: str | None) -> keras.Model:
     return detection.faster_rcnn(keras_senet.backbone(base), 10, anchors, **small)
 
 
-def train(model: keras.Model, losses: dict, training, epochs: int, steps_per_epoch: int) -> None:
-    """Fits the detector, with a learning rate that rises for a twentieth of the steps and then falls."""
-    steps = epochs * steps_per_epoch
+def optimizer(steps: int) -> keras.optimizers.Optimizer:
+    """One whose learning rate rises for a twentieth of the steps and then falls."""
     rate = keras.optimizers.schedules.CosineDecay(0.0, steps - steps // 20, warmup_target=1e-3, warmup_steps=steps // 20)
-    optimizer = keras.optimizers.AdamW(rate, weight_decay=1e-4, global_clipnorm=10.0)
-    model.compile(optimizer, losses, jit_compile=False)
-    model.fit(training, epochs=epochs, verbose=2, shuffle=False)
+    return keras.optimizers.AdamW(rate, weight_decay=1e-4, global_clipnorm=10.0)
 
 
 def dataset(images: np.ndarray, objects: dict, encode):
