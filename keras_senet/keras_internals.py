@@ -20,23 +20,25 @@ class LayerCall(typing.NamedTuple):
         layer: the layer or operation that is called.
         inputs: the symbolic tensors that it reads.
         outputs: the symbolic tensors that it makes.
+        arguments: function from values, by the ids of the symbolic tensors, to the arguments of the call and to those by name.
     """
 
     layer: keras.Operation
     inputs: list[keras.KerasTensor]
     outputs: list[keras.KerasTensor]
+    arguments: Callable[[dict[int, typing.Any]], tuple[tuple, dict]]
 
 
 def layer_calls(model: keras.Model) -> list[LayerCall]:
     """All calls in the graph of a functional model but those of its input layers, in the order in which `run_graph` makes them.
 
     Relies on `Functional._nodes_by_depth`, a dictionary of lists of nodes by their distance from the outputs, and on the
-    `operation`, `input_tensors`, `outputs` and `is_input` of a node. `Layer._inbound_nodes` will not do, because it also holds
-    the calls of other models.
+    `operation`, `input_tensors`, `outputs`, `is_input` and `arguments.fill_in` of a node. `Layer._inbound_nodes` will not do,
+    because it also holds the calls of other models.
     """
     by_depth = model._nodes_by_depth
     nodes = [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth] if not node.is_input]
-    return [LayerCall(node.operation, node.input_tensors, node.outputs) for node in nodes]
+    return [LayerCall(node.operation, node.input_tensors, node.outputs, node.arguments.fill_in) for node in nodes]
 
 
 def run_graph(model: keras.Model, inputs, call: Callable, replace: Callable = lambda layer: layer):

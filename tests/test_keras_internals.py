@@ -38,6 +38,16 @@ def test_layer_calls_are_those_of_this_model_alone(model):
     assert [id(x) for x in add.inputs] == [id(x) for x in model.get_layer("add").input]
 
 
+def test_arguments_of_a_call_are_filled_in():
+    images = keras.Input((2, 2, 1))
+    model = keras.Model(images, keras.ops.clip(images + 3.0, 0.0, x_max=6.0))
+    value = np.array([-5.0, 1.0, 9.0])
+    for call in keras_internals.layer_calls(model):
+        args, kwargs = call.arguments({id(call.inputs[0]): value})
+        value = call.layer(*args, **kwargs)
+    np.testing.assert_array_equal(value, [0, 4, 6])
+
+
 def test_run_graph_computes_what_the_model_computes(model, images):
     ran = []
 

@@ -617,7 +617,7 @@ def test_a_layer_gets_attention_once_and_only_what_has_it_loses_it(small):
     with_se = keras_senet.add_se(small, after="bn", reduction=4)
     with pytest.raises(ValueError, match="has a layer 'bn_se' already"):
         keras_senet.add_se(with_se, after="bn", reduction=4)
-    with pytest.raises(ValueError, match="'small' has no SE layer to remove"):
+    with pytest.raises(ValueError, match="'small' has no SE to remove"):
         keras_senet.remove_se(small)
 
 

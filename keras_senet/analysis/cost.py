@@ -10,6 +10,7 @@ from keras import layers, tree
 from keras_senet.errors import InputError
 from keras_senet.layers import FeatureGate
 from keras_senet.rewrite.graph import check_graph, run_through
+from keras_senet.rewrite.recognition import se_blocks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,12 +43,14 @@ class LayerCost(Cost):
         kind: class of the layer.
         output_shape: shape of the output with the batch, or a list of shapes.
         counted: False if the multiply-adds of the layer are not known and not counted.
+        attention: name of the attention that the layer is or belongs to, `<block>_se`; "" for others.
     """
 
     name: str
     kind: str
     output_shape: tuple | list
     counted: bool = True
+    attention: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,8 +71,13 @@ class Profile:
 
     @property
     def attention(self) -> Cost:
-        """The cost of the attention: of the layers named `<block>_se`."""
-        return _sum([layer for layer in self.layers if layer.name.endswith("_se")])
+        """The cost of the attention: of the layers named `<block>_se`, and of SE blocks written as separate layers."""
+        return _sum([layer for layer in self.layers if layer.attention])
+
+    @property
+    def attention_blocks(self) -> int:
+        """The number of layers named `<block>_se`, and of SE blocks written as separate layers."""
+        return len({layer.attention for layer in self.layers if layer.attention})
 
 
 def profile(model: keras.Model, input_shape: tuple[int, ...] | None = None) -> Profile:
@@ -109,10 +117,12 @@ def profile(model: keras.Model, input_shape: tuple[int, ...] | None = None) -> P
         )
     inputs = [keras.KerasTensor((None, *shape), tensor.dtype) for shape, tensor in zip(shapes, model.inputs, strict=True)]
     costs: dict[int, LayerCost] = {}
+    blocks = {id(layer): name for name, block in se_blocks(model).items() for layer in block.layers}
 
     def count(name, layer, *args, **kwargs):
         outputs = layer.compute_output_spec(*args, **kwargs)
-        _add(layer, name, args or kwargs, outputs, costs)
+        attention = blocks.get(id(layer), name if name.endswith("_se") else "")
+        _add(layer, name, args or kwargs, outputs, costs, attention)
         return outputs
 
     run_through(model, inputs, count)
@@ -123,8 +133,8 @@ def _fits(shape: tuple[int, ...], pattern: tuple[int | None, ...]) -> bool:
     return len(shape) == len(pattern) and all(known in (None, side) for side, known in zip(shape, pattern, strict=True))
 
 
-def _add(layer, name: str, inputs, outputs, costs: dict[int, LayerCost]) -> None:
-    """Adds one run of a layer to `costs`."""
+def _add(layer, name: str, inputs, outputs, costs: dict[int, LayerCost], attention: str) -> None:
+    """Adds one run of a layer, which belongs to this attention, to `costs`."""
     inputs, flat = tree.flatten(inputs), tree.flatten(outputs)
     weights = getattr(layer, "weights", [])  # an operation of keras.ops has none
     multiply_adds = _multiply_adds(layer, inputs, flat[0])
@@ -141,6 +151,7 @@ def _add(layer, name: str, inputs, outputs, costs: dict[int, LayerCost]) -> None
         kind=type(layer).__name__,
         output_shape=tree.map_structure(lambda tensor: tensor.shape, outputs),
         counted=known,
+        attention=earlier.attention if earlier else attention,
     )
 
 

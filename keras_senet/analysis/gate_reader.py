@@ -9,10 +9,14 @@ from keras import ops
 from keras_senet.errors import InputError
 from keras_senet.layers import FeatureGate
 from keras_senet.rewrite.graph import check_graph, has_graph, inputs_of, run_through
+from keras_senet.rewrite.recognition import se_blocks
 
 
 def gates(model: keras.Model, images, batch_size: int = 32) -> dict[str, np.ndarray]:
     """The gates of each layer that gates its input, `SqueezeExcite` and its relatives, from one pass over the images.
+
+    SE that other libraries write as separate layers, as EfficientNet and MobileNetV3 in `keras.applications` do, is found and
+    read, too.
 
     Args:
         model: functional or sequential Keras model, which may contain others.
@@ -22,7 +26,8 @@ def gates(model: keras.Model, images, batch_size: int = 32) -> dict[str, np.ndar
     Returns:
         Float32 gates by layer name, in the order in which the layers run. Their shape is `(N, C)`, or `(N, H, W, C)` in every
         data format if each position has its own gates, with 1 for C if all channels share them. A layer of a nested model is
-        named `<model>/<layer>`; the second run of a layer is named `<layer>:2`, and so on.
+        named `<model>/<layer>`; the second run of a layer is named `<layer>:2`, and so on. A block of separate layers is named
+        `<block>_se`, such as "block1a_se" in EfficientNet and "expanded_conv_se" in MobileNetV3.
 
     Raises:
         ValueError: if the model has no graph, no such layer or several inputs, or there are no images.
@@ -72,6 +77,7 @@ class GateReader(keras.Model):
             raise InputError(f"Gates are read for images alone. Received: {network.name!r} with {len(network.inputs)} inputs.")
         self.network = network
         self.average = average
+        self._products = {id(block.product): block for block in se_blocks(network).values()}
         # XLA would take longer to compile than to run, and on JAX the dictionary would lose its order.
         self.compile(jit_compile=False)
 
@@ -79,14 +85,20 @@ class GateReader(keras.Model):
         gates_by_name = {}
 
         def read(name, layer, *args, **kwargs):
+            block = self._products.get(id(layer))
             if isinstance(layer, FeatureGate):
                 inputs = ops.cast(inputs_of(*args, **kwargs), layer.compute_dtype)  # as calling the layer does
                 gates = ops.cast(layer.gates(inputs), "float32")
                 if len(gates.shape) == 4:
                     gates = ops.moveaxis(gates, layer.channel_axis, -1)
                     gates = ops.mean(gates, axis=(1, 2)) if self.average else gates
-                runs = 1 + sum(key.partition(":")[0] == name for key in gates_by_name)
-                gates_by_name[name if runs == 1 else f"{name}:{runs}"] = gates
+            elif block:
+                name = name.removesuffix(layer.name) + block.name
+                gates = ops.cast(block.gates(*args, **kwargs), "float32")
+            else:
+                return layer(*args, **kwargs)
+            runs = 1 + sum(key.partition(":")[0] == name for key in gates_by_name)
+            gates_by_name[name if runs == 1 else f"{name}:{runs}"] = gates
             return layer(*args, **kwargs)
 
         run_through(self.network, ops.cast(images, self.network.inputs[0].dtype), read)
@@ -95,7 +107,8 @@ class GateReader(keras.Model):
 
 def has_gates(model: keras.Model) -> bool:
     """Whether a model that has a graph has a layer that `gates` reads."""
-    return any(isinstance(layer, FeatureGate) or (has_graph(layer) and has_gates(layer)) for layer in model.layers)
+    has_layer = any(isinstance(layer, FeatureGate) or (has_graph(layer) and has_gates(layer)) for layer in model.layers)
+    return has_layer or bool(se_blocks(model))
 
 
 def last_of_stages(gates: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

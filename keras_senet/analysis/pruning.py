@@ -13,6 +13,7 @@ from keras_senet.layers import ChannelScatter, SqueezeExcite
 from keras_senet.rewrite.channels import BATCH_NORMALIZATIONS, keeps_the_scale, mixes_channels
 from keras_senet.rewrite.clone import copied, rewritten
 from keras_senet.rewrite.graph import Graph, as_functional, models_within
+from keras_senet.rewrite.recognition import with_known_gates
 
 _ACROSS_CHANNELS = (keras.activations.softmax, keras.activations.log_softmax, keras.activations.sparsemax, keras.activations.glu)
 
@@ -59,9 +60,9 @@ def prune(
     or anything else, the mean of a channel takes its place.
 
     Args:
-        model: a functional or sequential Keras model with `SqueezeExcite` layers; it stays as it is. Channels can be removed if
-            a convolution without groups produces them, with only normalization, activation and pooling in between. Models within
-            it keep all their channels.
+        model: a functional or sequential Keras model with `SqueezeExcite` layers, or SE of other libraries as `keras_senet.gates`
+            finds it; it stays as it is. Channels can be removed if a convolution without groups produces them, with only
+            normalization, activation and pooling in between. Models within it keep all their channels.
         images: `(N, H, W, C)` as `model` takes them: a few hundred of those that it is for.
         keep_ratio: share of the channels to keep, in (0, 1]. Each SE layer keeps at least one.
         importance: by the name of each SE layer, a number for each of its channels, to go by in place of the mean gates.
@@ -89,7 +90,7 @@ def prune(
     """
     if not 0 < keep_ratio <= 1:
         raise InputError(f"`keep_ratio` must be in (0, 1], the share of the channels to keep. Received: keep_ratio={keep_ratio}")
-    model = as_functional(model)
+    model = with_known_gates(as_functional(model))
     graph = Graph(model)
     attention = [layer for layer in model.layers if isinstance(layer, SqueezeExcite)]
     prunable = [layer for layer in attention if layer.squeeze is not None and _producers(graph, layer)]

@@ -79,7 +79,7 @@ def _show_metadata(path: str, as_json: bool) -> None:
 
 
 def _show_cost(model, cost, as_json: bool) -> None:
-    blocks = sum(layer.name.endswith("_se") for layer in cost.layers)
+    blocks = cost.attention_blocks
     if as_json:
         info = {
             "name": model.name,

@@ -23,6 +23,7 @@ from keras_senet.inference.tasks import CLASSIFY, DETECT, KINDS, SEGMENT
 from keras_senet.keras_internals import all_layers
 from keras_senet.layers import FeatureGate
 from keras_senet.rewrite.for_cpu import optimized_for_cpu
+from keras_senet.rewrite.recognition import with_known_gates
 
 
 def tflite(
@@ -172,7 +173,7 @@ def tflite(
 
 def _gates(model: keras.Model, inference: keras.Model, name: str) -> keras.KerasTensor:
     """The gates of the layer `name` of `model`, as an output of `inference`, the network that is exported for it."""
-    layers = [layer for layer in model.layers if isinstance(layer, FeatureGate)]
+    layers = [layer for layer in with_known_gates(model).layers if isinstance(layer, FeatureGate)]
     names = [layer.name for layer in layers if len(layer.gates(layer.input).shape) == 2]
     if name not in names:
         raise InputError(

@@ -10,11 +10,13 @@ from keras_senet.layers import SqueezeExcite
 from keras_senet.rewrite.clone import rewritten
 from keras_senet.rewrite.folding import fold_batch_norm
 from keras_senet.rewrite.graph import Graph, inputs_of
+from keras_senet.rewrite.recognition import with_known_gates
 
 
 def optimized_for_cpu(model: keras.Model) -> keras.Model:
     """A network that runs faster on a CPU, made of operators that XNNPACK, the fast library of TFLite, supports.
 
+    - SE of other libraries, as `keras_senet.gates` finds it, is treated as ours.
     - Batch normalization is folded.
     - Squeezing comes before a 1x1 convolution. The mean of a linear map is the map of the mean, so the excitation can read the
       mean of the convolution's input, which in a bottleneck has a quarter of the channels, and its first layer absorbs the
@@ -33,7 +35,7 @@ def optimized_for_cpu(model: keras.Model) -> keras.Model:
     Raises:
         ValueError: if the model is a subclassed one.
     """
-    model = fold_batch_norm(model)
+    model = fold_batch_norm(with_known_gates(model))
     graph = Graph(model)
     pools = {layer.name: layer for layer in model.layers if _is_depthwise(layer)}
     attention = {layer.name: layer for layer in model.layers if _is_replaceable(layer)}

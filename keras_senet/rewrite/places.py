@@ -9,9 +9,9 @@ import keras
 from keras_senet.errors import InputError, did_you_mean, named
 from keras_senet.layers import FeatureGate
 from keras_senet.rewrite.graph import layers_by_name, models_within
+from keras_senet.rewrite.recognition import se_blocks
 
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
-_HAS_SE = r".*(_se_|squeeze_excite).*"  # EfficientNet, MobileNet V3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,9 +57,8 @@ def usual_places(model: keras.Model) -> list[str]:
         ValueError: if `model` has SE already, or is and contains no network of a known family.
     """
     layers = layers_by_name(model)
-    for name, layer in layers.items():
-        if isinstance(layer, FeatureGate) or re.fullmatch(_HAS_SE, name.rpartition("/")[2]):
-            raise InputError(f"This network has SE already, in {name!r}. To put more into it say where with `after`.")
+    if found := [*(name for name, layer in layers.items() if isinstance(layer, FeatureGate)), *se_blocks(model)]:
+        raise InputError(f"This network has SE already, in {found[0]!r}. To put more into it say where with `after`.")
     places = []
     for prefix, inner in models_within(model):
         names = [layer.name for layer in inner.layers]

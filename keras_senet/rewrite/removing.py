@@ -12,6 +12,7 @@ from keras_senet.rewrite.adding import rescaling_name
 from keras_senet.rewrite.channels import Scales
 from keras_senet.rewrite.clone import rewritten
 from keras_senet.rewrite.graph import Graph, as_functional, inputs_of, refuse_shared_weights
+from keras_senet.rewrite.recognition import with_known_gates
 
 
 def remove_se(model: keras.Model, gates: Mapping[str, np.ndarray] | None = None) -> keras.Model:
@@ -22,7 +23,8 @@ def remove_se(model: keras.Model, gates: Mapping[str, np.ndarray] | None = None)
     `add_se` starts them; this changes the function, and a warning names the layers.
 
     Args:
-        model: a functional or sequential Keras model with `SqueezeExcite` or other `FeatureGate` layers; it stays as it is.
+        model: a functional or sequential Keras model with `SqueezeExcite` or other `FeatureGate` layers, or with SE of other
+            libraries, as `keras_senet.gates` finds it; it stays as it is.
         gates: gates by the name of the layer, as `keras_senet.gates(model, images)` returns them, for the layers whose weights
             let the gates depend on the image. Gates that turn out to be constant for these images do not change the function.
 
@@ -42,9 +44,9 @@ def remove_se(model: keras.Model, gates: Mapping[str, np.ndarray] | None = None)
     model = as_functional(model)
     refuse_shared_weights(model, "remove_se")
     spreads: dict[str, float | None] = {}
-    without = _without_attention(model, gates or {}, "", spreads)
+    without = _without_attention(with_known_gates(model), gates or {}, "", spreads)
     if not spreads:
-        raise InputError(f"{model.name!r} has no SE layer to remove: those that `add_se` and our constructors make are removed.")
+        raise InputError(f"{model.name!r} has no SE to remove: what `keras_senet.gates` reads is removed.")
     varying = [name if spread is None else f"{name} (by {spread:.2g})" for name, spread in spreads.items() if spread != 0]
     if varying:
         warnings.warn(
