@@ -1,15 +1,19 @@
 """SE of other libraries is found in the graph, read, pruned and removed; what only looks like SE is left alone."""
 
+import json
 import re
 
 import keras
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 from keras import applications, layers, ops
 
 import keras_senet
 from keras_senet.analysis import profile, prune
+from keras_senet.analysis.gate_reader import GateReader
 from keras_senet.layers import SqueezeExcite
+from keras_senet.rewrite.for_cpu import optimized_for_cpu
 from keras_senet.rewrite.recognition import se_blocks, with_known_gates
 
 THREE = ["EfficientNetB0", "EfficientNetV2B0", "MobileNetV3Small"]
@@ -431,3 +435,57 @@ def test_what_only_looks_like_se_is_left_alone(made):
     with pytest.raises(ValueError, match="'plain' has no layer with gates"):
         keras_senet.gates(model, np.zeros((1, 8, 8, 6)))
     assert profile(model).attention_blocks == 0
+
+
+def test_a_reader_of_gates_sees_what_the_network_learns(images):
+    model = application("MobileNetV3Small")
+    reader = GateReader(model)
+    (name, block), *_ = se_blocks(model).items()
+    before = reader.predict_on_batch(images)[name]
+    block.expand.bias.assign(block.expand.bias + 0.5)
+    after = reader.predict_on_batch(images)[name]
+    # The hard sigmoid has a slope of 1/6, and ends at 1.
+    np.testing.assert_allclose(after, np.minimum(before + 0.5 / 6, 1), atol=1e-6)
+
+
+def test_the_cpu_squeezes_before_the_convolution():
+    images = keras.Input((8, 8, 3))
+    x = layers.Conv2D(12, 1, name="widen")(images)
+    y = layers.Conv2D(12, 1, activation="sigmoid")(layers.Conv2D(3, 1, activation="relu")(squeezed(x, "keepdims")))
+    model = keras.Model(images, ops.multiply(x, y))
+    inference = optimized_for_cpu(model)
+    assert inference.get_layer("widen_se_squeeze").input.shape == (None, 8, 8, 3)
+    x = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32")
+    np.testing.assert_allclose(inference(x), model(x), atol=1e-6)
+
+
+def test_the_commands_know_the_gates(tmp_path, run, data_dir, digits, capsys):
+    digits("test")
+    capsys.readouterr()  # what preparing them printed
+    application("MobileNetV3Small", input_shape=(32, 32, 3)).save(tmp_path / "mobile.keras")
+    status, output, _ = run("info", tmp_path / "mobile.keras", "--json")
+    info = json.loads(output)
+    assert (status, info["se_blocks"]) == (0, 9)
+    belong = [layer["name"] for layer in info["layers"] if layer["attention"] == "expanded_conv_se" and layer["parameters"]]
+    assert belong == ["expanded_conv_squeeze_excite_conv", "expanded_conv_squeeze_excite_conv_1"]
+    command = ("gates", tmp_path / "mobile.keras", "--dataset", "digits", "--data-dir", data_dir)
+    status, output, _ = run(*command, "--layers", "expanded_conv_10_se")
+    assert status == 0
+    assert re.search(r"^expanded_conv_10_se +576 ", output, re.MULTILINE)
+    assert (tmp_path / "mobile_gates" / "gates_by_class.png").stat().st_size > 1000
+
+
+def test_the_gates_of_a_block_can_be_an_output_of_a_tflite_file(tmp_path):
+    images = keras.Input((16, 16, 3))
+    x = layers.Conv2D(6, 3, activation="relu")(images)
+    x = layers.GlobalAveragePooling2D()(layers.multiply([x, excitation(squeezed(x, "keepdims"))], name="product"))
+    model = keras.Model(images, layers.Dense(2, "softmax")(x))
+    photographs = np.random.default_rng(0).uniform(0, 255, (3, 16, 16, 3)).astype("float32")
+    (name,) = gates = keras_senet.gates(model, photographs)
+    keras_senet.export.tflite(model, tmp_path / "model.tflite", gates=name)
+    interpreter = Interpreter(str(tmp_path / "model.tflite"))
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], photographs[:1])
+    interpreter.invoke()
+    found = [interpreter.get_tensor(each["index"]) for each in interpreter.get_output_details()]
+    np.testing.assert_allclose(next(each for each in found if each.shape == (1, 6)), gates[name][:1], atol=1e-5)
