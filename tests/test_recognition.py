@@ -416,6 +416,22 @@ def one_gate_for_all_channels(x):
     return ops.multiply(x, layers.Dense(1, "sigmoid")(layers.Dense(3, "relu")(squeezed(x, "keepdims"))))
 
 
+def pooled_in_two_steps(x):
+    numbers = layers.Conv2D(6, 1)(layers.Conv2D(3, 1)(layers.AveragePooling2D(2)(x)))
+    return ops.multiply(x, ops.sigmoid(squeezed(numbers, "keepdims")))
+
+
+def groups(x):
+    hidden = layers.Conv2D(4, 1, activation="relu")(squeezed(x, "keepdims"))
+    return ops.multiply(x, layers.Conv2D(6, 1, groups=2, activation="sigmoid")(hidden))
+
+
+def two_excitations(x):
+    mean = squeezed(x, "keepdims")
+    hidden = layers.Conv2D(3, 1, activation="relu")(mean)
+    return ops.multiply(x, ops.sigmoid(layers.Conv2D(6, 1)(hidden) + layers.Conv2D(6, 1)(mean)))
+
+
 def channels_in_another_order(x):
     return ops.multiply(x, excitation(squeezed(x[..., ::-1], "keepdims")))
 
@@ -423,7 +439,8 @@ def channels_in_another_order(x):
 LOOK_ALIKES = [
     *(another_map, activated_map, pooled_activation, part_of_the_map, spatial, by_position, gates_for_two_maps, added),
     *(gates_for_an_output, squeezed_for_an_output, squeezed_for_a_classifier, softmax, softmax_within, no_gate, one_layer),
-    *(normalized, dropped_out, tokens, shared_weights, one_gate_for_all_channels, channels_in_another_order),
+    *(normalized, dropped_out, tokens, shared_weights, one_gate_for_all_channels),
+    *(channels_in_another_order, pooled_in_two_steps, groups, two_excitations),
 ]
 
 
