@@ -2,6 +2,7 @@
 
 import contextlib
 import pathlib
+import signal
 
 import keras
 import numpy as np
@@ -12,7 +13,7 @@ from common import history
 from observed import SignalAt, observe
 from sklearn.metrics import jaccard_score
 from test_multi_worker import job, seen, start_process
-from test_resume import assert_equal_runs
+from test_resume import assert_equal_runs, start, until
 
 from keras_senet import data, detection, training
 from keras_senet.analysis import gates
@@ -20,6 +21,7 @@ from keras_senet.inference.preprocessing import preprocessing_for
 from keras_senet.models.registry import find_model
 from keras_senet.training.freezing import frozen_layers
 from keras_senet.training.network import training_model
+from keras_senet.training.state import newest_state, read_state
 from keras_senet.training.tasks import task_of
 
 HEADS = {
@@ -76,6 +78,31 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(recipe, head, tmp_pat
     network = keras.saving.load_model(whole / "last.keras")
     assert preprocessing_for(network).image_size == 32
     assert gates(task_of_images(network), np.zeros((1, 32, 32, 3)))
+
+
+TO_THE_LAST_STEP_OF_AN_EPOCH = """
+import sys, time
+import keras, tiny_network
+from keras_senet import training
+wait = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: batch == 3 and time.sleep(600))
+with tiny_network.narrow_registered():
+    training.train(training.read_recipe(sys.argv[1]), sys.argv[2], save_every=3, callbacks=[wait])
+"""
+
+
+@pytest.mark.slow
+def test_a_detector_that_was_killed_ends_like_one_that_was_not(recipe, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    training.train(recipe("retinanet"), whole)
+    run = start(TO_THE_LAST_STEP_OF_AN_EPOCH, whole / "config.json", killed)
+    until(lambda: newest_state(killed / "states"))
+    run.kill()
+    _, errors = run.communicate()
+    assert run.returncode == -signal.SIGKILL, errors
+    progress, _ = read_state(newest_state(killed / "states"))
+    assert (progress["epoch"], progress["step"]) == (0, 3)
+    training.train(recipe("retinanet"), killed, resume=True)
+    assert_equal_runs(killed, whole)
 
 
 def task_of_images(network: keras.Model) -> keras.Model:
