@@ -90,7 +90,7 @@ with tiny_network.narrow_registered():
 """
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_detector_that_was_killed_ends_like_one_that_was_not(recipe, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     training.train(recipe("retinanet"), whole)
