@@ -10,7 +10,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from keras_senet import Preprocessing, data
-from keras_senet.data import sources
+from keras_senet.data import labelled_images
 from keras_senet.data.decode import random_window
 
 UNCHANGED = data.Augmentation(crop="center", flip=False)
@@ -199,7 +199,7 @@ def test_padding_gives_replicas_equally_many_batches_of_one_size(digits):
 
 
 def test_workers_read_files_of_their_own_where_the_data_does_not_fit_into_memory(digits, data_dir, monkeypatch):
-    monkeypatch.setattr("keras_senet.data.sources.memory_size", lambda: 0)
+    monkeypatch.setattr("keras_senet.data.from_tfds.memory_size", lambda: 0)
     images = data.load("digits", "validation", data_dir)
     batches = list(data.training_batches(images, 8, 60, UNCHANGED).take(6).as_numpy_iterator())
     every = sorted(map(bytes, arrays(data.evaluation_batches(digits("validation"), Preprocessing(8), 360))[0]))
@@ -209,7 +209,7 @@ def test_workers_read_files_of_their_own_where_the_data_does_not_fit_into_memory
 def test_a_look_at_the_first_images_takes_none_from_others():
     for _ in range(30):  # a cache whose reading is broken off is cut short in about every third
         listed = tf.data.Dataset.range(60).map(lambda index: index, num_parallel_calls=tf.data.AUTOTUNE)
-        examples = sources.examples_in_memory(listed.prefetch(tf.data.AUTOTUNE), 60)
+        examples = labelled_images.examples_in_memory(listed.prefetch(tf.data.AUTOTUNE), 60)
         for seed in (None, tf.constant(1, tf.int64)):
             next(iter(examples(seed).prefetch(60)))
             assert sorted(examples(seed).as_numpy_iterator()) == list(range(60))
@@ -295,6 +295,6 @@ def test_a_dataset_that_cannot_be_kept_names_the_flag_that_helps(monkeypatch, tm
 
 
 def test_a_system_that_does_not_tell_its_memory_has_some(monkeypatch):
-    assert sources.memory_size() > 2**30
+    assert labelled_images.memory_size() > 2**30
     monkeypatch.delattr("os.sysconf")  # as on Windows
-    assert sources.memory_size() == 4 * 2**30
+    assert labelled_images.memory_size() == 4 * 2**30

@@ -310,5 +310,5 @@ def test_a_test_split_without_labels_is_not_measured_on(digits, monkeypatch):
     hidden = labelled.examples(None).map(lambda name, source, label: (name, source, label * 0 - 1))
     monkeypatch.setattr(sources, "_open", lambda *_: mock.Mock(info=mock.Mock(splits=("train", "validation", "test"))))
     for images in (labelled, dataclasses.replace(labelled, examples=lambda seed: hidden)):
-        monkeypatch.setattr(sources, "_from_tfds", lambda source, split, images=images: images)
+        monkeypatch.setattr(sources, "images_of_tfds", lambda source, split, images=images: images)
         assert (data.load_test("imagenet2012") is None) == (images is not labelled)

@@ -8,9 +8,9 @@ import tensorflow as tf
 from keras_senet.data import damaged, decode, order
 from keras_senet.data.augmentation import Augmentation
 from keras_senet.data.elements import Group, batched, hot_labels
+from keras_senet.data.labelled_images import LabelledImages
 from keras_senet.data.order import Place, Shard
 from keras_senet.data.placing import NO_CLASS, letterbox
-from keras_senet.data.sources import LabelledImages
 from keras_senet.errors import InputError
 from keras_senet.inference.preprocessing import Preprocessing
 from keras_senet.inference.tasks import CLASSIFY, DETECT

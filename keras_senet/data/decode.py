@@ -9,11 +9,11 @@ import tensorflow as tf
 from keras_senet.data import damaged
 from keras_senet.data.elements import Example, Group
 from keras_senet.data.formats import image_suffixes, not_an_image
+from keras_senet.data.labelled_images import LabelledImages
 from keras_senet.data.masks import read_mask
 from keras_senet.data.pixels import image_shape, resized_window
 from keras_senet.data.placing import NO_CLASS, Place, placed_image, placed_mask, placed_objects
 from keras_senet.data.rand_augment_operations import FILL
-from keras_senet.data.sources import LabelledImages
 from keras_senet.errors import InputError, existing_path
 from keras_senet.inference.preprocessing import Letterbox, Preprocessing
 from keras_senet.inference.tasks import DETECT, SEGMENT

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from keras_senet.data.sources import LabelledImages
+from keras_senet.data.labelled_images import LabelledImages
 from keras_senet.errors import InputError, named
 from keras_senet.inference.labels import normalized, same_names
 from keras_senet.inference.tasks import DETECT, SEGMENT

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_senet.data.elements import Group, batched
-from keras_senet.data.sources import LabelledImages
+from keras_senet.data.labelled_images import LabelledImages
 
 _ENDLESS = 2**40
 _MAX_GROUP_SIZE = 64

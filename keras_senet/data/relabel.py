@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_senet.data.elements import padded_labels
-from keras_senet.data.sources import LabelledImages
+from keras_senet.data.labelled_images import LabelledImages
 from keras_senet.errors import InputError, existing_path, one_line
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from keras_senet.data.sources import LabelledImages
+from keras_senet.data.labelled_images import LabelledImages
 from keras_senet.inference.tasks import CLASSIFY, DETECT, SEGMENT
 
 _CLASSES_SHOWN = 20

@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras import ops
 
 from keras_senet.data import LabelledImages
-from keras_senet.data.sources import memory_size
+from keras_senet.data.labelled_images import memory_size
 from keras_senet.files import replacing
 from keras_senet.training.distillation import Teacher
 from keras_senet.training.recipe import Recipe
