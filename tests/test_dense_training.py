@@ -149,7 +149,9 @@ def test_the_overlap_of_an_epoch_is_that_of_its_network(recipe, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("head", EACH_TASK[:3])
+@pytest.mark.parametrize(
+    "head", ["retinanet", *(pytest.param(head, marks=pytest.mark.exhaustive) for head in ("faster_rcnn", "unet"))]
+)
 def test_two_devices_train_as_one_does(recipe, head, tmp_path):
     """The second process is new: TensorFlow confuses what two networks of one process exchange between devices."""
     exact = {"crop": "center", "epochs": 1, "ema_decay": 0.0, "optimizer": "sgd", "learning_rate": 1e-3, "sync_bn": True}

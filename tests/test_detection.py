@@ -517,6 +517,9 @@ np.savez(sys.argv[2], losses=losses, **found)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "kind", ["retinanet", pytest.param("faster_rcnn", marks=pytest.mark.exhaustive)], indirect=True, scope="module"
+)
 def test_on_jax_a_detector_computes_the_same_in_both_data_formats_and_trains_alike(trained, kind, tmp_path, python):
     environment = {"KERAS_BACKEND": "jax", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
     done = python(ON_JAX, trained[1], tmp_path / "found.npz", kind, **environment)
