@@ -90,7 +90,8 @@ def _for_places(images: int, pretrained: bool, size: int, multi_label: bool, fie
     """To detect or to segment."""
     batch_size = fields.get("batch_size") or min(images, 16)
     optimizer = fields.get("optimizer", "adamw")
-    rate = {"adamw": 1e-3, "lamb": 5e-3, "sgd": 0.01}[optimizer] * math.sqrt(batch_size / 16) * (0.2 if pretrained else 1.0)
+    # Recipe refuses what is no optimizer and no task.
+    rate = {"adamw": 1e-3, "lamb": 5e-3}.get(optimizer, 0.01) * math.sqrt(batch_size / 16) * (0.2 if pretrained else 1.0)
     small = size <= 128
     heads = {
         "retinanet": {"width": 64, "depth": 2},
@@ -98,7 +99,7 @@ def _for_places(images: int, pretrained: bool, size: int, multi_label: bool, fie
         "unet": {"width": 8},
         "deeplab": {"width": 64, "low_width": 32},
     }
-    head = fields.get("head") or HEADS[fields["task"]][0] if fields["task"] in HEADS else None
+    head = fields.get("head") or next(iter(HEADS.get(fields["task"], ())), None)
     return {
         "epochs": max(5, min(100, round(24_000 / images))),
         "batch_size": batch_size,

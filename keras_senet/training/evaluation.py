@@ -15,6 +15,7 @@ from keras_senet.export import Classifier, Detector, Segmenter
 from keras_senet.inference.labels import DEFAULT_THRESHOLD
 from keras_senet.inference.opening import task_for
 from keras_senet.inference.tasks import KINDS
+from keras_senet.training.measured import Measured
 from keras_senet.training.multi_label import MeanAveragePrecision, MultiLabelEvaluation
 from keras_senet.training.places import DetectionEvaluation, SegmentationEvaluation
 
@@ -22,7 +23,7 @@ _BINS = 15  # of the calibration error, as in its source
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Measured):
     """What `evaluate` found.
 
     Attributes:
@@ -49,10 +50,6 @@ class Evaluation:
     class_names: list[str] | None = None
     per_class: dict[str, float] | None = None
     confusion: np.ndarray | None = None
-
-    def summary(self) -> dict[str, float]:
-        """The numbers that are defined and stand for all images: `images`, `top1` and so on."""
-        return {name: value for name, value in vars(self).items() if isinstance(value, (int, float))}
 
 
 def metrics(classes: int, multi_label: bool = False) -> list[keras.metrics.Metric]:

@@ -7,12 +7,14 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_senet.training.measured import Measured
+
 _BINS = 4096
 _LARGEST_LOGIT = 16.0  # beyond which float32 hardly tells a probability from 0 or 1
 
 
 @dataclasses.dataclass(frozen=True)
-class MultiLabelEvaluation:
+class MultiLabelEvaluation(Measured):
     """What `evaluate` found where an image can have several labels.
 
     Attributes:
@@ -78,10 +80,6 @@ class MultiLabelEvaluation:
             for name, probabilities, labels in zip(self.class_names, self.probabilities.T, self.labels.T, strict=True)
             if name in self.per_class
         }
-
-    def summary(self) -> dict[str, float]:
-        """The numbers that stand for all images and classes: `images`, `map` and so on."""
-        return {name: value for name, value in vars(self).items() if isinstance(value, (int, float))}
 
 
 class MeanAveragePrecision(keras.metrics.Metric):

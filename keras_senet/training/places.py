@@ -11,10 +11,11 @@ from keras_senet.errors import InputError
 from keras_senet.export import Detector, Segmenter
 from keras_senet.inference.preprocessing import Letterbox, Preprocessing
 from keras_senet.segmentation import mean_iou
+from keras_senet.training.measured import Measured
 
 
 @dataclasses.dataclass(frozen=True)
-class DetectionEvaluation:
+class DetectionEvaluation(Measured):
     """What `evaluate` found of a detector.
 
     Attributes:
@@ -31,10 +32,6 @@ class DetectionEvaluation:
     ap75: float
     per_class: dict[str, float]
 
-    def summary(self) -> dict[str, float]:
-        """The numbers that stand for all images."""
-        return {name: value for name, value in vars(self).items() if name != "per_class"}
-
     @classmethod
     def of(cls, detector: Detector, images: LabelledImages, batch_size: int) -> "DetectionEvaluation":
         """That of a detector on images with boxes, in the order of its classes."""
@@ -49,7 +46,7 @@ class DetectionEvaluation:
 
 
 @dataclasses.dataclass(frozen=True)
-class SegmentationEvaluation:
+class SegmentationEvaluation(Measured):
     """What `evaluate` found of a network that classifies each pixel.
 
     Attributes:
@@ -63,10 +60,6 @@ class SegmentationEvaluation:
     mean_iou: float
     accuracy: float
     per_class: dict[str, float]
-
-    def summary(self) -> dict[str, float]:
-        """The numbers that stand for all images."""
-        return {name: value for name, value in vars(self).items() if name != "per_class"}
 
     @classmethod
     def of(cls, segmenter: Segmenter, images: LabelledImages, batch_size: int) -> "SegmentationEvaluation":
