@@ -21,6 +21,7 @@ _HOMES = {
     "gates": "analysis",
     "grad_cam": "analysis",
     "list_checkpoints": "models",
+    "list_families": "models",
     "list_models": "models",
     "preprocessing_for": "inference.preprocessing",
     "remove_se": "rewrite.removing",

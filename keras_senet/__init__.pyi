@@ -8,7 +8,7 @@ import keras
 from keras_senet import analysis, data, detection, export, layers, models, pretrained, segmentation, training
 from keras_senet.analysis import gates, grad_cam
 from keras_senet.inference.preprocessing import Preprocessing, decode_predictions, preprocessing_for
-from keras_senet.models.registry import list_checkpoints, list_models
+from keras_senet.models.registry import list_checkpoints, list_families, list_models
 from keras_senet.rewrite.adding import add_se
 from keras_senet.rewrite.pyramid import backbone
 from keras_senet.rewrite.removing import remove_se
@@ -60,6 +60,7 @@ __all__ = [
     "grad_cam",
     "layers",
     "list_checkpoints",
+    "list_families",
     "list_models",
     "models",
     "preprocessing_for",

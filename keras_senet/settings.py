@@ -18,6 +18,7 @@ def setting(
     choices: tuple | None = None,
     minimum: float | None = None,
     maximum: float | None = None,
+    default_text: str | None = None,
     **metadata: Any,
 ) -> Any:
     """A field of a frozen dataclass.
@@ -28,9 +29,10 @@ def setting(
         choices: the values that it takes; None for any.
         minimum: the smallest number that it takes.
         maximum: the largest.
+        default_text: what stands for the default in `--help`, if that is not the same for all.
         metadata: what else the owner of the field keeps with it.
     """
-    rules = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum}
+    rules = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum, "default_text": default_text}
     return dataclasses.field(default=default, metadata=rules | metadata)
 
 

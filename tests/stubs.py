@@ -22,7 +22,7 @@ import keras
 from keras_senet import {modules}
 from keras_senet.analysis import gates, grad_cam
 from keras_senet.inference.preprocessing import Preprocessing, decode_predictions, preprocessing_for
-from keras_senet.models.registry import list_checkpoints, list_models
+from keras_senet.models.registry import list_checkpoints, list_families, list_models
 from keras_senet.rewrite.adding import add_se
 from keras_senet.rewrite.pyramid import backbone
 from keras_senet.rewrite.removing import remove_se

@@ -678,7 +678,7 @@ def test_weights_with_another_number_of_classes_say_so(small, hub, home):
 
 def test_attention_that_was_not_published_has_no_published_weights(small):
     for changed in ({"reduction": 8}, {"attention": None}, {"attention_position": "pre"}, {"gate": "tanh"}):
-        with pytest.raises(ValueError, match="belongs to a network with SE as it was published"):
+        with pytest.raises(ValueError, match="belongs to a network with its attention as it was published"):
             narrow(ON_HUB)(weights=small, **changed)
 
 

@@ -35,8 +35,22 @@ GROUP = r"(?m)^([a-z]+):\n((?:  .*\n)+)"
 def test_models_are_listed(run):
     status, output, _ = run("models", "--json")
     assert status == 0
-    assert {"SEResNet50", "SEResNeXt101", "SENet154", "SEResNet110"} <= json.loads(output).keys()
+    families = {name: facts["family"] for name, facts in json.loads(output).items()}
+    assert list(families) == keras_senet.list_models()
+    expected = {"SEResNet50": "SE-ResNet", "SEResNeXt101": "SE-ResNeXt", "SENet154": "SENet", "SEResNet110": "CIFAR"}
+    assert families.items() >= expected.items()
+    assert list(dict.fromkeys(families.values())) == keras_senet.list_families()
     assert "SE-ResNeXt-50 (32x4d)" in run("models")[1]
+
+
+def test_models_and_weights_of_one_family_are_listed(run, fails):
+    of_family = json.loads(run("models", "--family", "se-resnext", "--json")[1])
+    assert list(of_family) == keras_senet.list_models("SE-ResNeXt")
+    assert {"SEResNeXt50", "SEResNeXtAA201D_32x8d"} <= of_family.keys()
+    checkpoints = json.loads(run("models", "--checkpoints", "--family", "SENet", "--json")[1])
+    assert [one["name"] for one in checkpoints] == ["legacy_senet154.in1k", "senet154.gluon_in1k"]
+    assert "must be one of SE-ResNet, SE-ResNeXt, SENet, " in fails("models", "--family", "ResNet")
+    assert json.loads(run("info", "SEVGG16", "--json")[1])["family"] == "SE-VGG"
 
 
 def test_published_weights_are_listed(run):
@@ -123,7 +137,8 @@ def test_info_shows_each_layer_and_the_share_of_se(run):
     lines = run("info", "seresnet50")[1].splitlines()
     (conv,) = (line.split() for line in lines if line.startswith("stage2_block1_conv2 "))
     assert conv[1:8] == ["Conv2D", "56", "x", "56", "x", "64", "36,864"]
-    assert lines[-2].split()[:6] == ["seresnet50,", "in", "total", "28,088,024", "3,860,488,192", "42,625,044"]
+    assert lines[-2].split()[6:8] == ["3,860,488,192", "42,625,044"]
+    assert lines[-2].split()[:6] == ["seresnet50,", "in", "total", "family", "SE-ResNet", "28,088,024"]
     assert "2,530,992 (9.01%)" in lines[-1]
 
 
@@ -388,7 +403,7 @@ def test_a_folder_of_damaged_images_is_one_line(run, image_folder, tmp_path):
 
 @pytest.mark.parametrize("bug", [ValueError, ImportError, OSError, KeyError])
 def test_a_bug_of_ours_keeps_its_traceback(bug, run, monkeypatch):
-    def list_models():
+    def list_models(family):
         raise bug("planted")
 
     monkeypatch.setattr("keras_senet.models.registry.list_models", list_models)

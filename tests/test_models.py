@@ -7,6 +7,7 @@ import zipfile
 import keras
 import numpy as np
 import pytest
+import shortened
 import synthetic
 from hub import publish
 from reference import write_safetensors
@@ -14,10 +15,13 @@ from reference import write_safetensors
 import keras_senet
 from keras_senet.analysis import profile
 from keras_senet.analysis.paper_comparison import network_cost
+from keras_senet.layers import EfficientChannelAttention
+from keras_senet.layers.attention import AttentionConfig
 from keras_senet.models import blocks, cifar
 from keras_senet.models.build import _normalize, constructor
 from keras_senet.models.registry import MODELS, find_model
 from keras_senet.models.resnet import features
+from keras_senet.training import Recipe
 
 # Parameters of the released networks, in timm and, for the smaller ones, in the models of imgclsmob.
 PLAIN = {"attention": None}
@@ -482,6 +486,56 @@ def test_a_file_says_which_network_it_is(arguments, shallow, tmp_path):
             ValueError, match="is of a network with gate=|is of another network, with the same shapes|are not those"
         ):
             build(weights=tmp_path / "trained.keras", **other)
+
+
+@pytest.fixture
+def published_with_another_attention(monkeypatch):
+    """Function from an attention to the constructor of a network that was published with it."""
+    monkeypatch.setattr("keras_senet.models.registry.MODELS", dict(MODELS))
+
+    def build(divisor: int = 1, **fields):
+        whole, features = shortened.description("SEResNet20")
+        architecture = dataclasses.replace(whole, attention=AttentionConfig(**fields), hidden_divisor=divisor)
+        return constructor("Other", architecture, features, "Other.")
+
+    return build
+
+
+def test_a_network_has_the_attention_that_it_was_published_with(published_with_another_attention, tmp_path):
+    build = published_with_another_attention(reduction=4, gate="hard_sigmoid", attention_position="3x3")
+    network = build(weights=None)
+    layer = network.get_layer("stage2_block1_se")
+    assert (layer.reduction, layer.gate) == (4, keras.activations.hard_sigmoid)
+    assert layer.input is network.get_layer("stage2_block1_relu1").output
+    parameters = inspect.signature(build).parameters
+    assert (parameters["reduction"].default, parameters["attention_position"].default) == (4, "3x3")
+    network.save(tmp_path / "trained.keras")
+    assert build(weights=tmp_path / "trained.keras").get_layer("stage2_block1_se").reduction == 4
+    # What the network has by default is not an argument that another attention would have to take.
+    assert isinstance(build(weights=None, attention="eca").get_layer("stage2_block1_se"), EfficientChannelAttention)
+    build(weights=None, attention=None).save(tmp_path / "plain.keras")
+    assert not [layer for layer in build(weights=tmp_path / "plain.keras").layers if layer.name.endswith("_se")]
+    with pytest.raises(ValueError, match="takes no `reduction`: leave it as it is by default, 4"):
+        build(weights=None, attention="eca", reduction=16)
+
+
+def test_a_recipe_trains_the_attention_that_the_network_was_published_with(published_with_another_attention):
+    published_with_another_attention(reduction=4)
+    recipe = Recipe.of("Other", "digits", squeeze="max")
+    assert recipe.attention == AttentionConfig(reduction=4, squeeze="max")
+    assert Recipe.of(**recipe.flat()) == recipe
+    # As `train --config --model` does.
+    assert recipe.replace(model="SEResNet20").attention == AttentionConfig(squeeze="max")
+    assert Recipe.of("SEResNet20", "digits").replace(model="Other").attention == AttentionConfig(reduction=4)
+    assert Recipe.of("SEResNet20", "digits", reduction=8).replace(model="Other").attention == AttentionConfig(reduction=8)
+
+
+def test_hidden_units_are_rounded_as_the_network_was_published(published_with_another_attention):
+    layers = published_with_another_attention(divisor=8, reduction=3)(weights=None).get_layer
+    # 16 / 3 and 32 / 3, each to the nearest multiple of 8.
+    assert [layers(f"stage{stage}_block1_se").reduce.units for stage in (2, 3)] == [8, 8]
+    layers = published_with_another_attention(divisor=8)(weights=None, reduction=2).get_layer
+    assert [layers(f"stage{stage}_block1_se").reduce.units for stage in (2, 3)] == [8, 16]
 
 
 def test_both_values_are_named_where_a_file_and_an_argument_contradict(shallow, tmp_path):

@@ -159,7 +159,9 @@ def add_settings(parser: argparse._ActionsContainer, fields: Iterable[dataclasse
     """One flag for each field that `keras_senet.settings.setting` made. A flag that is not given leaves no option."""
     for field in fields:
         required = field.default is dataclasses.MISSING
-        text = field.metadata["help"] + (" (required)" if required else f" (default: {_as_text(field.default)})")
+        text = field.metadata["help"] + (
+            " (required)" if required else f" (default: {field.metadata['default_text'] or _as_text(field.default)})"
+        )
         options = {"default": argparse.SUPPRESS, "help": text.replace("%", "%%")}
         if field.metadata["choices"]:
             options |= one_of(field.metadata["choices"])

@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> None:
             show_tables(options.json)
         else:
             model = find_model(options.model)(weights=None, input_shape=shape, **attention)
-            _show_cost(model, profile(model), options.json)
+            _show_cost(model, profile(model), options.json, find_model(options.model).architecture.family)
     keras.utils.clear_session()  # else Keras would initialize them at the next opportunity
 
 
@@ -78,11 +78,12 @@ def _show_metadata(path: str, as_json: bool) -> None:
     print_table(["metadata", ""], metadata.items())
 
 
-def _show_cost(model, cost, as_json: bool) -> None:
+def _show_cost(model, cost, as_json: bool, family: str | None = None) -> None:
     blocks = cost.attention_blocks
     if as_json:
         info = {
             "name": model.name,
+            "family": family,
             **dataclasses.asdict(cost.total),
             "input_shape": list(model.input_shape[1:]),
             "output_shape": list(model.output_shape[1:]),
@@ -104,6 +105,6 @@ def _show_cost(model, cost, as_json: bool) -> None:
         rows.append([layer.name, layer.kind, output, *cells(layer), "" if layer.counted else "multiply-adds not known"])
     costs = zip(dataclasses.astuple(cost.attention), dataclasses.astuple(cost.total), strict=True)
     shares = [f"({part / max(1, whole):.2%})" for part, whole in costs]
-    rows.append([f"{model.name}, in total", "", "", *cells(cost.total), ""])
+    rows.append([f"{model.name}, in total", "" if family is None else f"family {family}", "", *cells(cost.total), ""])
     rows.append([f"of that in {blocks} SE blocks", "", "", *cells(cost.attention, *shares), ""])
     print_table(["layer", "", "output", "parameters", "multiply-adds", "activations", "memory", ""], rows)

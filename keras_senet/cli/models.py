@@ -13,30 +13,33 @@ EXAMPLE = "--checkpoints"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoints", action="store_true", help="list published weights instead")
+    parser.add_argument("--family", help="those of one family alone, such as SE-ResNeXt")
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> None:
     if options.checkpoints:
-        _list_checkpoints(options.json)
+        _list_checkpoints(options.family, options.json)
     else:
-        _list_networks(options.json)
+        _list_networks(options.family, options.json)
 
 
-def _list_networks(as_json: bool) -> None:
+def _list_networks(family: str | None, as_json: bool) -> None:
     from keras_senet.models.registry import find_model, list_models
 
-    summaries = {name: inspect.getdoc(find_model(name)).splitlines()[0] for name in list_models()}
+    models = [find_model(name) for name in list_models(family)]
+    rows = [(model.__name__, model.architecture.family, inspect.getdoc(model).splitlines()[0]) for model in models]
     if as_json:
-        print_json(summaries)
+        print_json({name: {"family": family, "summary": summary} for name, family, summary in rows})
     else:
-        print_table(["network", ""], summaries.items())
+        print_table(["network", "family", ""], rows)
 
 
-def _list_checkpoints(as_json: bool) -> None:
-    from keras_senet.models import list_checkpoints
+def _list_checkpoints(family: str | None, as_json: bool) -> None:
+    from keras_senet.models import list_checkpoints, list_models
 
-    checkpoints = list_checkpoints()
+    models = list_models(family)
+    checkpoints = [checkpoint for checkpoint in list_checkpoints() if checkpoint.model in models]
     if as_json:
         facts = ("tag", "url", "architecture")  # properties, which asdict leaves out
         print_json([dataclasses.asdict(each) | {fact: getattr(each, fact) for fact in facts} for each in checkpoints])

@@ -85,7 +85,7 @@ def recipe_of(options: argparse.Namespace):
         config = started
     if config is not None and options.recipe:
         raise InputError("--recipe says what --config says already: leave one of them out.")
-    fields = (read_recipe(existing_path(config)).flat() if config is not None else {}) | given
+    fields = given if config is None else read_recipe(existing_path(config)).replace(**given).flat()
     if "dataset" not in fields and (folder := folder_of_labels(fields.get("labels_csv"))):
         fields["dataset"] = folder
     missing = [f"--{name}" for name in ("model", "dataset") if name not in fields]

@@ -3,7 +3,9 @@
 import dataclasses
 import functools
 import inspect
+import math
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -11,6 +13,7 @@ from keras_senet.errors import InputError
 from keras_senet.layers.concurrent_squeeze_excite import ConcurrentSqueezeExcite
 from keras_senet.layers.convolutional_block_attention import ConvolutionalBlockAttention
 from keras_senet.layers.coordinate_attention import CoordinateAttention
+from keras_senet.layers.data_format import channel_axis
 from keras_senet.layers.effective_squeeze_excite import EffectiveSqueezeExcite
 from keras_senet.layers.efficient_channel_attention import EfficientChannelAttention
 from keras_senet.layers.feature_gate import FeatureGate
@@ -38,36 +41,46 @@ ATTENTIONS: dict[str, type[FeatureGate]] = {
 }
 
 
+# A network has the attention that it was published with, if nothing else is said.
+_OWN: dict[str, Any] = {"default_text": "that of the network"}
+
+
 @dataclasses.dataclass(frozen=True)
 class AttentionConfig:
     """The attention of a network: the arguments about it that every constructor takes."""
 
-    attention: str | Callable | None = setting("se", f"attention layer: {', '.join(ATTENTIONS)}, or none for the plain network")
-    reduction: int = setting(16, "channels for each hidden unit of the excitation", minimum=1)
-    squeeze: str | None = setting("avg", "how a channel is summarized: avg, max, or none for gates at each position")
-    gate: str | Callable = setting("sigmoid", "activation that makes the gates")
-    use_bias: bool = setting(True, "biases in the fully connected layers of the excitation; the paper's ablations have none")
-    attention_position: str = setting("standard", "place of the attention in each block", choices=ATTENTION_POSITIONS)
-    attention_stages: tuple[int, ...] | None = setting(None, "stages that get attention; by default all")
+    attention: str | Callable | None = setting(
+        "se", f"attention layer: {', '.join(ATTENTIONS)}, or none for the plain network", **_OWN
+    )
+    reduction: int = setting(16, "channels for each hidden unit of the excitation", minimum=1, **_OWN)
+    squeeze: str | None = setting("avg", "how a channel is summarized: avg, max, or none for gates at each position", **_OWN)
+    gate: str | Callable = setting("sigmoid", "activation that makes the gates", **_OWN)
+    use_bias: bool = setting(
+        True, "biases in the fully connected layers of the excitation; the paper's ablations have none", **_OWN
+    )
+    attention_position: str = setting("standard", "place of the attention in each block", choices=ATTENTION_POSITIONS, **_OWN)
+    attention_stages: tuple[int, ...] | None = setting(None, "stages that get attention, or none for all", **_OWN)
 
     def __post_init__(self):
         lists_as_tuples(self)
 
 
-def attention_layer(attention: str | Callable | None, **excitation) -> Callable[..., keras.layers.Layer] | None:
+def attention_layer(
+    config: AttentionConfig, default: AttentionConfig = AttentionConfig()
+) -> Callable[..., keras.layers.Layer] | None:
     """The function that makes an attention layer: `make(name=...)`.
 
     Args:
-        attention: key of `ATTENTIONS`, such a function, or None.
-        **excitation: fields of `AttentionConfig`. A layer of `ATTENTIONS` gets those that are arguments of it; the others must
-            have their default values.
+        config: what to make. A layer of `ATTENTIONS` gets those fields that are arguments of it.
+        default: the values that the other fields must have.
 
     Returns:
-        The function; None for None.
+        The function; None for no attention.
 
     Raises:
         ValueError: if there is no attention of this name, or it does not have an argument whose value is not the default.
     """
+    attention = config.attention
     layer = ATTENTIONS.get(attention) if isinstance(attention, str) else attention
     if attention is not None and not callable(layer):
         raise InputError(
@@ -75,12 +88,12 @@ def attention_layer(attention: str | Callable | None, **excitation) -> Callable[
             f"returns a layer. Received: attention={attention!r}"
         )
     accepted = inspect.signature(layer).parameters if layer is not attention else {}
+    excitation = {option: getattr(config, option) for option in ("reduction", "squeeze", "gate", "use_bias")}
     taken = {option: value for option, value in excitation.items() if option in accepted}
     for option, value in excitation.items():
-        default = getattr(AttentionConfig, option)
-        if option not in taken and value != default:
+        if option not in taken and value != (expected := getattr(default, option)):
             raise InputError(
-                f"attention={attention!r} takes no `{option}`: leave it as it is by default, {default!r}, or choose another "
+                f"attention={attention!r} takes no `{option}`: leave it as it is by default, {expected!r}, or choose another "
                 f"attention. Received: {option}={value!r}"
             )
     return functools.partial(layer, **taken) if taken else layer
@@ -93,13 +106,30 @@ class Attention:
     layer: Callable[..., keras.layers.Layer] | None  # makes a layer, `layer(name=...)`; None for a plain network
     position: str
     stages: tuple[int, ...]
+    reduction: int = AttentionConfig.reduction  # channels for each hidden unit of the excitation
+    hidden_divisor: int = 1  # the number of hidden units is rounded to a multiple of it
 
-    def in_block(self, stage: int, block: str) -> Callable:
-        """The function `attend(x, here)` of one block: it applies attention if `here` is its position, else it returns `x`."""
+    def in_block(self, stage: int, block: str, channels: int | None = None) -> Callable:
+        """The function `attend(x, here)` of one block: it applies attention if `here` is its position, else it returns `x`.
+
+        Args:
+            stage: number of the stage.
+            block: name of the block.
+            channels: the number of which the hidden units are a share; None for the channels of `x`.
+        """
 
         def attend(x, here: str = "standard"):
             if self.layer is None or here != self.position or stage not in self.stages:
                 return x
-            return self.layer(name=f"{block}_se")(x)
+            return self.layer(name=f"{block}_se", **self._hidden_units(channels, x))(x)
 
         return attend
+
+    def _hidden_units(self, channels: int | None, x) -> dict[str, int]:
+        """The number of hidden units as an argument of the layer; none where that follows from its `reduction`."""
+        follows = channels is None and self.hidden_divisor == 1
+        if follows or "hidden_units" not in inspect.signature(self.layer).parameters:
+            return {}
+        share = (channels or x.shape[channel_axis()]) / self.reduction
+        multiples = math.floor(share / self.hidden_divisor + 0.5)
+        return {"hidden_units": max(1, multiples) * self.hidden_divisor}

@@ -2,7 +2,7 @@
 
 # In the order of `list_models`.
 # isort: off
-from keras_senet.models.registry import list_checkpoints, list_models
+from keras_senet.models.registry import list_checkpoints, list_families, list_models
 from keras_senet.models.resnet import (
     SENet154,
     SEResNet18,
@@ -75,5 +75,6 @@ __all__ = [
     "SEVGG16",
     "SEWideResNet",
     "list_checkpoints",
+    "list_families",
     "list_models",
 ]

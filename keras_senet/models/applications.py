@@ -57,7 +57,13 @@ def _places(layer: str, blocks: dict[int, range]) -> dict[str, tuple[int, str]]:
 
 
 # Stages by resolution, as in BN-Inception: maps of 35 x 35, 17 x 17 and 8 x 8.
-_INCEPTION: dict[str, Any] = {"stages": (3, 4, 5), "input_size": 299, "crop_ratio": 299 / 352, "min_size": 75}
+_INCEPTION: dict[str, Any] = {
+    "family": "SE-Inception",
+    "stages": (3, 4, 5),
+    "input_size": 299,
+    "crop_ratio": 299 / 352,
+    "min_size": 75,
+}
 
 SEInceptionV3 = constructor(
     "SEInceptionV3",
@@ -100,6 +106,7 @@ def mobilenet(width_multiplier: float = 1.0, paper_settings: bool = False) -> Ap
     # Stages by resolution, as in a ResNet: stage 1 has half the resolution of the image.
     blocks = {1: range(1, 2), 2: range(2, 4), 3: range(4, 6), 4: range(6, 12), 5: range(12, 14)}
     return Application(
+        family="SE-MobileNet",
         build=keras.applications.MobileNet,
         arguments={"alpha": width_multiplier},
         places=_places("conv_pw_{}_relu", blocks),

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from keras_senet.layers.attention import AttentionConfig
+
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 MEAN_ONLY_STD = (1 / 255,) * 3  # the standard deviation of networks that only subtract a mean from pixels in [0, 255]
 
@@ -10,7 +12,10 @@ MEAN_ONLY_STD = (1 / 255,) * 3  # the standard deviation of networks that only s
 class Architecture:
     """The fields that every constructor reads; the dataclass of a family adds those that its builder reads."""
 
+    family: str  # networks of one paper, as `list_models` groups them
     stages: tuple[int, ...]  # numbers of its stages
+    attention: AttentionConfig = AttentionConfig()  # the attention with which it was published
+    hidden_divisor: int = 1  # the number of an excitation's hidden units is rounded to a multiple of it
     positions: tuple[str, ...] = ("standard",)  # positions of attention that its blocks have
     fully_connected: tuple[int, ...] = ()  # widths of the layers before the classifier, which replace global pooling
     dropout: float = 0.0  # rate before the classifier, and after each fully connected layer

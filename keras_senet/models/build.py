@@ -42,6 +42,7 @@ def constructor(
     """
     describe: Callable[..., Architecture] = architecture if callable(architecture) else lambda: architecture
     default = describe()
+    own = default.attention
     published = "imagenet" if checkpoints_of(name) else None
 
     def construct(
@@ -56,13 +57,13 @@ def constructor(
         *,
         include_preprocessing: bool = True,
         mean_only: bool = False,
-        attention: str | Callable[..., keras.layers.Layer] | None = AttentionConfig.attention,
-        reduction: int = AttentionConfig.reduction,
-        squeeze: str | None = AttentionConfig.squeeze,
-        gate: str | Callable = AttentionConfig.gate,
-        use_bias: bool = AttentionConfig.use_bias,
-        attention_position: str = AttentionConfig.attention_position,
-        attention_stages: tuple[int, ...] | None = AttentionConfig.attention_stages,
+        attention: str | Callable[..., keras.layers.Layer] | None = own.attention,
+        reduction: int = own.reduction,
+        squeeze: str | None = own.squeeze,
+        gate: str | Callable = own.gate,
+        use_bias: bool = own.use_bias,
+        attention_position: str = own.attention_position,
+        attention_stages: tuple[int, ...] | None = own.attention_stages,
         **own_options,
     ) -> keras.Model:
         if unknown := own_options.keys() - options:
@@ -105,7 +106,7 @@ def constructor(
             source = inputs if input_tensor is None else keras.utils.get_source_inputs(inputs)
             return keras.Model(source, x, name=name)
 
-        return build(config) if pretrained is None else build_for(pretrained, build, config, net.positions, include_top)
+        return build(config) if pretrained is None else build_for(pretrained, build, config, net, include_top)
 
     public: Any = construct  # a function with attributes of its own
     public.__name__ = public.__qualname__ = name
@@ -138,9 +139,10 @@ def constructor(
 
 def attention_of(config: AttentionConfig, net: Architecture) -> Attention:
     """The attention that `config` means in a network like `net`."""
-    taken = ("reduction", "squeeze", "gate", "use_bias")
-    layer = attention_layer(config.attention, **{name: getattr(config, name) for name in taken})
-    return Attention(layer, config.attention_position, config.attention_stages or net.stages)
+    layer = attention_layer(config, net.attention)
+    return Attention(
+        layer, config.attention_position, config.attention_stages or net.stages, config.reduction, net.hidden_divisor
+    )
 
 
 _POOLINGS = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}

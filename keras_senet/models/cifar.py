@@ -12,6 +12,7 @@ from keras_senet.models.resnet import ResNet, features
 
 def _architecture(depths: int, **fields) -> ResNet:
     common: dict[str, Any] = {
+        "family": "CIFAR",
         "depths": (depths,) * 3,
         "stages": (2, 3, 4),
         "bottleneck": False,

@@ -26,6 +26,7 @@ class Module:
 class BNInception(Architecture):
     """Inception with batch normalization: its modules by stage."""
 
+    family: str = "SE-Inception"
     modules: dict[int, tuple[Module, ...]]
 
 

@@ -13,15 +13,14 @@ import keras
 from keras_senet import pretrained
 from keras_senet.errors import InputError, did_you_mean
 from keras_senet.layers.attention import ATTENTIONS, AttentionConfig
+from keras_senet.models.architecture import Architecture
 from keras_senet.pretrained import Checkpoint, Weights, checkpoints_of
 from keras_senet.pretrained.description import attention_in, difference
-
-_AS_PUBLISHED = AttentionConfig()
 
 
 def find_weights(
     weights: str | os.PathLike,
-    construct: Callable[..., keras.Model],
+    construct: Any,
     attention: AttentionConfig,
     classes: tuple[int | None, int] | None,
 ) -> Weights:
@@ -40,10 +39,13 @@ def find_weights(
         ValueError: if they do not fit the arguments of the constructor, as far as that shows before the network is built.
     """
     checkpoint = _find_checkpoint(weights, construct.__name__)
-    if attention != _AS_PUBLISHED and (checkpoint is not None or not os.fspath(weights).endswith((".keras", ".weights.h5"))):
+    if attention != construct.architecture.attention and (
+        checkpoint is not None or not os.fspath(weights).endswith((".keras", ".weights.h5"))
+    ):
         raise InputError(
-            f"weights={weights!r} belongs to a network with SE as it was published: leave `attention`, `reduction`, `squeeze`, "
-            "`gate`, `use_bias`, `attention_position` and `attention_stages` as they are by default, or choose weights=None."
+            f"weights={weights!r} belongs to a network with its attention as it was published: leave `attention`, `reduction`, "
+            "`squeeze`, `gate`, `use_bias`, `attention_position` and `attention_stages` as they are by default, or choose "
+            "weights=None."
         )
     if checkpoint is None:
         from_file = pretrained.read_weights(weights)
@@ -67,7 +69,7 @@ def build_for(
     weights: Weights,
     build: Callable[[AttentionConfig], keras.Model],
     given: AttentionConfig,
-    positions: tuple[str, ...],
+    net: Architecture,
     include_top: bool,
 ) -> keras.Model:
     """The network that `weights` are of, with these weights.
@@ -79,15 +81,15 @@ def build_for(
         weights: the weights.
         build: function from an attention to a network with it.
         given: attention that the constructor was called with.
-        positions: positions of attention that the network has.
+        net: description of the network.
         include_top: whether the network has a classifier.
 
     Raises:
         ValueError: if the file says something else than the arguments, or the weights do not fit.
     """
-    config = _attention_in(weights, given)
-    default = AttentionConfig.attention_position
-    others = [position for position in positions if position != default] if given.attention_position == default else []
+    config = _attention_in(weights, given, net.attention)
+    default = net.attention.attention_position
+    others = [position for position in net.positions if position != default] if given.attention_position == default else []
     model = build(config)
     reason = None if weights.config is None else difference(weights.config, model)
     if reason and config.attention is not None:
@@ -102,7 +104,7 @@ def build_for(
     return model
 
 
-def _attention_in(weights: Weights, given: AttentionConfig) -> AttentionConfig:
+def _attention_in(weights: Weights, given: AttentionConfig, default: AttentionConfig) -> AttentionConfig:
     """The attention that the file says, where the arguments are at their defaults.
 
     Raises:
@@ -112,17 +114,17 @@ def _attention_in(weights: Weights, given: AttentionConfig) -> AttentionConfig:
     if said is None:
         return given
     fields = {}
-    for field in dataclasses.fields(AttentionConfig):
-        ours, theirs = getattr(given, field.name), getattr(said, field.name)
-        if field.name == "attention_position" or _is_the_same(field.name, ours, theirs):
-            theirs = ours
-        elif ours != field.default:
+    for name, theirs in said.items():
+        ours = getattr(given, name)
+        if _is_the_same(name, ours, theirs):
+            continue
+        if ours != getattr(default, name):
             raise InputError(
-                f"{weights.path} is of a network with {field.name}={theirs!r}, and {field.name}={ours!r} was given: leave that "
-                "out to build the network of the file, or choose other weights."
+                f"{weights.path} is of a network with {name}={theirs!r}, and {name}={ours!r} was given: leave that out to build "
+                "the network of the file, or choose other weights."
             )
-        fields[field.name] = theirs
-    return AttentionConfig(**fields)
+        fields[name] = theirs
+    return dataclasses.replace(given, **fields)
 
 
 def _is_the_same(field: str, ours: Any, theirs: Any) -> bool:

@@ -1,34 +1,53 @@
 """The networks by name, and the published weights that there are for each."""
 
-from collections.abc import Callable
 from typing import Any
-
-import keras
 
 from keras_senet.errors import InputError, did_you_mean
 from keras_senet.pretrained import Checkpoint, checkpoints_of
 
-MODELS: dict[str, Callable[..., keras.Model]] = {}
+MODELS: dict[str, Any] = {}  # functions with attributes, see `keras_senet.models.build.constructor`
 
 
-def register(construct: Callable[..., keras.Model]) -> None:
+def register(construct: Any) -> None:
     """Adds a constructor, under its own name."""
     MODELS[construct.__name__] = construct
 
 
-def list_models() -> list[str]:
-    """The names of all networks, each a constructor `keras_senet.<name>`.
+def list_models(family: str | None = None) -> list[str]:
+    """The names of networks, each a constructor `keras_senet.<name>`.
+
+    Args:
+        family: one of `list_families()`, in any case; None for all networks.
+
+    Raises:
+        ValueError: if there is no such family; the message says which there are.
 
     Example:
 
-    >>> keras_senet.list_models()[:2]
-    ['SEResNet18', 'SEResNet34']
+    >>> keras_senet.list_models("SE-ResNet")[:3]
+    ['SEResNet18', 'SEResNet34', 'SEResNet50']
     """
-    return list(MODELS)
+    if family is None:
+        return list(MODELS)
+    found = [name for name, model in MODELS.items() if model.architecture.family.casefold() == family.casefold()]
+    if not found:
+        raise InputError(f"`family` must be one of {', '.join(list_families())}. Received: {family}")
+    return found
+
+
+def list_families() -> list[str]:
+    """The families of networks: those of one paper, or of one library that changed it.
+
+    Example:
+
+    >>> keras_senet.list_families()[:3]
+    ['SE-ResNet', 'SE-ResNeXt', 'SENet']
+    """
+    return list(dict.fromkeys(model.architecture.family for model in MODELS.values()))
 
 
 def find_model(name: str) -> Any:
-    """The constructor called `name`, ignoring case: a function with attributes, see `keras_senet.models.build.constructor`.
+    """The constructor called `name`, ignoring case.
 
     Raises:
         ValueError: if there is none; the message suggests the nearest names.

@@ -32,6 +32,7 @@ from keras_senet.models.build import constructor
 class ResNet(Architecture):
     """The fields in which the members of the family differ."""
 
+    family: str = "SE-ResNet"
     depths: tuple[int, ...]  # blocks in each stage
     unit: Callable = residual  # function of blocks.py that joins the convolutions and the shortcut of a block
     bottleneck: bool = True  # blocks of 1x1, 3x3 and 1x1 convolutions instead of two 3x3 convolutions
@@ -118,8 +119,8 @@ def _network(name: str, description: str, **architecture):
     return constructor(name, ResNet(**architecture), features, f"{description} for ImageNet.")
 
 
-_RESNEXT = {"groups": 32, "width_per_group": 4, "stride_in_3x3": True}
-_32X8D = {"groups": 32, "width_per_group": 8, "depths": (3, 4, 23, 3)}
+_RESNEXT = {"family": "SE-ResNeXt", "groups": 32, "width_per_group": 4, "stride_in_3x3": True}
+_32X8D = {"family": "SE-ResNeXt", "groups": 32, "width_per_group": 8, "depths": (3, 4, 23, 3)}
 # The differences between timm's later networks and those of the authors.
 _LATER = {"stride_in_3x3": True, "caffe_pooling": False}
 _D = {**_LATER, "stem_kernel_size": 3, "stem_widths": (32, 32, 64), "projection": "pooled"}
@@ -139,7 +140,7 @@ SEResNeXt26T = _network(
 SEResNeXt50 = _network("SEResNeXt50", "SE-ResNeXt-50 (32x4d)", depths=(3, 4, 6, 3), **_RESNEXT)
 SEResNeXt101 = _network("SEResNeXt101", "SE-ResNeXt-101 (32x4d)", depths=(3, 4, 23, 3), **_RESNEXT)
 SEResNeXt101_64x4d = _network(
-    "SEResNeXt101_64x4d", "SE-ResNeXt-101 (64x4d)", depths=(3, 4, 23, 3), groups=64, width_per_group=4, **_LATER
+    "SEResNeXt101_64x4d", "SE-ResNeXt-101 (64x4d)", depths=(3, 4, 23, 3), **_RESNEXT | _LATER | {"groups": 64}
 )
 SEResNeXt101_32x8d = _network("SEResNeXt101_32x8d", "SE-ResNeXt-101 (32x8d)", **_32X8D | _LATER)
 SEResNeXt101D_32x8d = _network("SEResNeXt101D_32x8d", "SE-ResNeXt-101-D (32x8d)", **_32X8D | _D)
@@ -152,6 +153,7 @@ SEResNeXtAA201D_32x8d = _network(
 SENet154 = _network(
     "SENet154",
     "SENet-154",
+    family="SENet",
     depths=(3, 8, 36, 3),
     groups=64,
     width_per_group=4,

@@ -23,6 +23,7 @@ class ShuffleNet(Architecture):
     Source: Zhang et al., arXiv 1707.01083, table 1.
     """
 
+    family: str = "SE-ShuffleNet"
     groups: int = 3  # of the 1x1 convolutions
     scale: float = 1.0  # factor on the channels
     depths: tuple[int, ...] = (4, 8, 4)  # units in each stage

@@ -17,6 +17,7 @@ class VGG(Architecture):
     Source: Simonyan and Zisserman, arXiv 1409.1556, table 1; Hu et al., arXiv 1709.01507, section 3.2, for the place of SE.
     """
 
+    family: str = "SE-VGG"
     depths: tuple[int, ...]  # convolutions in each stage
     widths: tuple[int, ...] = (64, 128, 256, 512, 512)  # channels of each stage
     stages: tuple[int, ...] = (1, 2, 3, 4, 5)

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_senet.layers.attention import ATTENTIONS, AttentionConfig
+from keras_senet.layers.attention import ATTENTIONS
 
 # What changes neither the function of a trained layer nor the meaning of its weights.
 _IRRELEVANT = re.compile(
@@ -16,15 +16,16 @@ _IRRELEVANT = re.compile(
 _HEAD = ("predictions", "dropout", "flatten", "avg_pool", "max_pool")
 
 
-def attention_in(config: dict[str, Any]) -> AttentionConfig | None:
+def attention_in(config: dict[str, Any]) -> dict[str, Any] | None:
     """The attention of a network of this package, but for its position, from the configuration of its `.keras` file.
 
     Returns:
-        None if it has a layer in the place of attention that is none of `ATTENTIONS`.
+        Those fields of `AttentionConfig` that the file says; None if it has a layer in the place of attention that is none of
+        `ATTENTIONS`.
     """
     found = [layer for layer in _layers(config) if layer["config"]["name"].endswith("_se")]
     if not found:
-        return AttentionConfig(attention=None)
+        return {"attention": None}
     names = {kind.__name__: name for name, kind in reversed(ATTENTIONS.items())}
     attention = names.get(found[0]["class_name"])
     if attention is None:
@@ -32,7 +33,7 @@ def attention_in(config: dict[str, Any]) -> AttentionConfig | None:
     own = found[0]["config"]
     fields = {name: own[name] for name in ("reduction", "squeeze", "gate", "use_bias") if name in own}
     stages = {int(match[1]) for layer in found if (match := re.match(r"stage(\d)_", layer["config"]["name"]))}
-    return AttentionConfig(attention, **fields, attention_stages=tuple(sorted(stages)) or None)
+    return {"attention": attention, **fields, "attention_stages": tuple(sorted(stages)) or None}
 
 
 def class_names_in(config: dict[str, Any]) -> list[str]:

@@ -106,7 +106,7 @@ def _attend(layer: keras.layers.Layer, y, config: AttentionConfig, scales: Scale
         raise InputError(f"{layer.name!r} is quantized: put attention behind it first, and then quantize.")
     axis = output_channel_axis(scales.graph, layer)
     common = {"data_format": "channels_first" if axis == 1 else "channels_last", "dtype": layer.dtype_policy}
-    make = attention_layer(config.attention, reduction=config.reduction, use_bias=config.use_bias)
+    make = attention_layer(config)
     gate = make and make(name=f"{layer.name}_se", **(common if isinstance(config.attention, str) else {}))
     if not isinstance(gate, FeatureGate):
         raise InputError(

@@ -121,7 +121,7 @@ def _weights(model: str, images: int, fields: dict[str, Any]) -> tuple[str | Non
         return None, "random weights, since it has none published"
     if images >= FEW:
         return None, "random weights, since there are enough images"
-    defaults = {field.name: field.default for field in flat_fields(Recipe)}
+    defaults = {field.name: field.default for field in flat_fields(Recipe)} | vars(find_model(model).architecture.attention)
     for name in _OF_THE_FUNCTION:
         if fields.get(name, defaults[name]) != defaults[name]:
             return None, f"random weights, since those that are published have another `{name}`"

@@ -11,6 +11,7 @@ from keras_senet.data import Augmentation
 from keras_senet.errors import InputError
 from keras_senet.inference.tasks import TASKS
 from keras_senet.layers.attention import AttentionConfig
+from keras_senet.models.registry import find_model
 from keras_senet.settings import check, flat_values, from_flat, lists_as_tuples, setting
 
 OPTIMIZERS = ("sgd", "adamw", "lamb")
@@ -260,15 +261,24 @@ class Recipe:
     def of(cls, model: str, dataset: str, **fields: Any) -> "Recipe":
         """A recipe of all fields by name, as flags and config.json have them.
 
+        The network has the attention that it was published with, but for the fields that are given.
+
         Raises:
             TypeError: if there is no field of a name.
             ValueError: as for `Recipe`.
         """
+        of_attention = {field.name for field in dataclasses.fields(AttentionConfig)}
+        if of_attention - fields.keys():
+            fields = vars(find_model(model).architecture.attention) | fields
         return from_flat(cls, {"model": model, "dataset": dataset, **fields})
 
     def replace(self, **fields: Any) -> "Recipe":
-        """The same recipe, but for these fields by name."""
-        return from_flat(type(self), self.flat() | fields)
+        """The same recipe, but for these fields by name; another network has its own attention where this one has its own."""
+        kept = self.flat()
+        if "model" in fields:
+            own = vars(find_model(self.model).architecture.attention)
+            kept = {name: value for name, value in kept.items() if name not in own or value != own[name]}
+        return self.of(**kept | fields)
 
     def flat(self) -> dict[str, Any]:
         """All values by the names of the fields, for config.json."""
