@@ -34,7 +34,7 @@ def __getattr__(name: str):
         return sorted([*_PACKAGES, *_HOMES, *networks])
     if name in _PACKAGES:
         return importlib.import_module(f"keras_senet.{name}")
-    home = "models" if name.startswith("SE") else _HOMES.get(name)
+    home = _HOMES.get(name, "models" if name[:1].isupper() else None)  # networks are the only names in capitals
     module = home and importlib.import_module(f"keras_senet.{home}")
     if not hasattr(module, name):
         raise AttributeError(f"module 'keras_senet' has no attribute {name!r}")

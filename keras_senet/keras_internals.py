@@ -6,11 +6,16 @@ enforces that.
 """
 
 import contextlib
+import sys
 import typing
 from collections.abc import Callable, Iterator
 from unittest import mock
 
 import keras
+
+# Keras walks the graph of a model by recursion, a call for each layer of the longest path, and Python allows 1,000: too few for a
+# ResNet-RS of 270 layers. The limit stays raised, since Keras does the same where it loads a file, without asking us.
+sys.setrecursionlimit(max(sys.getrecursionlimit(), 10_000))
 
 
 class LayerCall(typing.NamedTuple):

@@ -1,14 +1,18 @@
-"""Writes fixtures/narrow: networks of timm at a quarter of the width, with five blocks, and what they compute.
+"""Writes fixtures: the names and shapes of the parameters of timm's networks, and the logits that they compute.
 
-The names are those of the whole networks. Stem, blocks, shortcuts and head are timm's; a narrow network takes milliseconds where
-the whole one takes seconds. Run it with PyTorch 2.13 and timm 1.0.31, which no test needs:
+Those in fixtures/narrow have a quarter of the width and five blocks, but the names of the whole networks. Stem, blocks, shortcuts
+and head are timm's; a narrow network takes milliseconds where the whole one, in fixtures/timm, takes seconds. Run it with PyTorch
+2.13 and timm 1.0.31, which no test needs:
 
-    python tests/make_fixtures.py
+    python tests/make_fixtures.py              # all
+    python tests/make_fixtures.py resnetrs50   # those of networks whose names begin like this
 """
 
+import dataclasses
 import functools
 import json
 import pathlib
+import sys
 
 import numpy as np
 import synthetic
@@ -26,14 +30,35 @@ LATER = {  # half the groups of the whole network's, twice as wide: a group of o
     "seresnext101_64x4d": {"cardinality": 32, "base_width": 8},
     "seresnextaa101d_32x8d": {"cardinality": 16, "base_width": 16},
     "seresnextaa201d_32x8d": {"cardinality": 16, "base_width": 16},
+    "resnetrs50": {},
+    "ecaresnet26t": {},
+    "ecaresnet50d": {},
+    "ecaresnetlight": {},
 }
+BYOBNET = ("seresnext26ts", "seresnet33ts")
+# Whole networks, and the sizes of their images; those that came before have fixtures from another hand.
+WHOLE = dict.fromkeys(("resnetrs50", "ecaresnet26t", "ecaresnet50d", "ecaresnet50t", "ecaresnetlight"), (96, 97))
+WHOLE |= {"seresnext26ts": (96, 97), "seresnet33ts": (96, 97)}
+WHOLE |= dict.fromkeys([f"resnetrs{depth}" for depth in (101, 152, 200, 270)], (64,))
+WHOLE |= {"resnetrs350": (), "resnetrs420": ()}  # with made-up weights they amplify what float64 rounds to half of the output
+WHOLE |= {"ecaresnet101d": (64,), "ecaresnet269d": (64,)}
+EXACT = ("resnetrs270", "ecaresnet269d")  # compared in float64: in float32 rounding puts them off
 
 
-def main():
+def main(prefix: str = ""):
     import timm
     import torch
     from timm.layers import SEModule
-    from timm.models import senet
+    from timm.models import byobnet, senet
+
+    def write(file: pathlib.Path, network, sizes, dtype=torch.float32) -> None:
+        shapes = {key: list(value.shape) for key, value in network.state_dict().items()}
+        network.load_state_dict({key: torch.from_numpy(synthetic.weight(key, shape)) for key, shape in shapes.items()})
+        network.eval().to(dtype)
+        with torch.no_grad():
+            images = {size: torch.from_numpy(synthetic.image(size).transpose(0, 3, 1, 2).copy()).to(dtype) for size in sizes}
+            logits = {f"logits_{size}": network(batch).numpy() for size, batch in images.items()}
+        np.savez_compressed(file, parameters=json.dumps(shapes), **logits)
 
     class NarrowSENet(senet.SENet):
         """Neither widths nor, in the networks that timm registers, depths are arguments."""
@@ -46,23 +71,32 @@ def main():
             return super()._make_layer(block, WIDTHS[stage], DEPTHS[stage], max(groups // 2, 1), *arguments, **options)
 
     senet.SENet = NarrowSENet
-    for name in (*LEGACY, *LATER):
+    for name, sizes in WHOLE.items():
+        if name.startswith(prefix):
+            write(FIXTURES / "timm" / f"{name}.npz", timm.create_model(name), sizes)
+            if name in EXACT:
+                write(FIXTURES / "timm" / f"{name}_float64.npz", timm.create_model(name), sizes, torch.float64)
+    for name in (*LEGACY, *LATER, *BYOBNET):
+        if not name.startswith(prefix):
+            continue
         if name in LEGACY:
             network = timm.create_model(name)
             network.last_linear = torch.nn.Linear(network.inplanes, CLASSES)
+        elif name in BYOBNET:
+            whole = byobnet.model_cfgs[name]
+            group_size = whole.blocks[0].gs // 4
+            shape = zip(whole.blocks, DEPTHS, WIDTHS, strict=True)
+            blocks = [dataclasses.replace(block, d=depth, c=4 * width, gs=group_size) for block, depth, width in shape]
+            network = byobnet.ByobNet(dataclasses.replace(whole, blocks=tuple(blocks)), num_classes=CLASSES)
         else:
             # Whole networks have at least eight hidden units in each SE block, whatever the divisor.
-            attention = {"attn_layer": functools.partial(SEModule, rd_divisor=1)}
+            ratio = 1 / 4 if name.startswith("resnetrs") else 1 / 16
+            se = functools.partial(SEModule, rd_ratio=ratio, rd_divisor=1)
+            attention = {"attn_layer": "eca" if name.startswith("eca") else se}
             narrow = {"layers": DEPTHS, "channels": WIDTHS, "num_classes": CLASSES, "block_args": attention}
             network = timm.create_model(name, **narrow, **LATER[name])
-        shapes = {key: list(value.shape) for key, value in network.state_dict().items()}
-        network.load_state_dict({key: torch.from_numpy(synthetic.weight(key, shape)) for key, shape in shapes.items()})
-        network.eval()
-        with torch.no_grad():
-            images = {size: torch.from_numpy(synthetic.image(size).transpose(0, 3, 1, 2).copy()) for size in SIZES}
-            logits = {f"logits_{size}": network(batch).numpy() for size, batch in images.items()}
-        np.savez_compressed(FIXTURES / "narrow" / f"{name}.npz", parameters=json.dumps(shapes), **logits)
+        write(FIXTURES / "narrow" / f"{name}.npz", network, SIZES)
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -50,6 +50,11 @@ NETWORKS = {
     "seresnextaa101d_32x8d": "SEResNeXtAA101D_32x8d",
     "seresnextaa101d_32x8d_12k": "SEResNeXtAA101D_32x8d",
     "seresnextaa201d_32x8d": "SEResNeXtAA201D_32x8d",
+    "seresnet33ts": "SEResNet33TS",
+    "seresnext26ts": "SEResNeXt26TS",
+    **{f"resnetrs{depth}": f"ResNetRS{depth}" for depth in (50, 101, 152, 200, 270, 350, 420)},
+    **{f"ecaresnet{kind}": f"ECAResNet{kind.upper()}" for kind in ("26t", "50d", "50t", "101d", "269d")},
+    "ecaresnetlight": "ECAResNetLight",
 }
 NARROW = sorted(file.stem for file in (FIXTURES / "narrow").iterdir())
 
@@ -58,6 +63,8 @@ def narrow(reference: str, name: str = "Narrow") -> Callable[..., keras.Model]:
     """Registers the constructor `name` of the network that is called `reference` in fixtures/narrow."""
     whole = getattr(keras_senet, NETWORKS[reference]).architecture
     groups = {} if whole.groups == 1 else {"groups": whole.groups // 2, "width_per_group": 2 * whole.width_per_group}
+    if whole.group_size is not None:
+        groups = {"group_size": whole.group_size // 4}
     architecture = dataclasses.replace(whole, depths=DEPTHS, widths=WIDTHS, classes=CLASSES, **groups)
     return constructor(name, architecture, features, f"{name}.")
 

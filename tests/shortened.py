@@ -23,9 +23,11 @@ def distinct() -> list[str]:
     """The names of the networks that are still different when they are shortened."""
     names, descriptions = [], []
     for name in keras_senet.list_models():
-        if (described := description(name)) not in descriptions:
+        architecture, features = description(name)
+        architecture = dataclasses.replace(architecture, family="", input_size=0)  # which make no other layers
+        if (architecture, features) not in descriptions:
             names.append(name)
-            descriptions.append(described)
+            descriptions.append((architecture, features))
     return names
 
 

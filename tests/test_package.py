@@ -30,7 +30,11 @@ assert not heavy & (set(sys.modules) - before)
 @pytest.mark.usefixtures("without_weights")
 @pytest.mark.parametrize("plain", ["less the attention", pytest.param("built", marks=pytest.mark.exhaustive)])
 def test_the_table_in_the_readme_is_true(plain):
-    table = [line.split("|")[1:-1] for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| `SE")]
+    table = [
+        line.split("|")[1:-1]
+        for line in (ROOT / "README.md").read_text().splitlines()
+        if line.startswith(("| `SE", "| `ResNetRS", "| `ECA"))
+    ]
     assert [row[0].strip(" `") for row in table] == keras_senet.list_models()
     for name, pixels, *numbers in table:
         name = name.strip(" `")

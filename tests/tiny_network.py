@@ -26,7 +26,7 @@ def registered() -> Iterator[Callable]:
         projection="padded",
         stem_kernel_size=3,
         stem_widths=(16,),
-        stem_downsamples=False,
+        stem_pooling=None,
         classes=10,
         input_size=8,
         min_size=8,

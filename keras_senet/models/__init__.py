@@ -21,6 +21,21 @@ from keras_senet.models.resnet import (
     SEResNeXtAA201D_32x8d,
     SEResNeXt50,
     SEResNeXt101,
+    ResNetRS50,
+    ResNetRS101,
+    ResNetRS152,
+    ResNetRS200,
+    ResNetRS270,
+    ResNetRS350,
+    ResNetRS420,
+    ECAResNet26T,
+    ECAResNet50D,
+    ECAResNet50T,
+    ECAResNet101D,
+    ECAResNet269D,
+    ECAResNetLight,
+    SEResNet33TS,
+    SEResNeXt26TS,
 )
 from keras_senet.models.inception import SEBNInception
 from keras_senet.models.vgg import SEVGG16
@@ -41,6 +56,21 @@ from keras_senet.models.cifar import (
 # isort: on
 
 __all__ = [
+    "ResNetRS50",
+    "ResNetRS101",
+    "ResNetRS152",
+    "ResNetRS200",
+    "ResNetRS270",
+    "ResNetRS350",
+    "ResNetRS420",
+    "ECAResNet26T",
+    "ECAResNet50D",
+    "ECAResNet50T",
+    "ECAResNet101D",
+    "ECAResNet269D",
+    "ECAResNetLight",
+    "SEResNet33TS",
+    "SEResNeXt26TS",
     "SEBNInception",
     "SEInceptionResNetV2",
     "SEInceptionV3",

@@ -23,9 +23,10 @@ class Conv:
     kernel_size: int
     strides: int = 1
     groups: int = 1
-    pool: int = 1  # stride of the average pooling after its ReLU
+    pool: int = 1  # stride of the average pooling after its activation
     dilation: int = 1  # positions from one tap of the kernel to the next
-    relu: bool = False  # followed by a ReLU even if it is the last convolution of its branch
+    activation: str = "relu"  # between it and the next convolution
+    activated: bool = False  # followed by its activation even if it is the last convolution of its branch
 
 
 def convolve(x, conv: Conv, prefix: str, index: int | str = ""):
@@ -64,10 +65,15 @@ def conv_bn(x, conv: Conv, prefix: str, index: int | str = ""):
     return normalize(convolve(x, conv, prefix, index), prefix, index)
 
 
-def conv_bn_relu(x, conv: Conv, prefix: str, index: int | str = ""):
-    """Convolution, batch normalization, ReLU, and the pooling that `conv` asks for."""
-    x = layers.ReLU(name=f"{prefix}_relu{index}")(conv_bn(x, conv, prefix, index))
+def conv_bn_act(x, conv: Conv, prefix: str, index: int | str = ""):
+    """Convolution, batch normalization, activation, and the pooling that `conv` asks for."""
+    x = activate(conv_bn(x, conv, prefix, index), conv.activation, f"{prefix}_{conv.activation}{index}")
     return average_pool(x, conv.pool, f"{prefix}_pool{index}")
+
+
+def activate(x, activation: str, name: str):
+    """An activation that `keras.activations.get` knows; ReLU as the layer that has a class of its own."""
+    return (layers.ReLU(name=name) if activation == "relu" else layers.Activation(activation, name=name))(x)
 
 
 def average_pool(x, strides: int, name: str):
@@ -90,12 +96,18 @@ def max_pool(x, name: str, padding: tuple[int, int] = (0, 1)):
     return layers.MaxPooling2D(3, strides=2, name=name)(x)
 
 
+def signed_max_pool(x, name: str):
+    """Max pooling of 3x3 windows around every other position, for a map with negative values, above which padding would stand."""
+    x = layers.MaxPooling2D(3, strides=1, padding="same", name=f"{name}_windows")(x)
+    return layers.MaxPooling2D(1, strides=2, name=name)(x)
+
+
 def residual(x, convs: tuple[Conv, ...], shortcut: Callable | None, attend: Callable, name: str):
-    """A residual unit: the branch of `convs`, added to the shortcut, then ReLU.
+    """A residual unit: the branch of `convs`, added to the shortcut, then the activation of the last of them.
 
     Args:
         x: feature map `(N, H, W, C)` or `(N, C, H, W)`, a Keras tensor.
-        convs: convolutions of the residual branch, with ReLUs between them.
+        convs: convolutions of the residual branch, with activations between them.
         shortcut: function from `x` to the other branch; None for `x` itself.
         attend: result of `Attention.in_block` for this unit.
         name: prefix of the names of all layers.
@@ -107,12 +119,12 @@ def residual(x, convs: tuple[Conv, ...], shortcut: Callable | None, attend: Call
     """
     y = attend(_branch(attend(x, "pre"), convs, attend, name))
     y = layers.Add(name=f"{name}_add")([y, attend(x if shortcut is None else shortcut(x), "identity")])
-    return attend(layers.ReLU(name=f"{name}_out")(y), "post")
+    return attend(activate(y, convs[-1].activation, f"{name}_out"), "post")
 
 
 def _branch(x, convs: tuple[Conv, ...], attend: Callable, prefix: str):
     for index, conv in enumerate(convs, start=1):
-        x = (conv_bn_relu if index < len(convs) or conv.relu else conv_bn)(x, conv, prefix, index)
+        x = (conv_bn_act if index < len(convs) or conv.activated else conv_bn)(x, conv, prefix, index)
         if index == _first_3x3(convs):
             x = attend(x, "3x3")
     return x

@@ -19,7 +19,7 @@ def _architecture(depths: int, **fields) -> ResNet:
         "widths": (16, 32, 64),
         "stem_kernel_size": 3,
         "stem_widths": (16,),
-        "stem_downsamples": False,
+        "stem_pooling": None,
         "mean": (0.4914, 0.4822, 0.4465),
         "std": (0.2470, 0.2435, 0.2616),
         "classes": 10,

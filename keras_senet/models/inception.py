@@ -7,7 +7,7 @@ from keras import layers
 from keras_senet.layers.attention import Attention
 from keras_senet.layers.data_format import channel_axis
 from keras_senet.models.architecture import MEAN_ONLY_STD, Architecture
-from keras_senet.models.blocks import Conv, conv_bn_relu, max_pool
+from keras_senet.models.blocks import Conv, conv_bn_act, max_pool
 from keras_senet.models.build import constructor
 
 
@@ -32,9 +32,9 @@ class BNInception(Architecture):
 
 def features(x, net: BNInception, attention: Attention):
     """The layers of `net` from the normalized image to the last feature map; attention follows each concatenation."""
-    x = max_pool(conv_bn_relu(x, Conv(64, 7, 2), "stem"), "stem_pool")
-    x = conv_bn_relu(x, Conv(64, 1), "stem_3x3_reduce")
-    x = max_pool(conv_bn_relu(x, Conv(192, 3), "stem_3x3"), "stem_3x3_pool")
+    x = max_pool(conv_bn_act(x, Conv(64, 7, 2), "stem"), "stem_pool")
+    x = conv_bn_act(x, Conv(64, 1), "stem_3x3_reduce")
+    x = max_pool(conv_bn_act(x, Conv(192, 3), "stem_3x3"), "stem_3x3_pool")
     for stage, modules in net.modules.items():
         for block, module in enumerate(modules, start=1):
             name = f"stage{stage}_block{block}"
@@ -44,12 +44,12 @@ def features(x, net: BNInception, attention: Attention):
 
 def _inception(x, module: Module, name: str):
     strides = 1 if module.conv1x1 else 2
-    branches = [conv_bn_relu(x, Conv(module.conv1x1, 1), f"{name}_1x1")] if module.conv1x1 else []
-    y = conv_bn_relu(x, Conv(module.conv3x3[0], 1), f"{name}_3x3_reduce")
-    branches.append(conv_bn_relu(y, Conv(module.conv3x3[1], 3, strides), f"{name}_3x3"))
-    y = conv_bn_relu(x, Conv(module.double3x3[0], 1), f"{name}_double3x3_reduce")
-    y = conv_bn_relu(y, Conv(module.double3x3[1], 3), f"{name}_double3x3a")
-    branches.append(conv_bn_relu(y, Conv(module.double3x3[1], 3, strides), f"{name}_double3x3b"))
+    branches = [conv_bn_act(x, Conv(module.conv1x1, 1), f"{name}_1x1")] if module.conv1x1 else []
+    y = conv_bn_act(x, Conv(module.conv3x3[0], 1), f"{name}_3x3_reduce")
+    branches.append(conv_bn_act(y, Conv(module.conv3x3[1], 3, strides), f"{name}_3x3"))
+    y = conv_bn_act(x, Conv(module.double3x3[0], 1), f"{name}_double3x3_reduce")
+    y = conv_bn_act(y, Conv(module.double3x3[1], 3), f"{name}_double3x3a")
+    branches.append(conv_bn_act(y, Conv(module.double3x3[1], 3, strides), f"{name}_double3x3b"))
     if strides == 2:
         # A map of odd size needs one more window, to match the convolutions; for an even size this is Caffe's rule.
         branches.append(max_pool(x, f"{name}_pool", padding=(0, 2)))
@@ -57,7 +57,7 @@ def _inception(x, module: Module, name: str):
         y = layers.ZeroPadding2D(1, name=f"{name}_pool_pad")(x)
         pool = layers.AveragePooling2D if module.pool == "avg" else layers.MaxPooling2D
         y = pool(3, strides=1, name=f"{name}_pool")(y)
-        branches.append(conv_bn_relu(y, Conv(module.pool_projection, 1), f"{name}_pool_proj"))
+        branches.append(conv_bn_act(y, Conv(module.pool_projection, 1), f"{name}_pool_proj"))
     return layers.Concatenate(channel_axis(), name=f"{name}_concat")(branches)
 
 

@@ -9,7 +9,7 @@ from keras_senet.layers import ChannelShuffle
 from keras_senet.layers.attention import ATTENTION_POSITIONS, Attention
 from keras_senet.layers.data_format import channel_axis
 from keras_senet.models.architecture import Architecture
-from keras_senet.models.blocks import Conv, conv_bn, conv_bn_relu, max_pool
+from keras_senet.models.blocks import Conv, conv_bn, conv_bn_act, max_pool
 from keras_senet.models.build import constructor
 
 # Channels of the first stage by number of groups, which give networks of equal cost; each later stage doubles them.
@@ -39,7 +39,7 @@ class ShuffleNet(Architecture):
 
 def features(x, net: ShuffleNet, attention: Attention):
     """The layers from the normalized image to the last feature map."""
-    x = max_pool(conv_bn_relu(x, Conv(int(24 * net.scale), 3, 2), "stem"), "stem_pool")
+    x = max_pool(conv_bn_act(x, Conv(int(24 * net.scale), 3, 2), "stem"), "stem_pool")
     for stage, depth in zip(net.stages, net.depths, strict=True):
         width = int(_WIDTHS[net.groups] * net.scale) * 2 ** (stage - 2)
         for block in range(1, depth + 1):
@@ -52,7 +52,7 @@ def _unit(x, groups: int, width: int, strided: bool, first: bool, attend, name: 
     """Concatenates the branch and the pooled input, or adds them without stride. The first has too few channels for groups."""
     strides = 2 if strided else 1
     inner = width // 4
-    y = conv_bn_relu(attend(x, "pre"), Conv(inner, 1, groups=1 if first else groups), name, 1)
+    y = conv_bn_act(attend(x, "pre"), Conv(inner, 1, groups=1 if first else groups), name, 1)
     if groups > 1:
         y = ChannelShuffle(groups, name=f"{name}_shuffle")(y)
     y = attend(conv_bn(y, Conv(inner, 3, strides, groups=inner), name, 2), "3x3")

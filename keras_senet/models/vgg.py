@@ -6,7 +6,7 @@ from keras import layers
 
 from keras_senet.layers.attention import Attention
 from keras_senet.models.architecture import Architecture
-from keras_senet.models.blocks import Conv, conv_bn_relu
+from keras_senet.models.blocks import Conv, conv_bn_act
 from keras_senet.models.build import constructor
 
 
@@ -30,7 +30,7 @@ def features(x, net: VGG, attention: Attention):
     for stage, depth, width in zip(net.stages, net.depths, net.widths, strict=True):
         for block in range(1, depth + 1):
             name = f"stage{stage}_block{block}"
-            x = attention.in_block(stage, name)(conv_bn_relu(x, Conv(width, 3), name))
+            x = attention.in_block(stage, name)(conv_bn_act(x, Conv(width, 3), name))
         x = layers.MaxPooling2D(2, name=f"stage{stage}_pool")(x)
     return x
 

@@ -25,8 +25,9 @@ class Checkpoint:
         test_crop_ratio: crop ratio at `test_input_size`.
         mean: mean of the RGB values on the scale [0, 1], which is subtracted.
         std: standard deviation of the RGB values, by which they are divided.
-        top1: published top-1 accuracy on ImageNet at `input_size`, percent.
+        top1: published top-1 accuracy on ImageNet, percent, at `published_size`.
         top5: published top-5 accuracy, percent.
+        published_size: height and width of the images for which the accuracy is published; None for `input_size`.
         license: license of the weights.
     """
 
@@ -44,6 +45,7 @@ class Checkpoint:
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     top1: float | None = None
     top5: float | None = None
+    published_size: int | None = None
     license: str = "apache-2.0"
 
     @property
@@ -65,7 +67,8 @@ class Checkpoint:
     @property
     def architecture(self) -> dict[str, Any]:
         """The fields in which its architecture differs from that of the constructor without weights."""
-        return dict(LAYOUTS["timm legacy" if self.name.startswith("legacy_") else "timm"].architecture)
+        layout = "timm legacy" if self.name.startswith("legacy_") else "timm"
+        return dict(LAYOUTS[layout].architecture)
 
 
 def _legacy(name: str, model: str, file: str, top1: float, top5: float, interpolation: str = "bilinear") -> Checkpoint:
@@ -86,6 +89,20 @@ def _later(
 ) -> Checkpoint:
     facts |= {"test_input_size": test[0], "test_crop_ratio": test[1]}
     return Checkpoint(name=name, model=model, repository=f"timm/{name}", top1=top1, top5=top5, **facts)
+
+
+_TS: dict[str, Any] = {"input_size": 256, "crop_ratio": 0.9}
+
+
+def _rs(depth: int, top1: float, top5: float, input_size: int, crop_ratio: float, test_size: int) -> Checkpoint:
+    sizes = {"input_size": input_size, "crop_ratio": crop_ratio, "published_size": test_size}
+    return _later(f"resnetrs{depth}.tf_in1k", f"ResNetRS{depth}", top1, top5, (test_size, crop_ratio), **sizes)
+
+
+def _eca(name: str, top1: float, top5: float, test: tuple[int, float], **facts) -> Checkpoint:
+    kind = name.partition(".")[0]
+    model = f"ECAResNet{kind.title() if kind == 'light' else kind.upper()}"
+    return _later(f"ecaresnet{name}_in1k", model, top1, top5, test, published_size=test[0], **facts)
 
 
 # The first of each constructor is its weights="imagenet".
@@ -134,6 +151,24 @@ CHECKPOINTS = (
     ),
     _legacy("senet154", "SENet154", "legacy_senet154-e9eb9fe6", 81.32, 95.502),
     _later("senet154.gluon_in1k", "SENet154", 81.258, 95.358),
+    _later("seresnet33ts.ra2_in1k", "SEResNet33TS", 80.784, 95.362, (288, 1.0), published_size=288, **_TS),
+    _later("seresnext26ts.ch_in1k", "SEResNeXt26TS", 78.272, 94.094, (288, 1.0), published_size=288, **_TS),
+    _rs(50, 79.896, 94.972, 160, 0.91, 224),
+    _rs(101, 82.284, 96.014, 192, 0.94, 288),
+    _rs(152, 83.702, 96.612, 256, 1.0, 320),
+    _rs(200, 84.444, 97.082, 256, 1.0, 320),
+    _rs(270, 84.428, 96.968, 256, 1.0, 352),
+    _rs(350, 84.714, 96.992, 288, 1.0, 384),
+    _rs(420, 85.006, 97.124, 320, 1.0, 416),
+    _eca("26t.ra2", 79.850, 95.090, (320, 0.95), input_size=256),
+    _eca("50d.miil", 81.650, 95.882, (288, 0.95)),
+    _eca("50t.ra2", 82.352, 96.140, (320, 0.95), input_size=256),
+    _eca("50t.a1", 82.128, 95.642, (288, 1.0), crop_ratio=0.95),
+    _eca("50t.a2", 81.658, 95.552, (288, 1.0), crop_ratio=0.95),
+    _eca("50t.a3", 79.552, 94.694, (224, 0.95), input_size=160, crop_ratio=0.95),
+    _eca("101d.miil", 82.984, 96.542, (288, 0.95)),
+    _eca("269d.ra2", 84.966, 97.222, (352, 1.0), input_size=320, crop_ratio=0.95),
+    _eca("light.miil", 81.408, 95.816, (288, 0.95)),
 )
 
 

@@ -26,6 +26,7 @@ def parameter_names(model: keras.Model, layout: str) -> dict[str, str]:
     Args:
         model: network of this package.
         layout: "timm legacy" for timm's legacy networks, which are also the authors' in PyTorch; "timm" for timm's later ones;
+            "timm byobnet" for those of its byobnet.py;
             "caffe" for the authors' definitions, where a parameter has the name of its Caffe layer, followed by `/weight` or
             `/bias`, or by `/running_mean` or `/running_var` for layers of type BatchNorm; "keras" for files of Keras, where a
             parameter has the name of its layer, the attributes that lead to a layer inside it, and a number.
@@ -73,10 +74,22 @@ _LATER_LAYERS = {
     "stem_bn2": "conv1.4",
     "stem_conv3": "conv1.6",
     "stem_bn3": "bn1",
+    "stem_pool_conv": "maxpool.0",
+    "stem_pool_bn": "maxpool.1",
     "predictions": "fc",
 }
-_LATER_PARTS = _LEGACY_PARTS | {"se_reduce": "se.fc1", "se_expand": "se.fc2"}
+_LATER_PARTS = _LEGACY_PARTS | {"se_reduce": "se.fc1", "se_expand": "se.fc2", "se_conv": "se.conv"}
 _POOLED_PARTS = _LATER_PARTS | {"proj_conv": "downsample.1", "proj_bn": "downsample.2"}  # after the pooling
+_BYOBNET_LAYERS = {
+    "head_conv": "final_conv.conv",
+    "head_bn": "final_conv.bn",
+    "predictions": "head.fc",
+} | {f"stem_{kind}{index}": f"stem.conv{index}.{kind}" for kind in ("conv", "bn") for index in (1, 2, 3)}
+_BYOBNET_PARTS = {"se_reduce": "attn.fc1", "se_expand": "attn.fc2"} | {
+    f"{ours}{kind}{index}": f"{theirs}.{kind}"
+    for kind in ("conv", "bn")
+    for ours, index, theirs in (("", 1, "conv1_1x1"), ("", 2, "conv2_kxk"), ("", 3, "conv3_1x1"), ("proj_", "", "shortcut"))
+}
 
 
 def _legacy_names(model: keras.Model) -> dict[str, str]:
@@ -88,13 +101,26 @@ def _later_names(model: keras.Model) -> dict[str, str]:
     return _torch_names(model, _LATER_LAYERS, _POOLED_PARTS if pooled else _LATER_PARTS)
 
 
-def _torch_names(model: keras.Model, layers: dict[str, str], parts: dict[str, str]) -> dict[str, str]:
+def _byobnet_names(model: keras.Model) -> dict[str, str]:
+    return _torch_names(model, _BYOBNET_LAYERS, _BYOBNET_PARTS, lambda stage, block: f"stages.{stage - 2}.{block - 1}")
+
+
+def _resnet_block(stage: int, block: int) -> str:
+    return f"layer{stage - 1}.{block - 1}"
+
+
+def _torch_names(
+    model: keras.Model,
+    layers: dict[str, str],
+    parts: dict[str, str],
+    name_of_block: Callable[[int, int], str] = _resnet_block,
+) -> dict[str, str]:
     def name(layer: str) -> str:
         block = _BLOCK.fullmatch(layer)
         if block is None:
             return layers.get(layer, layer)
         stage, number, part = block.groups()
-        return f"layer{int(stage) - 1}.{int(number) - 1}.{parts.get(part, part)}"
+        return f"{name_of_block(int(stage), int(number))}.{parts.get(part, part)}"
 
     return {f"{name(layer)}.{_TORCH_KINDS.get(kind, kind)}": path for layer, kind, path in _weights(model)}
 
@@ -175,6 +201,8 @@ LAYOUTS = {
     "timm legacy": Layout(_legacy_names, "last_linear.", {"relu_before_attention": True}, "stage2_block1_relu2"),
     # timm's resnet.py
     "timm": Layout(_later_names, "fc.", {"stride_in_3x3": True, "caffe_pooling": False}, "stem_pool_border"),
+    # timm's byobnet.py
+    "timm byobnet": Layout(_byobnet_names, "head.fc.", {"stride_in_3x3": True, "caffe_pooling": False}),
     # github.com/hujie-frank/SENet, folder models; those networks subtract a mean from pixels, and do not divide
     "caffe": Layout(_caffe_names, "classifier/", {"mean": (123 / 255, 117 / 255, 104 / 255), "std": (1 / 255,) * 3}),
     "keras": Layout(_keras_names, "predictions/"),

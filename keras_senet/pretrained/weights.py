@@ -9,6 +9,8 @@ from keras_senet.pretrained.layouts import LAYOUTS
 
 # What DistributedDataParallel, torch.compile and Lightning put before every name.
 _WRAPPERS = ("module.", "_orig_mod.", "model.")
+# The layout, by how names begin in it alone.
+_MARKS = {"layer0.": "timm legacy", "last_linear.": "timm legacy", "stages.": "timm byobnet"}
 
 
 def _without_wrappers(parameters: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -46,12 +48,15 @@ class Weights:
 
     @classmethod
     def of_timm(cls, path: str, parameters: dict[str, np.ndarray]) -> "Weights":
-        """The weights of a file of PyTorch tensors, in whichever of timm's two layouts their names follow."""
+        """The weights of a file of PyTorch tensors, in whichever of timm's layouts their names follow."""
         # PyTorch counts batches in each normalization layer; nothing that it computes depends on the counts.
         parameters = {name: value for name, value in parameters.items() if not name.endswith(".num_batches_tracked")}
         parameters = _without_wrappers(parameters)
-        is_legacy = any(name.startswith(("layer0.", "last_linear.")) for name in parameters)
-        return cls.in_layout(path, "timm legacy" if is_legacy else "timm", parameters)
+        layout = "timm"
+        for prefix, other in _MARKS.items():
+            if any(name.startswith(prefix) for name in parameters):
+                layout = other
+        return cls.in_layout(path, layout, parameters)
 
     def in_classifier(self, name: str) -> bool:
         """Whether the parameter called `name` belongs to the classifier."""

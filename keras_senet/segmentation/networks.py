@@ -13,7 +13,7 @@ from keras import layers
 from keras_senet.errors import InputError
 from keras_senet.layers import UpSamplingLike
 from keras_senet.layers.data_format import channel_axis
-from keras_senet.models.blocks import Conv, conv_bn_relu
+from keras_senet.models.blocks import Conv, conv_bn_act
 from keras_senet.rewrite.graph import data_format_of
 from keras_senet.rewrite.pyramid import Backbone
 
@@ -64,7 +64,7 @@ def unet(backbone: Backbone, classes: int, *, width: int = 16, name: str | None 
         x = UpSamplingLike(stride // strides[level], name=f"{prefix}_up")([x, maps[level]])
         x = layers.Concatenate(channel_axis(), name=f"{prefix}_concat")([x, maps[level]])
         for index in (1, 2):
-            x = conv_bn_relu(x, Conv(width * 2 ** int(level[1:]), 3), prefix, index)
+            x = conv_bn_act(x, Conv(width * 2 ** int(level[1:]), 3), prefix, index)
         stride = strides[level]
     return _classified(x, stride, backbone, classes, name or f"{backbone.name}_unet")
 
@@ -129,18 +129,18 @@ def deeplab(
 
     def conv3x3(x, rate: int, prefix: str, index: int):
         if not separable:
-            return conv_bn_relu(x, Conv(width, 3, dilation=rate), prefix, index)
+            return conv_bn_act(x, Conv(width, 3, dilation=rate), prefix, index)
         channels = x.shape[channel_axis()]
-        x = conv_bn_relu(x, Conv(channels, 3, groups=channels, dilation=rate), f"{prefix}_depthwise", index)
-        return conv_bn_relu(x, Conv(width, 1), prefix, index)
+        x = conv_bn_act(x, Conv(channels, 3, groups=channels, dilation=rate), f"{prefix}_depthwise", index)
+        return conv_bn_act(x, Conv(width, 1), prefix, index)
 
     x = backbone.pyramid_outputs[high]
-    branches = [conv_bn_relu(x, Conv(width, 1), "aspp", 1)]
+    branches = [conv_bn_act(x, Conv(width, 1), "aspp", 1)]
     branches += [conv3x3(x, rate, "aspp", index) for index, rate in enumerate(rates, start=2)]
-    mean = conv_bn_relu(layers.GlobalAveragePooling2D(keepdims=True, name="aspp_pool")(x), Conv(width, 1), "aspp_image")
+    mean = conv_bn_act(layers.GlobalAveragePooling2D(keepdims=True, name="aspp_pool")(x), Conv(width, 1), "aspp_image")
     branches.append(UpSamplingLike(name="aspp_image_up")([mean, x]))
-    x = conv_bn_relu(layers.Concatenate(channel_axis(), name="aspp_concat")(branches), Conv(width, 1), "aspp_project")
-    outlines = conv_bn_relu(backbone.pyramid_outputs[low], Conv(low_width, 1), "decoder_low")
+    x = conv_bn_act(layers.Concatenate(channel_axis(), name="aspp_concat")(branches), Conv(width, 1), "aspp_project")
+    outlines = conv_bn_act(backbone.pyramid_outputs[low], Conv(low_width, 1), "decoder_low")
     x = UpSamplingLike(strides[high] // strides[low], name="decoder_up")([x, outlines])
     x = layers.Concatenate(channel_axis(), name="decoder_concat")([x, outlines])
     for index in (1, 2):
