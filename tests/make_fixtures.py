@@ -1,8 +1,8 @@
-"""Writes fixtures: the names and shapes of the parameters of timm's networks, and the logits that they compute.
+"""Writes fixtures: the names and shapes of the parameters of networks of timm and torchvision, and the logits that they compute.
 
 Those in fixtures/narrow have a quarter of the width and five blocks, but the names of the whole networks. Stem, blocks, shortcuts
-and head are timm's; a narrow network takes milliseconds where the whole one, in fixtures/timm, takes seconds. Run it with PyTorch
-2.13 and timm 1.0.31, which no test needs:
+and head are theirs; a narrow network takes milliseconds where the whole one, in fixtures/timm or fixtures/torchvision, takes
+seconds. Run it with PyTorch 2.13, timm 1.0.31 and torchvision 0.28, which no test needs:
 
     python tests/make_fixtures.py              # all
     python tests/make_fixtures.py resnetrs50   # those of networks whose names begin like this
@@ -42,6 +42,10 @@ WHOLE |= {"seresnext26ts": (96, 97), "seresnet33ts": (96, 97)}
 WHOLE |= dict.fromkeys([f"resnetrs{depth}" for depth in (101, 152, 200, 270)], (64,))
 WHOLE |= {"resnetrs350": (), "resnetrs420": ()}  # with made-up weights they amplify what float64 rounds to half of the output
 WHOLE |= {"ecaresnet101d": (64,), "ecaresnet269d": (64,)}
+RULE = {"depth": 6, "initial_width": 16, "slope": 24.7, "multiplier": 2.1, "group_width": 24}  # of a narrow RegNetY
+REGNETS = ("002", "004", "006", "008", "008_tv", "016", "032", "040", "064", "080", "080_tv", "120", "160", "320")
+WHOLE |= {f"regnety_{name}": SIZES if name in ("002", "008_tv", "032", "320") else () for name in REGNETS}
+TORCHVISION = {f"regnet_y_{name}": () for name in ("800mf", "1_6gf", "3_2gf", "8gf", "16gf", "32gf")} | {"regnet_y_400mf": SIZES}
 EXACT = ("resnetrs270", "ecaresnet269d")  # compared in float64: in float32 rounding puts them off
 
 
@@ -50,6 +54,7 @@ def main(prefix: str = ""):
     import torch
     from timm.layers import SEModule
     from timm.models import byobnet, senet
+    from torchvision.models import regnet
 
     def write(file: pathlib.Path, network, sizes, dtype=torch.float32) -> None:
         shapes = {key: list(value.shape) for key, value in network.state_dict().items()}
@@ -76,7 +81,10 @@ def main(prefix: str = ""):
             write(FIXTURES / "timm" / f"{name}.npz", timm.create_model(name), sizes)
             if name in EXACT:
                 write(FIXTURES / "timm" / f"{name}_float64.npz", timm.create_model(name), sizes, torch.float64)
-    for name in (*LEGACY, *LATER, *BYOBNET):
+    for name, sizes in TORCHVISION.items():
+        if name.startswith(prefix):
+            write(FIXTURES / "torchvision" / f"{name}.npz", getattr(regnet, name)(), sizes)
+    for name in (*LEGACY, *LATER, *BYOBNET, "regnety_002", "regnet_y_400mf"):
         if not name.startswith(prefix):
             continue
         if name in LEGACY:
@@ -88,6 +96,11 @@ def main(prefix: str = ""):
             shape = zip(whole.blocks, DEPTHS, WIDTHS, strict=True)
             blocks = [dataclasses.replace(block, d=depth, c=4 * width, gs=group_size) for block, depth, width in shape]
             network = byobnet.ByobNet(dataclasses.replace(whole, blocks=tuple(blocks)), num_classes=CLASSES)
+        elif name in TORCHVISION:
+            network = regnet.RegNet(regnet.BlockParams.from_init_params(*RULE.values(), se_ratio=0.25), CLASSES)
+        elif name.startswith("regnety"):
+            narrow = dict(zip(("depth", "w0", "wa", "wm", "group_size"), RULE.values(), strict=True))
+            network = timm.create_model(name, num_classes=CLASSES, **narrow)
         else:
             # Whole networks have at least eight hidden units in each SE block, whatever the divisor.
             ratio = 1 / 4 if name.startswith("resnetrs") else 1 / 16

@@ -1,7 +1,8 @@
 """Networks with the weights of synthetic.py, in the files of those that they must equal.
 
-The fixtures hold, for each, the names and shapes of its parameters and the logits that it gives: timm 1.0.31's networks (whole in
-timm/, and in narrow/ as make_fixtures.py makes them), and the authors' Caffe definitions.
+The fixtures hold, for each, the names and shapes of its parameters and the logits that it gives: networks of timm 1.0.31 and
+torchvision 0.28 (whole in timm/ and torchvision/, and in narrow/ as make_fixtures.py makes them), and the authors' Caffe
+definitions.
 """
 
 import collections
@@ -17,10 +18,11 @@ from collections.abc import Callable
 import keras
 import numpy as np
 import synthetic
-from make_fixtures import CLASSES, DEPTHS, FIXTURES, WIDTHS
+from make_fixtures import CLASSES, DEPTHS, FIXTURES, REGNETS, RULE, WIDTHS
 from safetensors.numpy import save_file
 
 import keras_senet
+from keras_senet.models import regnet
 from keras_senet.models.build import constructor
 from keras_senet.models.resnet import features
 
@@ -55,12 +57,28 @@ NETWORKS = {
     **{f"resnetrs{depth}": f"ResNetRS{depth}" for depth in (50, 101, 152, 200, 270, 350, 420)},
     **{f"ecaresnet{kind}": f"ECAResNet{kind.upper()}" for kind in ("26t", "50d", "50t", "101d", "269d")},
     "ecaresnetlight": "ECAResNetLight",
+    **{f"regnety_{name}": f"RegNetY{name.upper().replace('_', '')}" for name in REGNETS},
+}
+# The same for those of torchvision in fixtures/torchvision.
+OF_TORCHVISION = {
+    "regnet_y_400mf": "RegNetY004",
+    "regnet_y_800mf": "RegNetY008TV",
+    "regnet_y_1_6gf": "RegNetY016",
+    "regnet_y_3_2gf": "RegNetY032",
+    "regnet_y_8gf": "RegNetY080TV",
+    "regnet_y_16gf": "RegNetY160",
+    "regnet_y_32gf": "RegNetY320",
 }
 NARROW = sorted(file.stem for file in (FIXTURES / "narrow").iterdir())
 
 
 def narrow(reference: str, name: str = "Narrow") -> Callable[..., keras.Model]:
     """Registers the constructor `name` of the network that is called `reference` in fixtures/narrow."""
+    if reference.startswith("regnet"):
+        rounded = dataclasses.replace(regnet.regnet_y(**RULE), classes=CLASSES)
+        # torchvision rounds 32 to the next multiple of 24, and timm to the nearest.
+        widths = rounded.widths if reference in NETWORKS else (16, 48, 72, 144)
+        return constructor(name, dataclasses.replace(rounded, widths=widths), regnet.features, f"{name}.")
     whole = getattr(keras_senet, NETWORKS[reference]).architecture
     groups = {} if whole.groups == 1 else {"groups": whole.groups // 2, "width_per_group": 2 * whole.width_per_group}
     if whole.group_size is not None:
@@ -72,7 +90,7 @@ def narrow(reference: str, name: str = "Narrow") -> Callable[..., keras.Model]:
 def constructor_of(reference: str) -> Callable[..., keras.Model]:
     """The constructor of our network that must equal the one in fixtures/`reference`.npz."""
     folder, _, name = reference.partition("/")
-    return narrow(name) if folder == "narrow" else getattr(keras_senet, NETWORKS[name])
+    return narrow(name) if folder == "narrow" else getattr(keras_senet, (NETWORKS | OF_TORCHVISION)[name])
 
 
 def logits(reference: str, size: int) -> np.ndarray:

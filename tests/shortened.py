@@ -7,6 +7,7 @@ import keras
 import keras_senet
 from keras_senet.models.applications import Application
 from keras_senet.models.inception import BNInception
+from keras_senet.models.regnet import RegNet
 from keras_senet.models.resnet import ResNet
 from keras_senet.models.shufflenet import ShuffleNet
 from keras_senet.models.vgg import VGG
@@ -57,6 +58,8 @@ def _application(net: Application) -> dict:
 
 
 _FIELDS = {
+    # The members of the family differ in these fields alone.
+    RegNet: lambda net: {"depths": (2, 1), "widths": (16, 32), "group_width": 8, "stages": net.stages[:2]},
     ResNet: _two_stages,
     ShuffleNet: _two_stages,
     VGG: lambda net: {"depths": (2, 1), "widths": net.widths[:2], "stages": (1, 2), "fully_connected": (64, 64)},

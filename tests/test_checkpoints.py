@@ -29,6 +29,7 @@ from reference import (
     FIXTURES,
     NARROW,
     NETWORKS,
+    OF_TORCHVISION,
     Name,
     TorchPickler,
     constructor_of,
@@ -42,6 +43,7 @@ from reference import (
     write_safetensors,
     write_zeros,
 )
+from safetensors.numpy import save_file
 
 import keras_senet
 from keras_senet import pretrained
@@ -51,7 +53,7 @@ from keras_senet.models.registry import MODELS
 from keras_senet.pretrained.readers import pth
 
 # Whole networks that take many seconds each.
-DEEP = re.compile("101|152|154|2[0-9][0-9]|350|420")
+DEEP = re.compile("101|152|154|2[0-9][0-9]|350|420|regnety_(032|320)")
 BARE = {"classifier_activation": None, "include_preprocessing": False}
 
 
@@ -96,7 +98,8 @@ def precision(reference: str):
         keras.config.set_dtype_policy("float32")
 
 
-WHOLE = [f"timm/{name}" for name in NETWORKS if sizes(f"timm/{name}")]
+PUBLISHED = [f"timm/{name}" for name in NETWORKS] + [f"torchvision/{name}" for name in OF_TORCHVISION]
+WHOLE = [reference for reference in PUBLISHED if sizes(reference)]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +130,7 @@ for name in sys.argv[2:]:
     with precision(name) as fixture:
         even, odd = sorted(reference.sizes(fixture), key=lambda size: size % 2)
         both = (("channels_last", even, (0, 1, 2, 3)), ("channels_first", odd, (0, 3, 1, 2)))
-        whole = name.startswith("timm/")
+        whole = not name.startswith("narrow/")
         # The deep ones take a minute for both, and what small ones make channels last TensorFlow shows too, but for the first.
         one = DEEP.search(name) if whole else name != sys.argv[2]
         for data_format, size, order in both[1:] if one else both:
@@ -159,12 +162,12 @@ def test_the_table_says_what_is_known_of_each_checkpoint():
     facts = {row["tag"]: row for row in csv.DictReader((FIXTURES / "checkpoints.csv").read_text().splitlines())}
     ours = {one.name: one for one in keras_senet.list_checkpoints()}
     assert ours.keys() == facts.keys()
-    assert len(ours) == 47
+    assert len(ours) == 82
     for name, row in facts.items():
         one = ours[name]
         assert row["source"] in (one.url, f"hf:{one.repository}")
         assert (one.classes, one.input_size, one.crop_ratio) == (
-            int(row["classes"]),
+            int(row["classes"]) if row["classes"] else None,
             int(row["input_size"]),
             float(row["crop_ratio"]),
         )
@@ -179,14 +182,13 @@ def test_the_table_says_what_is_known_of_each_checkpoint():
 @pytest.mark.usefixtures("without_weights")
 @pytest.mark.parametrize(
     "reference",
-    [pytest.param(name, marks=pytest.mark.exhaustive if DEEP.search(name) else pytest.mark.slow) for name in NETWORKS],
+    [pytest.param(name, marks=pytest.mark.exhaustive if DEEP.search(name) else pytest.mark.slow) for name in PUBLISHED],
 )
-def test_parameters_have_the_names_and_shapes_of_those_of_timm(reference):
-    published = {name: shape for name, shape in shapes(f"timm/{reference}").items() if not name.endswith("num_batches_tracked")}
+def test_parameters_have_the_names_and_shapes_of_those_that_were_published(reference):
+    published = {name: shape for name, shape in shapes(reference).items() if not name.endswith("num_batches_tracked")}
     classes = next(shape[0] for name, shape in published.items() if name in ("fc.bias", "last_linear.bias", "head.fc.bias"))
-    network = getattr(keras_senet, NETWORKS[reference])(weights=None, classes=classes)
-    layout = "timm legacy" if reference.startswith("legacy_") else "timm byobnet" if reference.endswith("ts") else "timm"
-    names = pretrained.parameter_names(network, layout)
+    network = constructor_of(reference)(weights=None, classes=classes)
+    names = pretrained.parameter_names(network, pretrained.Weights.of_timm(reference, published).layout)
     assert names.keys() == published.keys()
     ours = {weight.path: weight.shape for weight in network.weights}
     for name, shape in published.items():
@@ -198,20 +200,22 @@ def test_parameters_have_the_names_and_shapes_of_those_of_timm(reference):
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("reference", [name for name in NETWORKS if f"timm/{name}" not in WHOLE])
+@pytest.mark.parametrize("reference", [name for name in PUBLISHED if name not in WHOLE])
 def test_conversion_consumes_every_parameter(reference, tmp_path):
-    file = write_zeros(tmp_path / "zeros.safetensors", f"timm/{reference}")
-    classes = 11821 if reference in ("seresnextaa101d_32x8d_12k", "seresnextaa201d_32x8d") else 1000
-    network = getattr(keras_senet, NETWORKS[reference])(weights=file, classes=classes)
-    assert not network.get_layer("stage5_block2_bn2").moving_variance.numpy().any()
+    file = write_zeros(tmp_path / "zeros.safetensors", reference)
+    classes = 11821 if reference in ("timm/seresnextaa101d_32x8d_12k", "timm/seresnextaa201d_32x8d") else 1000
+    network = constructor_of(reference)(weights=file, classes=classes)
+    assert not network.get_layer("stage5_block1_bn2").moving_variance.numpy().any()
     assert network.output_shape == (None, classes)
 
 
 def test_each_checkpoint_is_of_a_network_that_was_compared():
     for one in keras_senet.list_checkpoints():
         assert NETWORKS[one.name.partition(".")[0]] == one.model
-        field = "relu_before_attention" if one.name.startswith("legacy_") else "stride_in_3x3"
-        assert one.architecture[field]
+        if one.name.startswith("regnety_"):  # there is one way to build them
+            assert one.architecture == {}
+        else:
+            assert one.architecture["relu_before_attention" if one.name.startswith("legacy_") else "stride_in_3x3"]
 
 
 @pytest.fixture(scope="module")
@@ -636,9 +640,52 @@ def test_a_file_for_another_network_is_refused_with_a_list(small):
         keras_senet.SEResNet20(weights=small, classes=10)
 
 
+# Names of parameters in the first block of other networks of timm's regnet.py and torchvision's.
+OTHER_REGNETS = {
+    "a RegNetX, which has no SE": ("s1.b1.conv1.conv.weight", "s1.b1.conv1.bn.running_mean", "s1.b1.downsample.conv.weight"),
+    "a RegNetX": ("trunk_output.block1.block1-0.f.a.0.weight", "trunk_output.block1.block1-0.proj.0.weight"),
+    "a RegNetZ": ("s1.b1.conv1.conv.weight", "s1.b1.conv1.bn.running_mean", "s1.b1.se.fc1.weight"),
+    "a RegNetV": ("s1.b1.norm1.weight", "s1.b1.norm1.running_mean", "s1.b1.conv1.weight", "s1.b1.se.fc1.weight"),
+    "a RegNetY with group normalization": ("s1.b1.conv1.bn.weight", "s1.b1.se.fc1.weight", "s1.b1.downsample.conv.weight"),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_REGNETS)
+def test_another_kind_of_regnet_is_named(kind, tmp_path):
+    file = tmp_path / "weights.safetensors"
+    save_file({name: np.zeros(1, np.float32) for name in OTHER_REGNETS[kind]}, file)
+    with pytest.raises(ValueError, match=rf"{file} holds {kind}.* those with SE: keras_senet.list_models\('RegNetY'\)"):
+        keras_senet.RegNetY002(weights=file)
+
+
+def test_a_checkpoint_without_a_classifier(monkeypatch, home, tmp_path):
+    """As regnety_320.seer: a backbone, and the start of a classifier of one's own."""
+    values = {name: value for name, value in parameters("narrow/regnety_002").items() if not name.startswith("head.")}
+    save_file(values, tmp_path / "model.safetensors")
+    with serving(tmp_path / "model.safetensors") as server:
+        use_hub(server.url, monkeypatch)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hf"))
+        facts = {"name": "narrow.seer", "repository": "timm/narrow.seer", "classes": None}
+        build = publish(monkeypatch, "regnety_002", **facts)
+        backbone = build(include_top=False, pooling="avg", include_preprocessing=False)
+        with pytest.warns(UserWarning, match="narrow.seer have no classifier: the classifier of 5 classes starts at random"):
+            classifier = build(weights="seer", classes=5, input_shape=(65, 65, 3), include_preprocessing=False)
+        with pytest.raises(ValueError, match="narrow.seer have no classifier, .* pass the number of your own classes"):
+            build()
+        with pytest.raises(ValueError, match=r"narrow.seer has no classifier: train one on it"):
+            keras_senet.export.open_classifier("narrow.seer")
+    whole = narrow("regnety_002")(weights=write_safetensors(tmp_path / "whole.safetensors", "narrow/regnety_002"))
+    for weight in backbone.weights:
+        np.testing.assert_array_equal(weight, next(other for other in whole.weights if other.path == weight.path))
+    pooled = keras.Model(classifier.input, classifier.get_layer("avg_pool").output)
+    np.testing.assert_allclose(pooled(synthetic.image(65)), backbone(synthetic.image(65)), rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "words"),
     [
+        ("RegNetY008", {"weights": "tv2_in1k"}, "for RegNetY008. It takes None, 'imagenet', 'pycls_in1k', or the path"),
+        ("RegNetY320", {"weights": "swag_lc_in1k", "attention_position": "standard"}, "its attention as it was published"),
         ("SEResNet50", {"weights": "ra3_in1k"}, "'ra3_in1k' for SEResNet50. Did you mean 'a3_in1k' or 'ra2_in1k'"),
         ("SEResNet50", {"weights": "seresnext50_32x4d.gluon_in1k"}, "They are for SEResNeXt50"),
         ("SEVGG16", {"weights": "imagenet"}, "no weights 'imagenet' for SEVGG16. It takes None, or the path"),
@@ -708,7 +755,7 @@ def test_without_the_top_the_backbone_is_the_same(small):
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
-@pytest.mark.parametrize("reference", ["narrow/seresnext50_32x4d", "narrow/legacy_seresnet18"])
+@pytest.mark.parametrize("reference", ["narrow/seresnext50_32x4d", "narrow/legacy_seresnet18", "narrow/regnety_002"])
 def test_a_file_of_keras_knows_which_variant_it_was_saved_from(reference, suffix, synthetic_file, tmp_path):
     build = constructor_of(reference)
     network = build(weights=synthetic_file(reference), input_shape=(65, 65, 3), **BARE)

@@ -57,7 +57,7 @@ def test_published_weights_are_listed(run):
     status, output, _ = run("models", "--checkpoints", "--json")
     assert status == 0
     table = {one["name"]: one for one in json.loads(output)}
-    assert len(table) == 47
+    assert len(table) == 82
     assert table["seresnet50.ra2_in1k"]["architecture"] == {"stride_in_3x3": True, "caffe_pooling": False}
     assert table["seresnet50.ra2_in1k"]["tag"] == "ra2_in1k"
     assert table["legacy_senet154.in1k"]["url"].endswith("/v0.1-weights/legacy_senet154-e9eb9fe6.pth")

@@ -1,6 +1,7 @@
 """The networks against the paper's numbers, timm's logits, and the contract of keras.applications."""
 
 import dataclasses
+import functools
 import inspect
 import zipfile
 
@@ -534,8 +535,22 @@ def test_hidden_units_are_rounded_as_the_network_was_published(published_with_an
     layers = published_with_another_attention(divisor=8, reduction=3)(weights=None).get_layer
     # 16 / 3 and 32 / 3, each to the nearest multiple of 8.
     assert [layers(f"stage{stage}_block1_se").reduce.units for stage in (2, 3)] == [8, 8]
-    layers = published_with_another_attention(divisor=8)(weights=None, reduction=2).get_layer
+    build = published_with_another_attention(divisor=8)
+    layers = build(weights=None, reduction=2).get_layer
     assert [layers(f"stage{stage}_block1_se").reduce.units for stage in (2, 3)] == [8, 16]
+    for reduction in (0, -1, 1.5, "4"):
+        with pytest.raises(ValueError, match="`reduction` must be an integer of at least 1"):
+            build(weights=None, reduction=reduction)
+    # A layer of the user has the hidden units that the user says.
+    five = functools.partial(keras_senet.layers.SqueezeExcite, hidden_units=5)
+    assert build(weights=None, attention=five).get_layer("stage2_block1_se").reduce.units == 5
+
+
+def test_hidden_units_of_a_regnet_are_a_share_of_what_the_block_takes(without_weights):
+    layers = keras_senet.RegNetY002(weights=None, reduction=2).layers
+    # The stem has 32 channels, and the stages 24, 56, 152 and 368.
+    units = [layer.reduce.units for layer in layers if layer.name.endswith("_se")]
+    assert units == [16, 12, 28, 76, 76, 76, 76] + 6 * [184]
 
 
 def test_both_values_are_named_where_a_file_and_an_argument_contradict(shallow, tmp_path):

@@ -33,7 +33,7 @@ def test_the_table_in_the_readme_is_true(plain):
     table = [
         line.split("|")[1:-1]
         for line in (ROOT / "README.md").read_text().splitlines()
-        if line.startswith(("| `SE", "| `ResNetRS", "| `ECA"))
+        if line.startswith(("| `SE", "| `ResNetRS", "| `ECA", "| `RegNet"))
     ]
     assert [row[0].strip(" `") for row in table] == keras_senet.list_models()
     for name, pixels, *numbers in table:

@@ -49,7 +49,7 @@ def _list_checkpoints(family: str | None, as_json: bool) -> None:
         accuracy = ["" if percent is None else f"{percent:.2f}" for percent in (checkpoint.top1, checkpoint.top5)]
         image = [str(checkpoint.input_size), f"{checkpoint.crop_ratio:g}", checkpoint.interpolation]
         names = [checkpoint.model, checkpoint.tag, checkpoint.name]
-        rows.append([*names, *image, f"{checkpoint.classes:,}", *accuracy, checkpoint.license])
+        rows.append([*names, *image, f"{checkpoint.classes:,}" if checkpoint.classes else "none", *accuracy, checkpoint.license])
     print_table(
         ["network", "tag", "name", "pixels", "crop ratio", "interpolation", "classes", "top-1 %", "top-5 %", "license"], rows
     )

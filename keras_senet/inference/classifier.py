@@ -87,6 +87,8 @@ def published_classifier(path: str | os.PathLike, image_size: int | None = None)
     """The published network of this name, if there is one and no file of this name; see `open_classifier`."""
     if os.path.exists(path) or (checkpoint := find_checkpoint(os.fspath(path))) is None:
         return None
+    if checkpoint.classes is None:
+        raise InputError(f"{checkpoint.name} has no classifier: train one on it, or choose other weights.")
     shape = None if image_size is None else image_shape(image_size)
     model = find_model(checkpoint.model)(weights=checkpoint.name, classes=checkpoint.classes, input_shape=shape)
     runtime = open_keras_model(model)

@@ -106,7 +106,7 @@ class Attention:
     layer: Callable[..., keras.layers.Layer] | None  # makes a layer, `layer(name=...)`; None for a plain network
     position: str
     stages: tuple[int, ...]
-    reduction: int = AttentionConfig.reduction  # channels for each hidden unit of the excitation
+    reduction: int | None = None  # channels for each hidden unit of the excitation; None for a layer of the user
     hidden_divisor: int = 1  # the number of hidden units is rounded to a multiple of it
 
     def in_block(self, stage: int, block: str, channels: int | None = None) -> Callable:
@@ -128,7 +128,9 @@ class Attention:
     def _hidden_units(self, channels: int | None, x) -> dict[str, int]:
         """The number of hidden units as an argument of the layer; none where that follows from its `reduction`."""
         follows = channels is None and self.hidden_divisor == 1
-        if follows or "hidden_units" not in inspect.signature(self.layer).parameters:
+        if follows or not isinstance(self.reduction, int) or self.reduction < 1:  # the layer refuses what is no reduction
+            return {}
+        if "hidden_units" not in inspect.signature(self.layer).parameters:
             return {}
         share = (channels or x.shape[channel_axis()]) / self.reduction
         multiples = math.floor(share / self.hidden_divisor + 0.5)

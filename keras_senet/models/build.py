@@ -140,9 +140,8 @@ def constructor(
 def attention_of(config: AttentionConfig, net: Architecture) -> Attention:
     """The attention that `config` means in a network like `net`."""
     layer = attention_layer(config, net.attention)
-    return Attention(
-        layer, config.attention_position, config.attention_stages or net.stages, config.reduction, net.hidden_divisor
-    )
+    reduction = config.reduction if isinstance(config.attention, str) else None
+    return Attention(layer, config.attention_position, config.attention_stages or net.stages, reduction, net.hidden_divisor)
 
 
 _POOLINGS = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
@@ -153,9 +152,9 @@ _DOCUMENTATION = """
         weights: None for random weights; "imagenet", or the tag of one of `keras_senet.list_checkpoints("{name}")`,
             for published weights, which are downloaded once; or the path of a file of weights. Published weights bring their own
             preprocessing and details of the architecture. A file is a `.weights.h5` or `.keras` file of this network, a
-            `.safetensors` or `.pth` file in one of timm's layouts, or one of the authors' `.caffemodel` files. Only `.keras`
-            files say how images are cropped and resized; all but `.weights.h5` files say how they are normalized. For one input
-            channel, the kernels of three input channels are summed.
+            `.safetensors` or `.pth` file in a layout of timm or torchvision, or one of the authors' `.caffemodel` files. Only
+            `.keras` files say how images are cropped and resized; all but `.weights.h5` files say how they are normalized. For
+            one input channel, the kernels of three input channels are summed.
         input_tensor: Keras tensor to use as the input instead of a new one of `input_shape`.
         input_shape: shape of one image without the batch, `(H, W, C)`, or `(C, H, W)` with the image data format
             `"channels_first"`; at least {net.min_size} x {net.min_size}. The default is
@@ -173,7 +172,7 @@ _DOCUMENTATION = """
         attention: {attentions}; None for the plain network; or a function
             `attention(name=...)` that returns a layer, such as a class of `keras_senet.layers`. Layers other than that of "se"
             take those of the next four arguments that they have.
-        reduction: number of channels for each hidden unit of the excitation.
+        reduction: number of channels for each hidden unit of the excitation; in a RegNetY, of the channels that its block takes.
         squeeze: summary of a channel: "avg", "max", or None for gates at each position of the feature map.
         gate: activation that makes the gates, such as "sigmoid", "tanh" or "relu".
         use_bias: whether the fully connected layers of the excitation have biases, as in the networks that the authors released;

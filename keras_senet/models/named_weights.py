@@ -161,7 +161,8 @@ def _convert(construct: Callable[..., keras.Model], checkpoint: Checkpoint, file
     policy, state = keras.config.dtype_policy(), random.getstate()
     keras.config.set_dtype_policy("float32")
     try:
-        return construct(weights=file, classes=checkpoint.classes, name=checkpoint.tag)
+        top = {"classes": checkpoint.classes} if checkpoint.classes else {"include_top": False}
+        return construct(weights=file, name=checkpoint.tag, **top)
     finally:
         keras.config.set_dtype_policy(policy)
         random.setstate(state)

@@ -5,6 +5,8 @@ from typing import Any
 
 from keras_senet.pretrained.layouts import LAYOUTS
 
+# How the names begin of the networks that timm publishes in another layout than "timm", of another architecture.
+_OTHER_LAYOUTS = {"legacy_": "timm legacy", "regnety_": "timm regnet"}
 _RELEASES = "https://github.com/rwightman/pytorch-image-models/releases/download"
 
 
@@ -17,7 +19,7 @@ class Checkpoint:
         model: name of the constructor.
         repository: repository on the Hugging Face hub, or the URL of a folder.
         file: name of the file there.
-        classes: number of classes; 1000 for those of ImageNet.
+        classes: number of classes; 1000 for those of ImageNet, and None for a backbone without a classifier.
         input_size: height and width of the images at evaluation, pixels.
         crop_ratio: side of the center crop at evaluation, as a share of the shorter side of the image.
         interpolation: interpolation that resized the crop.
@@ -28,14 +30,15 @@ class Checkpoint:
         top1: published top-1 accuracy on ImageNet, percent, at `published_size`.
         top5: published top-5 accuracy, percent.
         published_size: height and width of the images for which the accuracy is published; None for `input_size`.
-        license: license of the weights.
+        license: license of the weights, as timm names it; `cc-by-nc-4.0` allows no commercial use, and `seer-license` has terms
+            of its own.
     """
 
     name: str
     model: str
     repository: str
     file: str = "model.safetensors"
-    classes: int = 1000
+    classes: int | None = 1000
     input_size: int = 224
     crop_ratio: float = 0.875
     interpolation: str = "bicubic"
@@ -67,8 +70,8 @@ class Checkpoint:
     @property
     def architecture(self) -> dict[str, Any]:
         """The fields in which its architecture differs from that of the constructor without weights."""
-        layout = "timm legacy" if self.name.startswith("legacy_") else "timm"
-        return dict(LAYOUTS[layout].architecture)
+        found = (layout for prefix, layout in _OTHER_LAYOUTS.items() if self.name.startswith(prefix))
+        return dict(LAYOUTS[next(found, "timm")].architecture)
 
 
 def _legacy(name: str, model: str, file: str, top1: float, top5: float, interpolation: str = "bilinear") -> Checkpoint:
@@ -103,6 +106,12 @@ def _eca(name: str, top1: float, top5: float, test: tuple[int, float], **facts) 
     kind = name.partition(".")[0]
     model = f"ECAResNet{kind.title() if kind == 'light' else kind.upper()}"
     return _later(f"ecaresnet{name}_in1k", model, top1, top5, test, published_size=test[0], **facts)
+
+
+def _timm_regnet(name: str, model: str, top1: float | None = None, top5: float | None = None, **facts) -> Checkpoint:
+    """Those that timm trained, which have a test size."""
+    size = None if top1 is None else 288
+    return _later(name, model, top1, top5, (288, 1.0), crop_ratio=0.95, published_size=size, **facts)
 
 
 # The first of each constructor is its weights="imagenet".
@@ -169,6 +178,41 @@ CHECKPOINTS = (
     _eca("101d.miil", 82.984, 96.542, (288, 0.95)),
     _eca("269d.ra2", 84.966, 97.222, (352, 1.0), input_size=320, crop_ratio=0.95),
     _eca("light.miil", 81.408, 95.816, (288, 0.95)),
+    _later("regnety_002.pycls_in1k", "RegNetY002", 70.278, 89.528, license="mit"),
+    _later("regnety_004.pycls_in1k", "RegNetY004", 74.028, 91.75, license="mit"),
+    _later("regnety_004.tv2_in1k", "RegNetY004", 75.598, 92.696, crop_ratio=0.965, license="bsd-3-clause"),
+    _later("regnety_006.pycls_in1k", "RegNetY006", 75.27, 92.526, license="mit"),
+    _later("regnety_008.pycls_in1k", "RegNetY008", 76.302, 93.06, license="mit"),
+    _later("regnety_008_tv.tv2_in1k", "RegNetY008TV", 78.674, 94.386, crop_ratio=0.965, license="bsd-3-clause"),
+    _later("regnety_016.pycls_in1k", "RegNetY016", 77.862, 93.718, license="mit"),
+    _later("regnety_016.tv2_in1k", "RegNetY016", 80.668, 95.33, crop_ratio=0.965, license="bsd-3-clause"),
+    _later("regnety_032.pycls_in1k", "RegNetY032", 78.876, 94.408, license="mit"),
+    _timm_regnet("regnety_032.ra_in1k", "RegNetY032", 82.728, 96.416),
+    _later("regnety_032.tv2_in1k", "RegNetY032", 81.756, 95.84, crop_ratio=0.965, license="bsd-3-clause"),
+    _later("regnety_040.pycls_in1k", "RegNetY040", 79.232, 94.656, license="mit"),
+    _timm_regnet("regnety_040.ra3_in1k", "RegNetY040", 83.044, 96.498),
+    _later("regnety_064.pycls_in1k", "RegNetY064", 79.714, 94.766, license="mit"),
+    _timm_regnet("regnety_064.ra3_in1k", "RegNetY064", 83.72, 96.722),
+    _later("regnety_080.pycls_in1k", "RegNetY080", 79.868, 94.832, license="mit"),
+    _timm_regnet("regnety_080.ra3_in1k", "RegNetY080", 83.926, 96.89),
+    _later("regnety_080_tv.tv2_in1k", "RegNetY080TV", 82.59, 96.248, crop_ratio=0.965, license="bsd-3-clause"),
+    _later("regnety_120.pycls_in1k", "RegNetY120", 80.386, 95.128, license="mit"),
+    _timm_regnet("regnety_120.sw_in12k", "RegNetY120", classes=11821),
+    _timm_regnet("regnety_120.sw_in12k_ft_in1k", "RegNetY120", 85.4, 97.582),
+    _later("regnety_160.pycls_in1k", "RegNetY160", 80.298, 94.962, license="mit"),
+    _timm_regnet("regnety_160.deit_in1k", "RegNetY160", 83.69, 96.782),
+    _timm_regnet("regnety_160.lion_in12k_ft_in1k", "RegNetY160", 85.986, 97.836),
+    _timm_regnet("regnety_160.sw_in12k", "RegNetY160", classes=11821),
+    _timm_regnet("regnety_160.sw_in12k_ft_in1k", "RegNetY160", 85.986, 97.834),
+    _later("regnety_160.swag_ft_in1k", "RegNetY160", 86.01, 98.054, input_size=384, crop_ratio=1.0, license="cc-by-nc-4.0"),
+    _later("regnety_160.swag_lc_in1k", "RegNetY160", 83.782, 97.28, crop_ratio=0.965, license="cc-by-nc-4.0"),
+    _later("regnety_160.tv2_in1k", "RegNetY160", 82.642, 96.216, crop_ratio=0.965, license="bsd-3-clause"),
+    _later("regnety_320.pycls_in1k", "RegNetY320", 80.808, 95.238, license="mit"),
+    _later("regnety_320.seer", "RegNetY320", classes=None, crop_ratio=0.965, license="seer-license"),
+    _later("regnety_320.seer_ft_in1k", "RegNetY320", 83.334, 96.706, input_size=384, crop_ratio=1.0, license="seer-license"),
+    _later("regnety_320.swag_ft_in1k", "RegNetY320", 86.836, 98.362, input_size=384, crop_ratio=1.0, license="cc-by-nc-4.0"),
+    _later("regnety_320.swag_lc_in1k", "RegNetY320", 84.546, 97.442, crop_ratio=0.965, license="cc-by-nc-4.0"),
+    _later("regnety_320.tv2_in1k", "RegNetY320", 83.162, 96.416, crop_ratio=0.965, license="bsd-3-clause"),
 )
 
 

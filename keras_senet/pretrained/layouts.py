@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -26,10 +26,10 @@ def parameter_names(model: keras.Model, layout: str) -> dict[str, str]:
     Args:
         model: network of this package.
         layout: "timm legacy" for timm's legacy networks, which are also the authors' in PyTorch; "timm" for timm's later ones;
-            "timm byobnet" for those of its byobnet.py;
-            "caffe" for the authors' definitions, where a parameter has the name of its Caffe layer, followed by `/weight` or
-            `/bias`, or by `/running_mean` or `/running_var` for layers of type BatchNorm; "keras" for files of Keras, where a
-            parameter has the name of its layer, the attributes that lead to a layer inside it, and a number.
+            "timm byobnet" for those of its byobnet.py; "timm regnet" and "torchvision regnet" for a RegNetY; "caffe" for the
+            authors' definitions, where a parameter has the name of its Caffe layer, followed by `/weight` or `/bias`, or by
+            `/running_mean` or `/running_var` for layers of type BatchNorm; "keras" for files of Keras, where a parameter has the
+            name of its layer, the attributes that lead to a layer inside it, and a number.
 
     Returns:
         Dictionary from the publisher's name to our `weight.path`. Weights that the publisher does not have keep our names.
@@ -103,6 +103,56 @@ def _later_names(model: keras.Model) -> dict[str, str]:
 
 def _byobnet_names(model: keras.Model) -> dict[str, str]:
     return _torch_names(model, _BYOBNET_LAYERS, _BYOBNET_PARTS, lambda stage, block: f"stages.{stage - 2}.{block - 1}")
+
+
+_REGNET_LAYERS = {"stem_conv": "stem.conv", "stem_bn": "stem.bn", "predictions": "head.fc"}
+_REGNET_PARTS = {f"{kind}{index}": f"conv{index}.{kind}" for kind in ("conv", "bn") for index in (1, 2, 3)} | {
+    "proj_conv": "downsample.conv",
+    "proj_bn": "downsample.bn",
+    "se_reduce": "se.fc1",
+    "se_expand": "se.fc2",
+}
+_TORCHVISION_REGNET_LAYERS = {"stem_conv": "stem.0", "stem_bn": "stem.1", "predictions": "fc"}
+_TORCHVISION_REGNET_PARTS = {
+    "conv1": "f.a.0",
+    "bn1": "f.a.1",
+    "conv2": "f.b.0",
+    "bn2": "f.b.1",
+    "conv3": "f.c.0",
+    "bn3": "f.c.1",
+    "proj_conv": "proj.0",
+    "proj_bn": "proj.1",
+    "se_reduce": "f.se.fc1",
+    "se_expand": "f.se.fc2",
+}
+
+
+def _regnet_names(model: keras.Model) -> dict[str, str]:
+    return _torch_names(model, _REGNET_LAYERS, _REGNET_PARTS, lambda stage, block: f"s{stage - 1}.b{block}")
+
+
+def _torchvision_regnet_names(model: keras.Model) -> dict[str, str]:
+    def name_of_block(stage: int, block: int) -> str:
+        return f"trunk_output.block{stage - 1}.block{stage - 1}-{block - 1}"
+
+    return _torch_names(model, _TORCHVISION_REGNET_LAYERS, _TORCHVISION_REGNET_PARTS, name_of_block)
+
+
+def other_regnet(names: Iterable[str]) -> str | None:
+    """What the RegNet is, in words, whose parameters are called `names`; None for a RegNetY, or no RegNet."""
+    block = re.compile(r"(?:s\d\.b\d+|trunk_output\.block\d\.block\d-\d+)\.(.+)")
+    parts = {match[1] for name in names if (match := block.match(name))}
+    if not parts:
+        return None
+    if "norm1.weight" in parts:
+        return "a RegNetV, which normalizes before each convolution"
+    if not any("se." in part for part in parts):
+        return "a RegNetX, which has no SE"
+    if not parts & {"downsample.conv.weight", "proj.0.weight"}:
+        return "a RegNetZ, which has other blocks"
+    if not any(part.endswith("running_mean") for part in parts):
+        return "a RegNetY with group normalization"
+    return None
 
 
 def _resnet_block(stage: int, block: int) -> str:
@@ -203,6 +253,10 @@ LAYOUTS = {
     "timm": Layout(_later_names, "fc.", {"stride_in_3x3": True, "caffe_pooling": False}, "stem_pool_border"),
     # timm's byobnet.py
     "timm byobnet": Layout(_byobnet_names, "head.fc.", {"stride_in_3x3": True, "caffe_pooling": False}),
+    # timm's regnet.py
+    "timm regnet": Layout(_regnet_names, "head.fc."),
+    # torchvision's regnet.py
+    "torchvision regnet": Layout(_torchvision_regnet_names, "fc."),
     # github.com/hujie-frank/SENet, folder models; those networks subtract a mean from pixels, and do not divide
     "caffe": Layout(_caffe_names, "classifier/", {"mean": (123 / 255, 117 / 255, 104 / 255), "std": (1 / 255,) * 3}),
     "keras": Layout(_keras_names, "predictions/"),

@@ -5,12 +5,19 @@ from typing import Any
 
 import numpy as np
 
-from keras_senet.pretrained.layouts import LAYOUTS
+from keras_senet.errors import InputError
+from keras_senet.pretrained.layouts import LAYOUTS, other_regnet
 
 # What DistributedDataParallel, torch.compile and Lightning put before every name.
 _WRAPPERS = ("module.", "_orig_mod.", "model.")
 # The layout, by how names begin in it alone.
-_MARKS = {"layer0.": "timm legacy", "last_linear.": "timm legacy", "stages.": "timm byobnet"}
+_MARKS = {
+    "layer0.": "timm legacy",
+    "last_linear.": "timm legacy",
+    "stages.": "timm byobnet",
+    "s1.b1.": "timm regnet",
+    "trunk_output.": "torchvision regnet",
+}
 
 
 def _without_wrappers(parameters: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -48,10 +55,18 @@ class Weights:
 
     @classmethod
     def of_timm(cls, path: str, parameters: dict[str, np.ndarray]) -> "Weights":
-        """The weights of a file of PyTorch tensors, in whichever of timm's layouts their names follow."""
+        """The weights of a file of PyTorch tensors, in whichever layout of timm or torchvision their names follow.
+
+        Raises:
+            ValueError: if the names tell that they are of a network that is not here.
+        """
         # PyTorch counts batches in each normalization layer; nothing that it computes depends on the counts.
         parameters = {name: value for name, value in parameters.items() if not name.endswith(".num_batches_tracked")}
         parameters = _without_wrappers(parameters)
+        if other := other_regnet(parameters):
+            raise InputError(
+                f"{path} holds {other}. Of the RegNets there are only those with SE: keras_senet.list_models('RegNetY')."
+            )
         layout = "timm"
         for prefix, other in _MARKS.items():
             if any(name.startswith(prefix) for name in parameters):

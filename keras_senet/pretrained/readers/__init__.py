@@ -23,7 +23,7 @@ SUFFIXES = tuple(READERS)
 
 
 def read_weights(path: str | os.PathLike) -> Weights:
-    """Reads a `.weights.h5` or `.keras` file, a `.safetensors` or `.pth` file in one of timm's layouts, or a `.caffemodel`.
+    """Reads a `.weights.h5` or `.keras` file, a `.safetensors` or `.pth` file of timm or torchvision, or a `.caffemodel`.
 
     Raises:
         FileNotFoundError: if there is no such file; the message suggests the nearest names.
