@@ -5,7 +5,7 @@ BIN := .venv/bin
 RUN := runs/demo
 SAMPLES := examples/digits
 
-.PHONY: demo test test-fast test-all test-keras-nightly lint bench clean
+.PHONY: demo test test-fast test-all test-keras-nightly lint docs coverage dist try-dist bench clean
 
 demo: .venv/installed
 	rm -rf $(RUN)
@@ -44,6 +44,22 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The site, in docs/_build. Its examples are run, and the tables of its pages are counted: five minutes at first.
+docs: .venv/installed
+	$(BIN)/python -m sphinx -W --keep-going docs docs/_build
+	@echo "The site: docs/_build/index.html"
+
+# Which lines the fast tests run: a page with all files, and a picture. There is no threshold.
+coverage: .venv/installed
+	$(BIN)/python -m coverage run --source keras_senet --data-file runs/coverage/data -m pytest -m "not slow and not exhaustive"
+	$(BIN)/python -m coverage html --data-file runs/coverage/data --directory runs/coverage
+	$(BIN)/python tests/coverage_picture.py runs/coverage/data runs/coverage/coverage.png
+
+# The files of a release, in dist/.
+dist: .venv/installed
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
 
 # 15 minutes. TORCH_PYTHON=PATH, an interpreter that has torch and timm, adds the comparison with timm.
 bench: .venv/installed

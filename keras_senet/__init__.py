@@ -8,7 +8,7 @@ import importlib
 import itertools
 import sys
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _PACKAGES = ("analysis", "data", "detection", "export", "layers", "models", "pretrained", "segmentation", "training")
 
