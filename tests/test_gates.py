@@ -516,9 +516,10 @@ def test_the_command_shows_where_the_digits_part(run, fails, data_dir, digits, t
 
 
 @pytest.mark.slow
-def test_the_command_of_the_readme_draws_the_papers_panels(run, tmp_path, figures):
+def test_the_command_of_the_guide_draws_the_papers_panels(run, tmp_path, figures):
     """For SE-ResNet-50 with few filters, and a stand-in for ImageNet: the four classes and a fifth one."""
-    (command,) = re.findall(r"keras-senet (gates SEResNet50 (?:.*\\\n)*.*)", (ROOT / "README.md").read_text("utf-8"))
+    guide = (ROOT / "docs" / "guides" / "gates_and_pruning.md").read_text("utf-8")
+    (command,) = re.findall(r"keras-senet (gates SEResNet50 (?:.*\\\n)*.*)", guide)
     words = shlex.split(command.replace("\\\n", ""))
     layers = ["stage2_block3_se", "stage3_block4_se", "stage4_block6_se", *(f"stage5_block{block}_se" for block in (1, 2, 3))]
     options = cli.parse(words)

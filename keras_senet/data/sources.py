@@ -43,6 +43,7 @@ def load(
             folders for the classes. Paths start from the folder `dataset`, or else from that of the file. For several labels an
             image, write `a.jpg,cat|dog` or `a.jpg,cat;dog`, or a first line `path,cat,dog` and 0 or 1 below each class.
         task: what is learned of the images:
+
             - "classify": their classes, as above.
             - "detect": boxes and classes of their objects. `dataset` is "digit_scenes", which needs no download; any dataset of
               tensorflow-datasets that has `objects` with `bbox` and `label`, such as "voc" and "coco/2017"; or a folder with JSON
@@ -56,6 +57,7 @@ def load(
               parts within, `images/train/` and `masks/train/`, or around, `train/images/` and `train/masks/`. Masks are gray PNG
               files, or such with a palette, whose values are class indices; 255 is no class. They are as large as their upright
               images. A file `classes.txt` in the folder can name the classes, one a line.
+
             For both, without parts or with one for training alone, a fifth of the images, chosen by name, is for validation.
 
     Returns:
