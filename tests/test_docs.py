@@ -3,6 +3,7 @@
 import ast
 import functools
 import importlib.util
+import inspect
 import json
 import re
 import shlex
@@ -174,6 +175,22 @@ def load_script(name: str):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+PUBLIC = ("layers", "analysis", "data", "detection", "segmentation", "export", "training", "pretrained", "models")
+
+
+@pytest.mark.parametrize("package", ["", *PUBLIC])
+def test_public_functions_say_what_their_arguments_are(package):
+    module = importlib.import_module(f"keras_senet.{package}".rstrip("."))
+    for name in module.__all__:
+        function = getattr(module, name)
+        if inspect.isfunction(function):
+            text = inspect.getdoc(function)
+            missing = [
+                each for each in inspect.signature(function).parameters if not re.search(rf"^    \**{each}: .", text, re.M)
+            ]
+            assert not missing, f"{module.__name__}.{name} does not explain {missing}"
 
 
 def test_each_family_has_a_page_with_its_networks_and_checkpoints(monkeypatch):

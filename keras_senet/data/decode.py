@@ -165,6 +165,13 @@ def _whole(shape: tf.Tensor) -> tf.Tensor:
 def read_image(path: str | os.PathLike, preprocessing: Preprocessing | Letterbox) -> tf.Tensor:
     """`evaluation_image` of a file, or `letterboxed_image` for a `Letterbox`.
 
+    Args:
+        path: an image file.
+        preprocessing: what the network looks at, from `keras_senet.preprocessing_for`, or a `Letterbox`.
+
+    Returns:
+        Float32 RGB pixels `(image_size, image_size, 3)` in [0, 255].
+
     Raises:
         FileNotFoundError: if there is no such file; the message lists similar names.
         ValueError: if it is damaged or not an image.
@@ -175,7 +182,14 @@ def read_image(path: str | os.PathLike, preprocessing: Preprocessing | Letterbox
 
 
 def read_shape(path: str | os.PathLike) -> tuple[int, int]:
-    """Height and width of the upright image in a file, which raises as `read_image` does."""
+    """Height and width of the upright image in a file, pixels.
+
+    Args:
+        path: an image file.
+
+    Raises:
+        FileNotFoundError, ValueError: as for `read_image`.
+    """
     height, width = _of_file(path, image_shape).numpy().tolist()
     return height, width
 
@@ -191,6 +205,9 @@ def _of_file(path: str | os.PathLike, decode: Callable[[tf.Tensor], tf.Tensor]) 
 
 def list_images(paths: Sequence[str | os.PathLike]) -> list[pathlib.Path]:
     """The image files among `paths`, and those in the folders among them whose names do not begin with a dot.
+
+    Args:
+        paths: files and folders.
 
     Raises:
         FileNotFoundError: if a path does not exist; the message lists similar names.

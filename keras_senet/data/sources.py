@@ -87,7 +87,13 @@ def load_test(
 ) -> LabelledImages | None:
     """The test part of a dataset that has a validation part, too, for a last measurement; None for other datasets.
 
-    The arguments are those of `load`. Some tests of tensorflow-datasets have no labels; for these it is None, too.
+    Some tests of tensorflow-datasets have no labels; for these it is None, too.
+
+    Args:
+        dataset: as for `load`.
+        data_dir: as for `load`.
+        labels_csv: as for `load`.
+        task: as for `load`.
     """
     source = _open(dataset, data_dir, labels_csv, task)
     parts = source.parts if isinstance(source, Listing | TargetListing) else source.info.splits

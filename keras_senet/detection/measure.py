@@ -87,7 +87,11 @@ def average_precision(objects: Sequence[Mapping], detections: Sequence[Mapping])
 
 
 def each_image(batch: Mapping) -> list[dict]:
-    """The dictionary of each image from that of a batch, whose arrays have one more axis in front."""
+    """The dictionary of each image from that of a batch, whose arrays have one more axis in front.
+
+    Args:
+        batch: arrays `(N, ...)` by name, such as the "boxes", "scores" and "classes" of detections.
+    """
     arrays = {name: np.asarray(values) for name, values in batch.items()}
     return [{name: values[index] for name, values in arrays.items()} for index in range(len(next(iter(arrays.values()))))]
 

@@ -18,6 +18,9 @@ EXPORTERS: dict[str, Callable[..., Proof | None]] = {".tflite": tflite, ".onnx":
 def exporter_for(path: str | os.PathLike) -> Callable[..., Proof | None]:
     """The function that writes a file of this name: `exporter(model, path, class_names, images)`.
 
+    Args:
+        path: the file, whose suffix names the format, or the folder of a SavedModel.
+
     Raises:
         ValueError: if the name ends in a suffix that no format has. The folder of a SavedModel has none, or a version number.
 

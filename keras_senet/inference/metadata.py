@@ -1,5 +1,7 @@
-"""What a TFLite file of this package says about itself: class names, how to make its input from an image, thresholds of labels,
-and what makes boxes of the outputs of a detector.
+"""What a TFLite file of this package says about itself.
+
+It names the classes, and says how its input is made from an image, the thresholds of labels, and what makes boxes of the outputs
+of a detector.
 
 MediaPipe keeps such files in a zip archive at the end of the TFLite file, so `zipfile` reads them.
 """

@@ -67,7 +67,10 @@ def draw_gates_within_classes(
     Each layer has a row of panels, and each class a column.
 
     Args:
-        statistics, path, classes, channels: as for `draw_gates_by_class`.
+        statistics: result of `gate_statistics`; its method `of_layers` chooses what to draw.
+        path: `.png` file to write.
+        classes: names of the classes to draw; by default the first four.
+        channels: number of channels to draw, as for `draw_gates_by_class`.
 
     Raises:
         ValueError: as for `draw_gates_by_class`.

@@ -217,12 +217,20 @@ CHECKPOINTS = (
 
 
 def checkpoints_of(model: str | None) -> list[Checkpoint]:
-    """The checkpoints for the network called exactly `model`, that of weights="imagenet" first; all of them for None."""
+    """The checkpoints for a network, that of weights="imagenet" first.
+
+    Args:
+        model: the exact name of the network; None for all checkpoints.
+    """
     return [checkpoint for checkpoint in CHECKPOINTS if model in (None, checkpoint.model)]
 
 
 def find_checkpoint(name: str) -> Checkpoint | None:
-    """The checkpoint called `name`, or the first one of the network called `name`, ignoring case; None if there is neither."""
+    """The checkpoint called `name`, or the first one of the network called `name`; None if there is neither.
+
+    Args:
+        name: name of a checkpoint, with its tag, or of a network; in any case.
+    """
     for checkpoint in CHECKPOINTS:
         if name.casefold() in (checkpoint.name, checkpoint.model.casefold()):
             return checkpoint

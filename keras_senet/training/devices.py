@@ -187,7 +187,12 @@ def open_devices(name: str = "auto", hosts: list[str] | None = None, worker: int
 
 
 def strategy_of(name: str, hosts: list[str] | None = None) -> str:
-    """The strategy that `name` means: "auto" is what the machine and its environment offer, see `open_devices`."""
+    """The strategy that `name` means: "auto" is what the machine and its environment offer, see `open_devices`.
+
+    Args:
+        name: one of `STRATEGIES`.
+        hosts: addresses of all workers, `host:port`; None where the environment has them, or there is one.
+    """
     if name != "auto":
         return name
     if hosts or "TF_CONFIG" in os.environ or int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1:

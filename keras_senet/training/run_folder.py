@@ -230,6 +230,9 @@ def score(logs: Mapping[str, Any]) -> list[float]:
 def read_recipe(config: str | os.PathLike) -> Recipe:
     """The recipe in the config.json of a run.
 
+    Args:
+        config: path of the file.
+
     Raises:
         ValueError: if the file is no config.json, or has settings that this version does not know.
     """

@@ -25,6 +25,12 @@ SUFFIXES = tuple(READERS)
 def read_weights(path: str | os.PathLike) -> Weights:
     """Reads a `.weights.h5` or `.keras` file, a `.safetensors` or `.pth` file of timm or torchvision, or a `.caffemodel`.
 
+    Args:
+        path: the file, whose suffix names the format.
+
+    Returns:
+        The tensors by name, with what the file says of its network, a `Weights`.
+
     Raises:
         FileNotFoundError: if there is no such file; the message suggests the nearest names.
         ValueError: if the file has another format, is damaged, or would run code.
