@@ -61,6 +61,10 @@ dist: .venv/installed
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist
 
+# The wheel alone and with each extra, in environments of their own without constraints: half an hour.
+try-dist: dist
+	$(BIN)/python tests/try_wheel.py dist/*.whl dist/extras.md
+
 # 15 minutes. TORCH_PYTHON=PATH, an interpreter that has torch and timm, adds the comparison with timm.
 bench: .venv/installed
 	$(BIN)/python benchmarks/all.py

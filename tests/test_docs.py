@@ -34,7 +34,7 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.re
 
 def prose(text: str) -> str:
     """A page without its blocks of code."""
-    return re.sub(r"^```.*?^```|^(?: {4}.*\n)+", "", text, flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"^```.*?^```|^(?: {4}[^\n]*\n)+", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
 def anchors(page) -> set[str]:
