@@ -56,10 +56,7 @@ def slug(family: str) -> str:
 
 def families() -> dict[str, str]:
     """A page for each family of networks, by the family's name."""
-    members: dict[str, list[str]] = {}
-    for name in keras_senet.list_models():
-        members.setdefault(find_model(name).architecture.family, []).append(name)
-    return {family: _family(family, names) for family, names in members.items()}
+    return {family: _family(family, keras_senet.list_models(family)) for family in keras_senet.list_families()}
 
 
 def _family(family: str, names: list[str]) -> str:
@@ -81,7 +78,7 @@ def _family(family: str, names: list[str]) -> str:
         ]
     else:
         parts.append("There are none in the catalogue. [Published weights](../guides/weights.md) says which files can be loaded.")
-    parts += ["## How to cite", _sources(names)]
+    parts += ["## How to cite", _citation(family)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -132,12 +129,52 @@ def _own_options(name: str) -> dict[str, str]:
     return found
 
 
-def _sources(names: list[str]) -> str:
-    """The papers that the docstrings name: that of the family's dataclass or file, and Hu et al. for SE."""
-    architecture = find_model(names[0]).architecture
-    texts = [inspect.getdoc(find_model(name)).partition("Source: ")[2].partition("\n\n")[0] for name in names]
-    texts.append((inspect.getdoc(type(architecture)) or "").partition("Source: ")[2].partition("\n\n")[0])
-    return "\n".join(f"- {' '.join(text.split())}" for text in dict.fromkeys(texts) if text)
+# The papers of each family besides that of SE, by their numbers on arXiv.
+PAPERS = {
+    "1409.1556": "Simonyan and Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition",
+    "1502.03167": "Ioffe and Szegedy, Batch Normalization",
+    "1512.00567": "Szegedy et al., Rethinking the Inception Architecture for Computer Vision",
+    "1512.03385": "He et al., Deep Residual Learning for Image Recognition",
+    "1602.07261": "Szegedy et al., Inception-v4, Inception-ResNet and the Impact of Residual Connections on Learning",
+    "1603.05027": "He et al., Identity Mappings in Deep Residual Networks",
+    "1605.07146": "Zagoruyko and Komodakis, Wide Residual Networks",
+    "1611.05431": "Xie et al., Aggregated Residual Transformations for Deep Neural Networks",
+    "1704.04861": "Howard et al., MobileNets",
+    "1705.07485": "Gastaldi, Shake-Shake regularization",
+    "1707.01083": "Zhang et al., ShuffleNet",
+    "1812.01187": "He et al., Bag of Tricks for Image Classification with Convolutional Neural Networks (the variants D)",
+    "1904.11486": "Zhang, Making Convolutional Networks Shift-Invariant Again (the variants AA)",
+    "1910.03151": "Wang et al., ECA-Net",
+    "2103.07579": "Bello et al., Revisiting ResNets: Improved Training and Scaling Strategies",
+    "2110.00476": "Wightman et al., ResNet strikes back (checkpoints a1, a2 and a3)",
+}
+PAPERS_OF = {
+    "SE-ResNet": ("1512.03385", "1812.01187", "2110.00476"),
+    "SE-ResNeXt": ("1611.05431", "1812.01187", "1904.11486"),
+    "SENet": ("1611.05431",),
+    "ResNet-RS": ("2103.07579",),
+    "ECA-ResNet": ("1910.03151", "1512.03385", "1812.01187"),
+    "SE-Inception": ("1502.03167", "1512.00567", "1602.07261"),
+    "SE-VGG": ("1409.1556",),
+    "SE-ShuffleNet": ("1707.01083",),
+    "SE-MobileNet": ("1704.04861",),
+    "CIFAR": ("1512.03385", "1603.05027", "1605.07146", "1705.07485"),
+}
+_SE = """```bibtex
+@article{hu2020squeeze,
+  title={Squeeze-and-Excitation Networks},
+  author={Hu, Jie and Shen, Li and Albanie, Samuel and Sun, Gang and Wu, Enhua},
+  journal={IEEE Transactions on Pattern Analysis and Machine Intelligence},
+  volume={42}, number={8}, pages={2011--2023}, year={2020}
+}
+```"""
+
+
+def _citation(family: str) -> str:
+    papers = [f"- {PAPERS[number]}, [arXiv {number}](https://arxiv.org/abs/{number})" for number in PAPERS_OF[family]]
+    published = [name for name in keras_senet.list_models(family) if keras_senet.list_checkpoints(name)]
+    timm = ["Published weights are those of [timm](https://doi.org/10.5281/zenodo.4414861), Wightman et al."] if published else []
+    return "\n\n".join(["Squeeze-and-Excitation:", _SE, "The backbones:", "\n".join(papers), *timm])
 
 
 def checkpoints(published) -> str:
