@@ -26,29 +26,42 @@ assert not heavy & (set(sys.modules) - before)
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.slow
+# The table of docs/networks.md: in each row the name, the size of the image, and four costs.
+NETWORKS = {
+    cells[1].strip(" `"): [cell.strip() for cell in cells[2:-1]]
+    for line in (ROOT / "docs" / "networks.md").read_text("utf-8").splitlines()
+    if len(cells := line.split("|")) == 8 and cells[1].startswith(" `")
+}
+# The deep ones take many seconds each.
+DEEP = [name for name, cells in NETWORKS.items() if cells[2].endswith(" G") and float(cells[2][:-2]) > 10]
+
+
+def test_the_table_has_all_networks():
+    assert list(NETWORKS) == keras_senet.list_models()
+
+
 @pytest.mark.usefixtures("without_weights")
-@pytest.mark.parametrize("plain", ["less the attention", pytest.param("built", marks=pytest.mark.exhaustive)])
-def test_the_table_of_the_networks_is_true(plain):
-    page = (ROOT / "docs" / "networks.md").read_text("utf-8")
-    table = [line.split("|")[1:-1] for line in page.splitlines() if line.startswith("| `")]
-    assert [row[0].strip(" `") for row in table] == keras_senet.list_models()
-    for name, pixels, *numbers in table:
-        name = name.strip(" `")
-        profile, _ = network_cost(name)
-        assert profile.layers[0].output_shape == (None, int(pixels), int(pixels), 3)
-        costs = [(profile.total.parameters, profile.total.multiply_adds)]
-        if plain == "built":
-            total = network_cost(name, attention=None)[0].total
-            costs.append((total.parameters, total.multiply_adds))
-        else:
-            attention = profile.attention
-            costs.append((costs[0][0] - attention.parameters, costs[0][1] - attention.multiply_adds))
-        expected = []
-        for parameters, multiply_adds in costs:
-            in_g = f"{multiply_adds / 1e9:.3f} G"
-            expected += [f"{parameters:,}", in_g if multiply_adds > 1e9 else f"{multiply_adds / 1e6:.2f} M"]
-        assert [number.strip() for number in numbers] == expected
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [pytest.param(name, "less the attention", marks=[pytest.mark.exhaustive] * (name in DEEP)) for name in NETWORKS]
+    + [pytest.param(name, "built", marks=pytest.mark.exhaustive) for name in NETWORKS],
+)
+def test_the_table_of_the_networks_is_true(name, plain):
+    pixels, *numbers = NETWORKS[name]
+    profile, _ = network_cost(name)
+    assert profile.layers[0].output_shape == (None, int(pixels), int(pixels), 3)
+    costs = [(profile.total.parameters, profile.total.multiply_adds)]
+    if plain == "built":
+        total = network_cost(name, attention=None)[0].total
+        costs.append((total.parameters, total.multiply_adds))
+    else:
+        attention = profile.attention
+        costs.append((costs[0][0] - attention.parameters, costs[0][1] - attention.multiply_adds))
+    expected = []
+    for parameters, multiply_adds in costs:
+        in_g = f"{multiply_adds / 1e9:.3f} G"
+        expected += [f"{parameters:,}", in_g if multiply_adds > 1e9 else f"{multiply_adds / 1e6:.2f} M"]
+    assert numbers == expected
 
 
 @pytest.mark.slow
