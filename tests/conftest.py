@@ -121,11 +121,13 @@ def many_images(image_folder):
 @pytest.fixture(scope="session")
 def python():
     """Runs Python code in a new process."""
+    # On JAX, compilation takes far longer than what is compiled.
+    common = {"PYTHONPATH": str(ROOT / "tests"), "XLA_FLAGS": "--xla_backend_optimization_level=0"}
 
     def run(code: str, *arguments, **environment) -> subprocess.CompletedProcess:
         return subprocess.run(
             [sys.executable, "-c", code, *map(str, arguments)],
-            env={**os.environ, "PYTHONPATH": str(ROOT / "tests"), **environment},
+            env={**os.environ, **common, **environment},
             capture_output=True,
             text=True,
             check=False,

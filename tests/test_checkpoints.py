@@ -152,8 +152,6 @@ AT_TWO_SIZES = [name for name in WHOLE if len(sizes(name)) == 2]
 )
 def test_logits_on_jax_equal_those_of_timm_in_both_data_formats(references, python, tmp_path):
     environment = {"KERAS_BACKEND": "jax", "JAX_ENABLE_X64": str(int(any(map(exact, references))))}
-    # Compilation takes far longer than what is compiled.
-    environment["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
     done = python(ON_JAX, tmp_path / "file.safetensors", *references, **environment)
     assert done.returncode == 0, done.stderr
 
