@@ -133,3 +133,17 @@ def test_a_subclassed_model_is_refused():
 
     with pytest.raises(ValueError, match="Only a functional or sequential model"):
         fold_batch_norm(Network())
+
+
+def test_the_normalization_of_pixels_becomes_a_convolution():
+    images = keras.Input((8, 8, 3))
+    x = keras.layers.Normalization(mean=[123.7, 116.3, 103.5], variance=[58.4**2, 57.1**2, 0.0], name="pixels")(images)
+    x = keras.layers.Normalization(invert=True, mean=[1.0, 2.0, 3.0], variance=[4.0, 5.0, 6.0], name="inverse")(x)
+    x = keras.layers.Normalization(axis=2, mean=np.arange(8.0), variance=np.ones(8), name="columns")(x)
+    network = keras.Model(images, x)
+    cheaper = optimized_for_cpu(network)
+    kinds = {layer.name: type(layer) for layer in cheaper.layers[1:]}
+    other = keras.layers.Normalization
+    assert kinds == {"pixels": keras.layers.Conv2D, "inverse": other, "columns": other}
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 8, 8, 3)).astype("float32")
+    np.testing.assert_allclose(cheaper(pixels), network(pixels), rtol=1e-5, atol=1e-4)

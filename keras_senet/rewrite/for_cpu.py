@@ -16,6 +16,8 @@ from keras_senet.rewrite.recognition import with_known_gates
 def optimized_for_cpu(model: keras.Model) -> keras.Model:
     """A network that runs faster on a CPU, made of operators that XNNPACK, the fast library of TFLite, supports.
 
+    - The normalization of pixels becomes a 1x1 convolution. XNNPACK subtracts and divides numbers a channel pixel by pixel, which
+      for the three channels of an image takes several times as long.
     - SE of other libraries, as `keras_senet.gates` finds it, is treated as ours.
     - Batch normalization is folded.
     - Squeezing comes before a 1x1 convolution. The mean of a linear map is the map of the mean, so the excitation can read the
@@ -38,6 +40,7 @@ def optimized_for_cpu(model: keras.Model) -> keras.Model:
     model = fold_batch_norm(with_known_gates(model))
     graph = Graph(model)
     pools = {layer.name: layer for layer in model.layers if _is_depthwise(layer)}
+    normalizations = {layer.name: layer for layer in model.layers if _is_of_channels(layer)}
     attention = {layer.name: layer for layer in model.layers if _is_replaceable(layer)}
     pointwise = {
         name: conv for name, se in attention.items() if _is_pointwise(conv := graph.producer(se)) and se.squeeze == "avg"
@@ -46,7 +49,7 @@ def optimized_for_cpu(model: keras.Model) -> keras.Model:
     relus = {graph.sole_producer(layer): layer for layer in model.layers if isinstance(layer, layers.ReLU)}
     moved = {concat.name: relu for concat, relu in relus.items() if isinstance(concat, layers.Concatenate)}
     removed = {relu.name for relu in moved.values()}
-    changed = {*pools, *attention, *narrow, *moved, *removed}
+    changed = {*normalizations, *pools, *attention, *narrow, *moved, *removed}
 
     def call(layer, *args, **kwargs):
         if layer.name not in changed:
@@ -60,6 +63,8 @@ def optimized_for_cpu(model: keras.Model) -> keras.Model:
             relu = moved[layer.name]
             configs = [relu.get_config() | {"name": f"{relu.name}{number}"} for number in range(len(inputs))]
             return layer([relu.from_config(config)(x) for config, x in zip(configs, inputs, strict=True)])
+        if layer.name in normalizations:
+            return _as_convolution(normalizations[layer.name], inputs)
         if layer.name in pools:
             return _average(pools[layer.name], inputs)
         if layer.name not in attention:
@@ -96,6 +101,21 @@ def _is_replaceable(layer: keras.layers.Layer) -> bool:
     if not isinstance(layer, SqueezeExcite) or layer.squeeze is None:
         return False
     return layer.reduce.quantization_mode is None and layer.expand.quantization_mode is None
+
+
+def _is_of_channels(layer: keras.layers.Layer) -> bool:
+    """Whether it subtracts a number from each channel of a map, and divides it by another."""
+    if not isinstance(layer, layers.Normalization) or layer.invert:
+        return False
+    shape = layer.input.shape
+    return len(shape) == 4 and shape[3] > 1 and [axis % 4 for axis in layer.axis] == [3]
+
+
+def _as_convolution(norm: layers.Normalization, inputs):
+    mean, variance = (np.ravel(keras.ops.convert_to_numpy(of)).astype("float64") for of in (norm.mean, norm.variance))
+    factors = 1 / np.maximum(np.sqrt(variance), keras.config.epsilon())
+    common = {"data_format": "channels_last", "dtype": norm.compute_dtype, "name": norm.name}
+    return _with_weights(layers.Conv2D(mean.size, 1, **common), [np.diag(factors)[None, None], -mean * factors], inputs)
 
 
 def _is_depthwise(layer: keras.layers.Layer) -> bool:
