@@ -12,6 +12,7 @@ from keras_senet.export.quantization import QUANTIZATIONS
 from keras_senet.inference.detector import VERTICAL_FIRST
 from keras_senet.rewrite.clone import rewritten
 from keras_senet.rewrite.for_cpu import optimized_for_cpu
+from keras_senet.rewrite.for_integers import optimized_for_integers
 from keras_senet.rewrite.graph import inputs_of
 
 
@@ -30,7 +31,7 @@ def detector_graph(network: keras.Model, quantize: str) -> tuple[keras.Model, De
     if not QUANTIZATIONS[quantize].calibrated:
         return _with_boxes(network), None
     try:
-        raw = optimized_for_cpu(before_decoding(network))
+        raw = optimized_for_integers(optimized_for_cpu(before_decoding(network)))
     except InputError as error:
         floats = ", ".join(name for name, each in QUANTIZATIONS.items() if not each.calibrated)
         raise InputError(f"{error} Their coordinates do not survive integers: export it as one of {floats}.") from error

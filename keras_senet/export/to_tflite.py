@@ -23,6 +23,7 @@ from keras_senet.inference.tasks import CLASSIFY, DETECT, KINDS, SEGMENT
 from keras_senet.keras_internals import all_layers
 from keras_senet.layers import FeatureGate
 from keras_senet.rewrite.for_cpu import optimized_for_cpu
+from keras_senet.rewrite.for_integers import optimized_for_integers
 from keras_senet.rewrite.recognition import with_known_gates
 
 
@@ -43,9 +44,10 @@ def tflite(
 
     A network in half precision, such as one with the policy `"mixed_bfloat16"`, is exported as it computes in float32.
 
-    The graph is optimized for XNNPACK, the library that runs such files on a CPU (see `keras_senet.rewrite.for_cpu`). The file
-    has metadata, so that MediaPipe's ImageClassifier, ObjectDetector or ImageSegmenter opens it as it is. Where an image can have
-    several labels, the first returns those that reach their thresholds, with scores in which each threshold is 0.5.
+    The graph is optimized for XNNPACK, the library that runs such files on a CPU (see `keras_senet.rewrite.for_cpu`, and
+    `for_integers`). The file has metadata, so that MediaPipe's ImageClassifier, ObjectDetector or ImageSegmenter opens it as it
+    is. Where an image can have several labels, the first returns those that reach their thresholds, with scores in which each
+    threshold is 0.5.
 
     A detector returns "boxes" `(1, D, 4)`, left, top, right and bottom as shares of the sides of the image; "classes" and
     "scores" `(1, D)`, the surest first; and "count" `(1,)`, how many there are. It returns all of them, however unsure; for other
@@ -119,6 +121,8 @@ def tflite(
         outputs = inference.output
     else:
         inference = optimized_for_cpu(model)
+        if quantization.calibrated:
+            inference = optimized_for_integers(inference)
         outputs = {job.outputs.name: inference.output}
     if gates is not None:
         if job.task != CLASSIFY:
