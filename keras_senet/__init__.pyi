@@ -21,6 +21,8 @@ __all__ = [
     "ECAResNet50D",
     "ECAResNet50T",
     "ECAResNetLight",
+    "MobileNetV3Large",
+    "MobileNetV3Small",
     "Preprocessing",
     "RegNetY002",
     "RegNetY004",
@@ -1470,3 +1472,51 @@ def RegNetY080TV(
     attention_stages: tuple[int, ...] | None = None,
 ) -> keras.Model:
     """RegNetY-8GF with torchvision's widths for ImageNet."""
+
+def MobileNetV3Large(
+    include_top: bool = True,
+    weights: str | os.PathLike | None = "imagenet",
+    input_tensor=None,
+    input_shape: tuple[int | None, ...] | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: str | Callable | None = "softmax",
+    name: str = "mobilenetv3large",
+    *,
+    include_preprocessing: bool = True,
+    mean_only: bool = False,
+    attention: str | Callable[..., keras.layers.Layer] | None = "se",
+    reduction: int = 4,
+    squeeze: str | None = "avg",
+    gate: str | Callable = "hard_sigmoid",
+    use_bias: bool = True,
+    attention_position: str = "standard",
+    attention_stages: tuple[int, ...] | None = None,
+    width_multiplier: float = 1.0,
+    minimalistic: bool = False,
+) -> keras.Model:
+    """MobileNetV3-Large for ImageNet."""
+
+def MobileNetV3Small(
+    include_top: bool = True,
+    weights: str | os.PathLike | None = "imagenet",
+    input_tensor=None,
+    input_shape: tuple[int | None, ...] | None = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: str | Callable | None = "softmax",
+    name: str = "mobilenetv3small",
+    *,
+    include_preprocessing: bool = True,
+    mean_only: bool = False,
+    attention: str | Callable[..., keras.layers.Layer] | None = "se",
+    reduction: int = 4,
+    squeeze: str | None = "avg",
+    gate: str | Callable = "hard_sigmoid",
+    use_bias: bool = True,
+    attention_position: str = "standard",
+    attention_stages: tuple[int, ...] | None = None,
+    width_multiplier: float = 1.0,
+    minimalistic: bool = False,
+) -> keras.Model:
+    """MobileNetV3-Small for ImageNet."""

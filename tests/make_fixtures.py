@@ -47,11 +47,17 @@ REGNETS = ("002", "004", "006", "008", "008_tv", "016", "032", "040", "064", "08
 WHOLE |= {f"regnety_{name}": SIZES if name in ("002", "008_tv", "032", "320") else () for name in REGNETS}
 TORCHVISION = {f"regnet_y_{name}": () for name in ("800mf", "1_6gf", "3_2gf", "8gf", "16gf", "32gf")} | {"regnet_y_400mf": SIZES}
 EXACT = ("resnetrs270", "ecaresnet269d")  # compared in float64: in float32 rounding puts them off
+# MobileNetV3 is small enough to be compared as it is.
+MOBILENETS = [f"mobilenetv3_{kind}" for kind in ("large_100", "small_100", "small_075", "small_050")]
+AUTHORS_MOBILENETS = [f"tf_mobilenetv3_{size}_{kind}" for size in ("large", "small") for kind in ("100", "075", "minimal_100")]
+WHOLE |= dict.fromkeys([*MOBILENETS, *AUTHORS_MOBILENETS], SIZES)
+TORCHVISION |= dict.fromkeys(("mobilenet_v3_large", "mobilenet_v3_small"), SIZES)
 
 
 def main(prefix: str = ""):
     import timm
     import torch
+    import torchvision
     from timm.layers import SEModule
     from timm.models import byobnet, senet
     from torchvision.models import regnet
@@ -83,7 +89,7 @@ def main(prefix: str = ""):
                 write(FIXTURES / "timm" / f"{name}_float64.npz", timm.create_model(name), sizes, torch.float64)
     for name, sizes in TORCHVISION.items():
         if name.startswith(prefix):
-            write(FIXTURES / "torchvision" / f"{name}.npz", getattr(regnet, name)(), sizes)
+            write(FIXTURES / "torchvision" / f"{name}.npz", torchvision.models.get_model(name), sizes)
     for name in (*LEGACY, *LATER, *BYOBNET, "regnety_002", "regnet_y_400mf"):
         if not name.startswith(prefix):
             continue

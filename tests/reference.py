@@ -7,6 +7,7 @@ definitions.
 
 import collections
 import dataclasses
+import functools
 import io
 import json
 import pathlib
@@ -18,13 +19,14 @@ from collections.abc import Callable
 import keras
 import numpy as np
 import synthetic
-from make_fixtures import CLASSES, DEPTHS, FIXTURES, REGNETS, RULE, WIDTHS
+from make_fixtures import AUTHORS_MOBILENETS, CLASSES, DEPTHS, FIXTURES, MOBILENETS, REGNETS, RULE, WIDTHS
 from safetensors.numpy import save_file
 
 import keras_senet
 from keras_senet.models import regnet
 from keras_senet.models.build import constructor
 from keras_senet.models.resnet import features
+from keras_senet.pretrained import read_weights
 
 # The constructor for each network of timm in fixtures/timm.
 NETWORKS = {
@@ -58,6 +60,7 @@ NETWORKS = {
     **{f"ecaresnet{kind}": f"ECAResNet{kind.upper()}" for kind in ("26t", "50d", "50t", "101d", "269d")},
     "ecaresnetlight": "ECAResNetLight",
     **{f"regnety_{name}": f"RegNetY{name.upper().replace('_', '')}" for name in REGNETS},
+    **{name: f"MobileNetV3{'Large' if 'large' in name else 'Small'}" for name in (*MOBILENETS, *AUTHORS_MOBILENETS)},
 }
 # The same for those of torchvision in fixtures/torchvision.
 OF_TORCHVISION = {
@@ -68,7 +71,11 @@ OF_TORCHVISION = {
     "regnet_y_8gf": "RegNetY080TV",
     "regnet_y_16gf": "RegNetY160",
     "regnet_y_32gf": "RegNetY320",
+    "mobilenet_v3_large": "MobileNetV3Large",
+    "mobilenet_v3_small": "MobileNetV3Small",
 }
+# The options of the constructor, by what the name of a network of timm says.
+OPTIONS = {"_075": {"width_multiplier": 0.75}, "_050": {"width_multiplier": 0.5}, "_minimal_": {"minimalistic": True}}
 NARROW = sorted(file.stem for file in (FIXTURES / "narrow").iterdir())
 
 
@@ -90,7 +97,22 @@ def narrow(reference: str, name: str = "Narrow") -> Callable[..., keras.Model]:
 def constructor_of(reference: str) -> Callable[..., keras.Model]:
     """The constructor of our network that must equal the one in fixtures/`reference`.npz."""
     folder, _, name = reference.partition("/")
-    return narrow(name) if folder == "narrow" else getattr(keras_senet, (NETWORKS | OF_TORCHVISION)[name])
+    if folder == "narrow":
+        return narrow(name)
+    construct = getattr(keras_senet, (NETWORKS | OF_TORCHVISION)[name])
+    options = {}
+    for sign, values in OPTIONS.items():
+        options |= values if sign in name else {}
+    if name not in AUTHORS_MOBILENETS:
+        return functools.partial(construct, **options) if options else construct
+
+    def build(weights, **arguments):
+        if weights is not None:
+            weights = read_weights(weights)
+            weights.architecture["publisher"] = "tensorflow"  # as the catalogue says of a checkpoint, since the file does not
+        return construct(weights=weights, **options, **arguments)
+
+    return build
 
 
 def logits(reference: str, size: int) -> np.ndarray:

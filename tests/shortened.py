@@ -7,6 +7,7 @@ import keras
 import keras_senet
 from keras_senet.models.applications import Application
 from keras_senet.models.inception import BNInception
+from keras_senet.models.mobilenet_v3 import MobileNetV3
 from keras_senet.models.regnet import RegNet
 from keras_senet.models.resnet import ResNet
 from keras_senet.models.shufflenet import ShuffleNet
@@ -37,6 +38,12 @@ def _two_stages(net: ResNet | ShuffleNet) -> dict:
     return {"depths": (2, 1), "stages": net.stages[:2]} | ({"widths": net.widths[:2]} if isinstance(net, ResNet) else {})
 
 
+def _mobilenet_v3(net: MobileNetV3) -> dict:
+    # A block without expansion, one with a stride and one without; then SE and hard swish after a stride, and in a block of 5x5.
+    rows = net.rows[0], net.rows[1], net.rows[2][:1], (net.rows[-1][-1],)
+    return {"rows": rows, "stages": (1, 2, 3, 4), "last_channels": 96, "fully_connected": (64,)}
+
+
 def _inception(net: BNInception) -> dict:
     # A module with an average, one that strides, and one with a maximum.
     return {"modules": {3: net.modules[3][1:], 5: net.modules[5][1:]}, "stages": (3, 5)}
@@ -64,5 +71,6 @@ _FIELDS = {
     ShuffleNet: _two_stages,
     VGG: lambda net: {"depths": (2, 1), "widths": net.widths[:2], "stages": (1, 2), "fully_connected": (64, 64)},
     BNInception: _inception,
+    MobileNetV3: _mobilenet_v3,
     Application: _application,
 }

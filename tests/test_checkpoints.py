@@ -160,7 +160,7 @@ def test_the_table_says_what_is_known_of_each_checkpoint():
     facts = {row["tag"]: row for row in csv.DictReader((FIXTURES / "checkpoints.csv").read_text().splitlines())}
     ours = {one.name: one for one in keras_senet.list_checkpoints()}
     assert ours.keys() == facts.keys()
-    assert len(ours) == 82
+    assert len(ours) == 98
     for name, row in facts.items():
         one = ours[name]
         assert row["source"] in (one.url, f"hf:{one.repository}")
@@ -184,7 +184,8 @@ def test_the_table_says_what_is_known_of_each_checkpoint():
 )
 def test_parameters_have_the_names_and_shapes_of_those_that_were_published(reference):
     published = {name: shape for name, shape in shapes(reference).items() if not name.endswith("num_batches_tracked")}
-    classes = next(shape[0] for name, shape in published.items() if name in ("fc.bias", "last_linear.bias", "head.fc.bias"))
+    classifiers = ("fc.bias", "last_linear.bias", "head.fc.bias", "classifier.bias", "classifier.3.bias")
+    classes = next(shape[0] for name, shape in published.items() if name in classifiers)
     network = constructor_of(reference)(weights=None, classes=classes)
     names = pretrained.parameter_names(network, pretrained.Weights.of_timm(reference, published).layout)
     assert names.keys() == published.keys()
@@ -193,6 +194,8 @@ def test_parameters_have_the_names_and_shapes_of_those_that_were_published(refer
         if len(ours[names[name]]) == 2:  # a dense layer; timm's SE has 1x1 convolutions
             assert shape[2:] in ((), (1, 1))
             shape = shape[:2]
+        if len(shape) == 4 and shape[1] == 1:  # depthwise: its channels are the inputs
+            shape = shape[1], shape[0], *shape[2:]
         output, *rest = shape
         assert ours[names[name]] == (*rest[1:], *rest[:1], output), name
 
@@ -209,9 +212,12 @@ def test_conversion_consumes_every_parameter(reference, tmp_path):
 
 def test_each_checkpoint_is_of_a_network_that_was_compared():
     for one in keras_senet.list_checkpoints():
-        assert NETWORKS[one.name.partition(".")[0]] == one.model
+        assert (NETWORKS | OF_TORCHVISION)[one.name.partition(".")[0]] == one.model
         if one.name.startswith("regnety_"):  # there is one way to build them
             assert one.architecture == {}
+        elif one.model.startswith("MobileNetV3"):
+            publisher = {"tf": "tensorflow", "mobilenetv3": "timm", "mobilenet": "torchvision"}[one.name.partition("_")[0]]
+            assert one.architecture["publisher"] == publisher
         else:
             assert one.architecture["relu_before_attention" if one.name.startswith("legacy_") else "stride_in_3x3"]
 

@@ -21,7 +21,10 @@ def recipe(**fields):
     return training.Recipe.of("SEResNet20", "digits", **{"schedule": "plateau", "learning_rate": 0.5} | fields)
 
 
-@pytest.mark.parametrize(("name", "stages"), [("SEResNet110", {1, 2, 3, 4, 5}), ("SEMobileNet", {1, 2, 3, 4, 5, 6})])
+@pytest.mark.parametrize(
+    ("name", "stages"),
+    [("SEResNet110", {1, 2, 3, 4, 5}), ("SEMobileNet", {1, 2, 3, 4, 5, 6}), ("MobileNetV3Large", {0, 1, 2, 3, 4, 5, 6, 7})],
+)
 def test_every_layer_is_in_a_stage_and_stages_follow_each_other(name, stages):
     network = getattr(keras_senet, name)(weights=None)
     numbers = [layer_stages(network, name)[layer.name] for layer in network.layers]

@@ -26,6 +26,16 @@ from keras_senet.training import Recipe
 
 # Parameters of the released networks, in timm and, for the smaller ones, in the models of imgclsmob.
 PLAIN = {"attention": None}
+# The same of timm, of torchvision, and, where they have them, of keras.applications.
+MOBILENET_V3 = [
+    ("Large", {}, 5_483_032),
+    ("Large", {"width_multiplier": 0.75}, 3_993_528),
+    ("Large", {"minimalistic": True}, 3_924_288),
+    ("Small", {}, 2_542_856),
+    ("Small", {"width_multiplier": 0.75}, 2_041_872),
+    ("Small", {"width_multiplier": 0.5}, 1_593_224),
+    ("Small", {"minimalistic": True}, 2_044_736),
+]
 PARAMETERS = [
     ("SEResNet18", {}, 11_778_592),
     ("SEResNet34", {}, 21_958_868),
@@ -40,6 +50,7 @@ PARAMETERS = [
     ("SEResNet164", PLAIN, 1_703_258),
     ("SEMobileNet", PLAIN, 4_231_976),
     ("SEShuffleNet", PLAIN, 1_865_728),
+    *((f"MobileNetV3{size}", options, parameters) for size, options, parameters in MOBILENET_V3),
     # 34.4 M in arXiv 1705.07485, table 2. Two branches of 1x1, 3x3 in 4 groups and 1x1, each with normalization, in 9 units.
     ("SEShakeEven29_2x4x64d", PLAIN, 34_491_444),
 ]
@@ -402,6 +413,8 @@ def test_a_constructor_says_what_it_accepts(arguments, words):
         ("SEBNInception", {"attention_stages": (2,)}, r"\(3, 4, 5\)"),
         ("SEInceptionV3", {"input_shape": (74, 80, 3)}, "at least 75 x 75"),
         ("SEMobileNet", {"reduction": 65}, "64 channels with reduction=65"),
+        ("MobileNetV3Small", {"width_multiplier": 0}, "must be above 0. Received: width_multiplier=0"),
+        ("MobileNetV3Large", {"attention_position": "3x3"}, r"one of \('standard',\) in MobileNetV3Large"),
         ("SEResNet50", {"gate": "softplusplus"}, "softplusplus"),
         ("SEResNet50", {"squeeze": "mean"}, "'avg', 'max', None"),
     ],
@@ -444,6 +457,8 @@ def test_se_stands_after_each_module_or_branch():
         "SEInceptionV3": (11, {"mixed10": "mixed10"}),
         "SEInceptionResNetV2": (40, {"block35_7": "block35_7_conv"}),
         "SEMobileNet": (13, {"conv_pw_5": "conv_pw_5_relu"}),
+        "MobileNetV3Large": (8, {"stage3_block1": "stage3_block1_relu2", "stage5_block1": "stage5_block1_hard_silu2"}),
+        "MobileNetV3Small": (9, {"stage1_block1": "stage1_block1_relu1", "stage5_block3": "stage5_block3_hard_silu2"}),
         "SEShuffleNet": (16, {"stage3_block1": "stage3_block1_bn3"}),
         "SEVGG16": (13, {"stage5_block3": "stage5_block3_relu"}),
         "SEResNet164": (54, {"stage2_block4": "stage2_block4_conv3"}),

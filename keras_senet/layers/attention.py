@@ -133,5 +133,10 @@ class Attention:
         if "hidden_units" not in inspect.signature(self.layer).parameters:
             return {}
         share = (channels or x.shape[channel_axis()]) / self.reduction
-        multiples = math.floor(share / self.hidden_divisor + 0.5)
-        return {"hidden_units": max(1, multiples) * self.hidden_divisor}
+        return {"hidden_units": make_divisible(share, self.hidden_divisor)}
+
+
+def make_divisible(number: float, divisor: int) -> int:
+    """The multiple of `divisor` next to `number`, but at least one of them, and never less than nine tenths of `number`."""
+    multiple = max(1, math.floor(number / divisor + 0.5)) * divisor
+    return multiple if multiple >= 0.9 * number else multiple + divisor

@@ -69,6 +69,7 @@ from keras_senet.models.regnet import (
     RegNetY160,
     RegNetY320,
 )
+from keras_senet.models.mobilenet_v3 import MobileNetV3Large, MobileNetV3Small
 # isort: on
 
 __all__ = [
@@ -86,6 +87,8 @@ __all__ = [
     "RegNetY120",
     "RegNetY160",
     "RegNetY320",
+    "MobileNetV3Large",
+    "MobileNetV3Small",
     "ResNetRS50",
     "ResNetRS101",
     "ResNetRS152",

@@ -17,7 +17,9 @@ class Architecture:
     attention: AttentionConfig = AttentionConfig()  # the attention with which it was published
     hidden_divisor: int = 1  # the number of an excitation's hidden units is rounded to a multiple of it
     positions: tuple[str, ...] = ("standard",)  # positions of attention that its blocks have
-    fully_connected: tuple[int, ...] = ()  # widths of the layers before the classifier, which replace global pooling
+    fully_connected: tuple[int, ...] = ()  # widths of the layers before the classifier
+    fully_connected_activation: str = "relu"
+    flattened: bool = False  # they see each position of the map, in the place of global pooling
     dropout: float = 0.0  # rate before the classifier, and after each fully connected layer
     mean: tuple[float, ...] = IMAGENET_MEAN  # of the RGB values of the training images, on the scale [0, 1]
     std: tuple[float, ...] = IMAGENET_STD  # standard deviation of these values

@@ -25,6 +25,10 @@ class Conv:
     groups: int = 1
     pool: int = 1  # stride of the average pooling after its activation
     dilation: int = 1  # positions from one tap of the kernel to the next
+    # The name of the layer that pads a map before strides, on each side; None for Keras' "same", which pads a map of even size on
+    # the right and the bottom alone.
+    pad: str | None = "pad"
+    epsilon: float = BATCH_NORM["epsilon"]  # of the batch normalization after it
     activation: str = "relu"  # between it and the next convolution
     activated: bool = False  # followed by its activation even if it is the last convolution of its branch
 
@@ -32,12 +36,11 @@ class Conv:
 def convolve(x, conv: Conv, prefix: str, index: int | str = ""):
     """A convolution without bias, which is a depthwise one if there are as many groups as channels.
 
-    The map is padded by `kernel_size // 2` on each side, as in the published networks. With strides, Keras' `"same"` would pad a
-    map of even size on the right only.
+    The map is padded by `kernel_size // 2` on each side, as in most published networks, unless `conv.pad` is None.
     """
     padding = "same"
-    if conv.strides > 1 and conv.kernel_size > 1:
-        x = layers.ZeroPadding2D(conv.kernel_size // 2, name=f"{prefix}_pad{index}")(x)
+    if conv.pad and conv.strides > 1 and conv.kernel_size > 1:
+        x = layers.ZeroPadding2D(conv.kernel_size // 2, name=f"{prefix}_{conv.pad}{index}")(x)
         padding = "valid"
     common = {"strides": conv.strides, "padding": padding, "use_bias": False, "name": f"{prefix}_conv{index}"}
     common["dilation_rate"] = conv.dilation
@@ -55,14 +58,14 @@ def convolve(x, conv: Conv, prefix: str, index: int | str = ""):
     return GroupedConv2D(conv.filters, conv.kernel_size, groups=conv.groups, **common)(x)
 
 
-def normalize(x, prefix: str, index: int | str = ""):
+def normalize(x, prefix: str, index: int | str = "", epsilon: float = BATCH_NORM["epsilon"]):
     """Batch normalization."""
-    return BatchNormalization(channel_axis(), **BATCH_NORM, name=f"{prefix}_bn{index}")(x)
+    return BatchNormalization(channel_axis(), **BATCH_NORM | {"epsilon": epsilon}, name=f"{prefix}_bn{index}")(x)
 
 
 def conv_bn(x, conv: Conv, prefix: str, index: int | str = ""):
     """Convolution and batch normalization."""
-    return normalize(convolve(x, conv, prefix, index), prefix, index)
+    return normalize(convolve(x, conv, prefix, index), prefix, index, conv.epsilon)
 
 
 def conv_bn_act(x, conv: Conv, prefix: str, index: int | str = ""):

@@ -42,6 +42,9 @@ def constructor(
     """
     describe: Callable[..., Architecture] = architecture if callable(architecture) else lambda: architecture
     default = describe()
+    own_parameters = [
+        inspect.signature(describe).parameters[option].replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in options
+    ]
     own = default.attention
     published = "imagenet" if checkpoints_of(name) else None
 
@@ -69,6 +72,7 @@ def constructor(
         if unknown := own_options.keys() - options:
             raise TypeError(f"{construct.__name__}() got an unexpected keyword argument {min(unknown)!r}")
         net = describe(**own_options)
+        chosen = {parameter.name: own_options.get(parameter.name, parameter.default) for parameter in own_parameters}
         if pooling not in (None, "avg", "max"):
             raise InputError(f'`pooling` must be None, "avg" or "max". Received: pooling={pooling!r}')
         if attention_position not in net.positions:
@@ -83,11 +87,11 @@ def constructor(
         if weights is not None:
             check_activation(include_top, classifier_activation)
             head_classes = (classes, default.classes) if include_top else None
-            pretrained = find_weights(weights, construct, config, head_classes)
+            pretrained = find_weights(weights, construct, chosen, config, head_classes)
             known = pretrained.architecture.keys() & {field.name for field in dataclasses.fields(net)}
             net = dataclasses.replace(net, **{field: pretrained.architecture[field] for field in known})
-            says_how = not os.fspath(weights).endswith(".weights.h5")
-            if mean_only and include_preprocessing and says_how and net.std != MEAN_ONLY_STD:
+            own_statistics = mean_only and include_preprocessing and net.std != MEAN_ONLY_STD
+            if own_statistics and not os.fspath(weights).endswith(".weights.h5"):  # which does not say how it was trained
                 raise InputError(
                     f"weights={weights!r} was trained on pixels that are divided by their standard deviation, too: leave out "
                     "`mean_only`."
@@ -113,9 +117,6 @@ def constructor(
     public.__module__ = "keras_senet"
     public.architecture, public.features, public.options = default, features, tuple(options)
     signature = inspect.signature(construct)
-    own_parameters = [
-        inspect.signature(describe).parameters[option].replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in options
-    ]
     parameters = dict(signature.parameters)
     parameters.pop("own_options")
     # Inside, the default is None: only a number that the caller gave may differ from the number of classes of the weights.
@@ -235,7 +236,7 @@ def _input(input_tensor, input_shape, net: Architecture, include_top: bool):
     sides = shape[:2] if channel_axis() == -1 else shape[1:]
     if any(side is not None and side < smallest for side in sides):
         raise InputError(f"Images must be at least {smallest} x {smallest}. Received: input_shape={shape}")
-    if include_top and None in sides and (input_tensor is None or net.fully_connected):
+    if include_top and None in sides and (input_tensor is None or net.flattened):
         raise InputError(
             f"With `include_top=True` the height and width in `input_shape` must be known. Received: input_shape={shape}"
         )
@@ -263,9 +264,9 @@ def _normalize(images, net: Architecture):
 
 def _head(x, net: Architecture, classes: int, activation):
     """The layers from the last feature map to the classes."""
-    x = layers.Flatten(name="flatten")(x) if net.fully_connected else layers.GlobalAveragePooling2D(name="avg_pool")(x)
+    x = layers.Flatten(name="flatten")(x) if net.flattened else layers.GlobalAveragePooling2D(name="avg_pool")(x)
     for index, width in enumerate(net.fully_connected, start=1):
-        x = layers.Dense(width, "relu", kernel_initializer="he_normal", name=f"fc{index}")(x)
+        x = layers.Dense(width, net.fully_connected_activation, kernel_initializer="he_normal", name=f"fc{index}")(x)
         if net.dropout:
             x = layers.Dropout(net.dropout, name=f"fc{index}_dropout")(x)
     if net.dropout and not net.fully_connected:

@@ -5,7 +5,7 @@ import functools
 import os
 import random
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -19,16 +19,18 @@ from keras_senet.pretrained.description import attention_in, difference
 
 
 def find_weights(
-    weights: str | os.PathLike,
+    weights: str | os.PathLike | Weights,
     construct: Any,
+    options: dict[str, Any],
     attention: AttentionConfig,
     classes: tuple[int | None, int] | None,
 ) -> Weights:
     """The weights that `weights` names; published ones are downloaded unless they are in the cache.
 
     Args:
-        weights: tag of a checkpoint, or path of a file.
+        weights: tag of a checkpoint, path of a file, or what was read from one.
         construct: constructor of the network.
+        options: values of the options that only this constructor has.
         attention: attention that it was called with.
         classes: number of classes that it was called with, and its default; None without the top.
 
@@ -38,7 +40,9 @@ def find_weights(
     Raises:
         ValueError: if they do not fit the arguments of the constructor, as far as that shows before the network is built.
     """
-    checkpoint = _find_checkpoint(weights, construct.__name__)
+    if isinstance(weights, Weights):
+        return weights
+    checkpoint = _find_checkpoint(weights, construct.__name__, options)
     if attention != construct.architecture.attention and (
         checkpoint is not None or not os.fspath(weights).endswith((".keras", ".weights.h5"))
     ):
@@ -49,6 +53,7 @@ def find_weights(
         )
     if checkpoint is None:
         from_file = pretrained.read_weights(weights)
+        _check_options(from_file, construct.__name__, options)
         if classes is not None:
             _check_classes(from_file.path, from_file.classes, *classes)
         return from_file
@@ -135,21 +140,37 @@ def _is_the_same(field: str, ours: Any, theirs: Any) -> bool:
     return ours == theirs
 
 
-def _find_checkpoint(weights: str | os.PathLike, model: str) -> Checkpoint | None:
-    """The checkpoint that `weights` names; None if `weights` is a path."""
-    published = checkpoints_of(model)
+def _find_checkpoint(weights: str | os.PathLike, model: str, options: dict[str, Any]) -> Checkpoint | None:
+    """The checkpoint for a network with these options that `weights` names; None if `weights` is a path."""
+    published = [checkpoint for checkpoint in checkpoints_of(model) if options.items() >= checkpoint.options.items()]
     by_tag = {"imagenet": published[0]} if published else {}
     by_tag |= {tag: checkpoint for checkpoint in published for tag in (checkpoint.tag, checkpoint.name)}
     if weights in by_tag:
         return by_tag[weights]
     if not isinstance(weights, str) or weights.endswith(pretrained.SUFFIXES) or os.path.exists(weights):
         return None
-    other = next((checkpoint.model for checkpoint in checkpoints_of(None) if checkpoint.name == weights), None)
-    near = f" They are for {other}." if other else did_you_mean(weights, by_tag)
+    other = next((checkpoint for checkpoint in checkpoints_of(None) if checkpoint.name == weights), None)
+    near = f" They are for {_call(other.model, other.options)}." if other else did_you_mean(weights, by_tag)
     accepted = ", ".join(map(repr, [None, *(tag for tag in by_tag if "." not in tag)]))
     raise InputError(
-        f"There are no weights {weights!r} for {model}.{near} It takes {accepted}, or the path of a file of weights."
+        f"There are no weights {weights!r} for {_call(model, options)}.{near} It takes {accepted}, or the path of a file of "
+        "weights."
     )
+
+
+def _call(model: str, options: Mapping[str, Any]) -> str:
+    """The network as a user writes it."""
+    return f"{model}({', '.join(f'{name}={value!r}' for name, value in options.items())})" if options else model
+
+
+def _check_options(weights: Weights, model: str, options: dict[str, Any]) -> None:
+    """Raises if the file shows that an option of its network has another value."""
+    for name in options.keys() & weights.architecture.keys():
+        if (theirs := weights.architecture[name]) != options[name]:
+            raise InputError(
+                f"{weights.path} is of {_call(model, {name: theirs})}: pass {name}={theirs!r}, or choose other weights. "
+                f"Received: {name}={options[name]!r}"
+            )
 
 
 def _convert(construct: Callable[..., keras.Model], checkpoint: Checkpoint, file: os.PathLike) -> keras.Model:
@@ -161,8 +182,10 @@ def _convert(construct: Callable[..., keras.Model], checkpoint: Checkpoint, file
     policy, state = keras.config.dtype_policy(), random.getstate()
     keras.config.set_dtype_policy("float32")
     try:
+        weights: Any = pretrained.read_weights(file)
+        weights.architecture.update(checkpoint.architecture)
         top = {"classes": checkpoint.classes} if checkpoint.classes else {"include_top": False}
-        return construct(weights=file, name=checkpoint.tag, **top)
+        return construct(weights=weights, name=checkpoint.tag, **top, **checkpoint.options)
     finally:
         keras.config.set_dtype_policy(policy)
         random.setstate(state)

@@ -22,6 +22,7 @@ class VGG(Architecture):
     widths: tuple[int, ...] = (64, 128, 256, 512, 512)  # channels of each stage
     stages: tuple[int, ...] = (1, 2, 3, 4, 5)
     fully_connected: tuple[int, ...] = (4096, 4096)
+    flattened: bool = True
     dropout: float = 0.5
 
 

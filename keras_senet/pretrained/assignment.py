@@ -10,7 +10,7 @@ from keras_senet.pretrained.layouts import parameter_names
 from keras_senet.pretrained.weights import Weights
 
 _LISTED = 5  # names in an error message
-_BEFORE_CLASSIFIER = re.compile(r"fc\d+/")  # layers of the top that only our own files have
+_BEFORE_CLASSIFIER = re.compile(r"fc\d+/|conv_head\.|classifier\.0\.")  # other layers of the top
 _IN_BACKBONE = re.compile(r"stem_|stage\d")
 
 
@@ -48,7 +48,7 @@ def assign(model: keras.Model, weights: Weights, head: bool = True) -> None:
     values = {}
     for name in sorted(needed.keys() & given.keys()):
         variable = variables[needed[name]]
-        value = given[name] if weights.layout == "keras" else _to_keras(given[name], len(variable.shape))
+        value = given[name] if weights.layout == "keras" else _to_keras(given[name], tuple(variable.shape))
         if value.ndim == 4 and value.shape[2] == 3 and variable.shape == (*value.shape[:2], 1, value.shape[3]):
             value = value.sum(axis=2, keepdims=True)  # the same result as for the gray image in three channels
         if value.shape != variable.shape:
@@ -64,10 +64,18 @@ def assign(model: keras.Model, weights: Weights, head: bool = True) -> None:
         variables[path].assign(value)
 
 
-def _to_keras(value: np.ndarray, rank: int) -> np.ndarray:
-    """Transposes (output, input, height, width) to Keras' order of axes; a 1x1 kernel may be that of a dense layer."""
-    if value.ndim == 4 and rank == 2 and value.shape[2:] == (1, 1):
+def _to_keras(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Transposes (output, input, height, width) to Keras' order of axes.
+
+    Args:
+        value: the parameter of another library.
+        shape: that of ours. A 1x1 kernel may be that of a dense layer, and one with a single input that of a depthwise
+            convolution, whose channels are the inputs.
+    """
+    if value.ndim == 4 and len(shape) == 2 and value.shape[2:] == (1, 1):
         value = value[:, :, 0, 0]
+    if value.ndim == 4 and value.shape[1] == shape[-1] == 1:
+        return value.transpose(2, 3, 0, 1)
     return value.transpose(2, 3, 1, 0) if value.ndim == 4 else value.T
 
 

@@ -1,12 +1,20 @@
 """The catalogue of published checkpoints: those of timm, which include the authors' own, converted from Caffe."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from keras_senet.pretrained.layouts import LAYOUTS
 
-# How the names begin of the networks that timm publishes in another layout than "timm", of another architecture.
-_OTHER_LAYOUTS = {"legacy_": "timm legacy", "regnety_": "timm regnet"}
+# How the names begin of the networks that are published in another layout than "timm", of another architecture.
+_OTHER_LAYOUTS = {
+    "legacy_": "timm legacy",
+    "regnety_": "timm regnet",
+    "mobilenetv3_": "timm mobilenet",
+    "tf_mobilenetv3_": "timm mobilenet",
+    "mobilenet_v3_": "torchvision mobilenet",
+}
+_UNIT: dict[str, Any] = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}  # of networks that take values in [0, 1]
 _RELEASES = "https://github.com/rwightman/pytorch-image-models/releases/download"
 
 
@@ -17,6 +25,8 @@ class Checkpoint:
     Attributes:
         name: name in timm: that of the network, a dot, and a tag that says how it was trained.
         model: name of the constructor.
+        options: options of the constructor that the weights are for, such as a width.
+        implied: fields of the architecture that do not show in the file.
         repository: repository on the Hugging Face hub, or the URL of a folder.
         file: name of the file there.
         classes: number of classes; 1000 for those of ImageNet, and None for a backbone without a classifier.
@@ -50,6 +60,8 @@ class Checkpoint:
     top5: float | None = None
     published_size: int | None = None
     license: str = "apache-2.0"
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    implied: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def tag(self) -> str:
@@ -71,7 +83,7 @@ class Checkpoint:
     def architecture(self) -> dict[str, Any]:
         """The fields in which its architecture differs from that of the constructor without weights."""
         found = (layout for prefix, layout in _OTHER_LAYOUTS.items() if self.name.startswith(prefix))
-        return dict(LAYOUTS[next(found, "timm")].architecture)
+        return {**LAYOUTS[next(found, "timm")].architecture, **self.implied}
 
 
 def _legacy(name: str, model: str, file: str, top1: float, top5: float, interpolation: str = "bilinear") -> Checkpoint:
@@ -114,7 +126,43 @@ def _timm_regnet(name: str, model: str, top1: float | None = None, top5: float |
     return _later(name, model, top1, top5, (288, 1.0), crop_ratio=0.95, published_size=size, **facts)
 
 
-# The first of each constructor is its weights="imagenet".
+def _mobilenet(
+    name: str,
+    model: str,
+    width_multiplier: float = 1.0,
+    top1: float | None = None,
+    top5: float | None = None,
+    minimalistic: bool = False,
+    **facts,
+) -> Checkpoint:
+    options = {"width_multiplier": width_multiplier, "minimalistic": minimalistic}
+    return _later(name, model, top1, top5, options=options, **facts)
+
+
+def _authors_mobilenet(
+    name: str, model: str, width_multiplier: float, top1: float, top5: float, minimalistic: bool = False
+) -> Checkpoint:
+    facts = {"interpolation": "bilinear", "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+    name = f"tf_mobilenetv3_{name}.in1k"
+    return _mobilenet(name, model, width_multiplier, top1, top5, minimalistic, implied={"publisher": "tensorflow"}, **facts)
+
+
+def _torchvision_mobilenet(name: str, model: str, file: str, top1: float, top5: float, crop_ratio: float = 0.875) -> Checkpoint:
+    return Checkpoint(
+        name=name,
+        model=model,
+        repository="https://download.pytorch.org/models",
+        file=f"{file}.pth",
+        interpolation="bilinear",
+        crop_ratio=crop_ratio,
+        top1=top1,
+        top5=top5,
+        license="bsd-3-clause",
+        options={"width_multiplier": 1.0, "minimalistic": False},
+    )
+
+
+# The first of each constructor, and of its options, is its weights="imagenet".
 CHECKPOINTS = (
     _legacy("seresnet18", "SEResNet18", "seresnet18-4bb0ce65", 71.742, 90.34, "bicubic"),
     _legacy("seresnet34", "SEResNet34", "seresnet34-a4004e63", 74.788, 92.134),
@@ -213,6 +261,33 @@ CHECKPOINTS = (
     _later("regnety_320.swag_ft_in1k", "RegNetY320", 86.836, 98.362, input_size=384, crop_ratio=1.0, license="cc-by-nc-4.0"),
     _later("regnety_320.swag_lc_in1k", "RegNetY320", 84.546, 97.442, crop_ratio=0.965, license="cc-by-nc-4.0"),
     _later("regnety_320.tv2_in1k", "RegNetY320", 83.162, 96.416, crop_ratio=0.965, license="bsd-3-clause"),
+    _mobilenet("mobilenetv3_large_100.ra_in1k", "MobileNetV3Large", 1.0, 75.766, 92.538),
+    _mobilenet(
+        "mobilenetv3_large_100.ra4_e3600_r224_in1k",
+        "MobileNetV3Large",
+        crop_ratio=0.95,
+        test=(256, 1.0),
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+    ),
+    _mobilenet(
+        "mobilenetv3_large_100.miil_in21k_ft_in1k", "MobileNetV3Large", 1.0, 77.918, 92.914, interpolation="bilinear", **_UNIT
+    ),
+    _mobilenet("mobilenetv3_large_100.miil_in21k", "MobileNetV3Large", classes=11221, interpolation="bilinear", **_UNIT),
+    _authors_mobilenet("large_100", "MobileNetV3Large", 1.0, 75.516, 92.594),
+    _authors_mobilenet("large_075", "MobileNetV3Large", 0.75, 73.432, 91.352),
+    _authors_mobilenet("large_minimal_100", "MobileNetV3Large", 1.0, 72.258, 90.638, minimalistic=True),
+    _torchvision_mobilenet("mobilenet_v3_large.tv_in1k", "MobileNetV3Large", "mobilenet_v3_large-8738ca79", 74.042, 91.34),
+    _torchvision_mobilenet(
+        "mobilenet_v3_large.tv2_in1k", "MobileNetV3Large", "mobilenet_v3_large-5c1a4163", 75.274, 92.566, crop_ratio=0.965
+    ),
+    _mobilenet("mobilenetv3_small_100.lamb_in1k", "MobileNetV3Small", 1.0, 67.656, 87.636),
+    _mobilenet("mobilenetv3_small_075.lamb_in1k", "MobileNetV3Small", 0.75, 65.234, 85.446),
+    _mobilenet("mobilenetv3_small_050.lamb_in1k", "MobileNetV3Small", 0.5, 57.91, 80.18),
+    _authors_mobilenet("small_100", "MobileNetV3Small", 1.0, 67.918, 87.674),
+    _authors_mobilenet("small_075", "MobileNetV3Small", 0.75, 65.728, 86.126),
+    _authors_mobilenet("small_minimal_100", "MobileNetV3Small", 1.0, 62.89, 84.24, minimalistic=True),
+    _torchvision_mobilenet("mobilenet_v3_small.tv_in1k", "MobileNetV3Small", "mobilenet_v3_small-047dcff4", 67.668, 87.402),
 )
 
 

@@ -18,6 +18,8 @@ class Layout:
     classifier: str  # prefix of the names of the classifier's parameters
     architecture: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # fields that differ from our defaults
     mark: str | None = None  # name of a layer that only networks of that architecture have
+    # The fields of the architecture that the names in a file show: those of parameters, or of layers for files of Keras.
+    shown: Callable[[Iterable[str]], dict[str, Any]] = lambda names: {}
 
 
 def parameter_names(model: keras.Model, layout: str) -> dict[str, str]:
@@ -26,10 +28,11 @@ def parameter_names(model: keras.Model, layout: str) -> dict[str, str]:
     Args:
         model: network of this package.
         layout: "timm legacy" for timm's legacy networks, which are also the authors' in PyTorch; "timm" for timm's later ones;
-            "timm byobnet" for those of its byobnet.py; "timm regnet" and "torchvision regnet" for a RegNetY; "caffe" for the
-            authors' definitions, where a parameter has the name of its Caffe layer, followed by `/weight` or `/bias`, or by
-            `/running_mean` or `/running_var` for layers of type BatchNorm; "keras" for files of Keras, where a parameter has the
-            name of its layer, the attributes that lead to a layer inside it, and a number.
+            "timm byobnet" for those of its byobnet.py; "timm regnet" and "torchvision regnet" for a RegNetY; "timm mobilenet" and
+            "torchvision mobilenet" for MobileNetV3; "caffe" for the authors' definitions, where a parameter has the name of its
+            Caffe layer, followed by `/weight` or `/bias`, or by `/running_mean` or `/running_var` for layers of type BatchNorm;
+            "keras" for files of Keras, where a parameter has the name of its layer, the attributes that lead to a layer inside
+            it, and a number.
 
     Returns:
         Dictionary from the publisher's name to our `weight.path`. Weights that the publisher does not have keep our names.
@@ -175,6 +178,58 @@ def _torch_names(
     return {f"{name(layer)}.{_TORCH_KINDS.get(kind, kind)}": path for layer, kind, path in _weights(model)}
 
 
+_TIMM_MOBILENET = {"stem_conv": "conv_stem", "stem_bn": "bn1", "fc1": "conv_head", "predictions": "classifier"}
+_TORCHVISION_KINDS = {"conv": "0", "bn": "1"}
+
+
+def _blocks_of(model: keras.Model) -> dict[tuple[str, str], list[str]]:
+    """The parts with weights of each block, in the order of the network, by the numbers of its stage and itself."""
+    parts: dict[tuple[str, str], list[str]] = {}
+    for layer in model.layers:
+        if layer.weights and (match := _BLOCK.fullmatch(layer.name)):
+            parts.setdefault((match[1], match[2]), []).append(match[3])
+    return parts
+
+
+def _timm_mobilenet_names(model: keras.Model) -> dict[str, str]:
+    blocks = _blocks_of(model)
+    last = f"blocks.{max((int(stage) for stage, _ in blocks), default=0)}.0"
+    layers = _TIMM_MOBILENET | {"last_conv": f"{last}.conv", "last_bn": f"{last}.bn1"}
+
+    def name(layer: str) -> str:
+        if not (match := _BLOCK.fullmatch(layer)):
+            return layers.get(layer, layer)
+        stage, block, part = match.groups()
+        expands = "conv3" in blocks[stage, block]
+        convs = ("conv_pw", "conv_dw", "conv_pwl") if expands else ("conv_dw", "conv_pw")
+        renamed = {f"conv{index}": conv for index, conv in enumerate(convs, start=1)}
+        renamed |= {"se_reduce": "se.conv_reduce", "se_expand": "se.conv_expand"}
+        return f"blocks.{int(stage) - 1}.{int(block) - 1}.{renamed.get(part, part)}"
+
+    return {f"{name(layer)}.{_TORCH_KINDS.get(kind, kind)}": path for layer, kind, path in _weights(model)}
+
+
+def _torchvision_mobilenet_names(model: keras.Model) -> dict[str, str]:
+    blocks = _blocks_of(model)
+    numbers = {block: number for number, block in enumerate(blocks, start=1)}
+    layers = {"fc1": "classifier.0", "predictions": "classifier.3"}
+    for ours, number in (("stem", 0), ("last", len(blocks) + 1)):
+        layers |= {f"{ours}_{kind}": f"features.{number}.{theirs}" for kind, theirs in _TORCHVISION_KINDS.items()}
+
+    def name(layer: str) -> str:
+        if not (match := _BLOCK.fullmatch(layer)):
+            return layers.get(layer, layer)
+        stage, block, part = match.groups()
+        prefix = f"features.{numbers[stage, block]}.block"
+        order = [other for other in blocks[stage, block] if not other.startswith("bn")]
+        if part.startswith("se_"):
+            return f"{prefix}.{order.index('se')}.{'fc1' if part == 'se_reduce' else 'fc2'}"
+        kind, index = part[:-1], part[-1]
+        return f"{prefix}.{order.index(f'conv{index}')}.{_TORCHVISION_KINDS[kind]}"
+
+    return {f"{name(layer)}.{_TORCH_KINDS.get(kind, kind)}": path for layer, kind, path in _weights(model)}
+
+
 _BLOCK = re.compile(r"stage(\d)_block(\d+)_(\w+)")
 
 
@@ -246,6 +301,11 @@ def _keras_names(model: keras.Model) -> dict[str, str]:
     return names
 
 
+def _minimalistic(names: Iterable[str], sign: str) -> dict[str, Any]:
+    """Whether a file is of a minimalistic MobileNetV3, in which no name has this sign."""
+    return {"minimalistic": not any(sign in name for name in names)}
+
+
 LAYOUTS = {
     # timm's senet.py
     "timm legacy": Layout(_legacy_names, "last_linear.", {"relu_before_attention": True}, "stage2_block1_relu2"),
@@ -257,7 +317,19 @@ LAYOUTS = {
     "timm regnet": Layout(_regnet_names, "head.fc."),
     # torchvision's regnet.py
     "torchvision regnet": Layout(_torchvision_regnet_names, "fc."),
+    # timm's mobilenetv3.py. Where it has the authors' weights, it pads as they do, which does not show in the file.
+    "timm mobilenet": Layout(
+        _timm_mobilenet_names, "classifier.", {"publisher": "timm"}, "stem_pad", lambda names: _minimalistic(names, ".se.")
+    ),
+    # torchvision's mobilenetv3.py
+    "torchvision mobilenet": Layout(
+        _torchvision_mobilenet_names,
+        "classifier.3.",
+        {"publisher": "torchvision"},
+        "stem_border",
+        lambda names: _minimalistic(names, ".fc1."),
+    ),
     # github.com/hujie-frank/SENet, folder models; those networks subtract a mean from pixels, and do not divide
     "caffe": Layout(_caffe_names, "classifier/", {"mean": (123 / 255, 117 / 255, 104 / 255), "std": (1 / 255,) * 3}),
-    "keras": Layout(_keras_names, "predictions/"),
+    "keras": Layout(_keras_names, "predictions/", shown=lambda names: _minimalistic(names, "_hard_silu")),
 }

@@ -17,6 +17,8 @@ _MARKS = {
     "stages.": "timm byobnet",
     "s1.b1.": "timm regnet",
     "trunk_output.": "torchvision regnet",
+    "blocks.": "timm mobilenet",
+    "features.": "torchvision mobilenet",
 }
 
 
@@ -51,7 +53,8 @@ class Weights:
     @classmethod
     def in_layout(cls, path: str, layout: str, parameters: dict[str, np.ndarray]) -> "Weights":
         """The weights of a file whose publisher always builds networks in one way."""
-        return cls(path, layout, parameters, dict(LAYOUTS[layout].architecture))
+        found = LAYOUTS[layout]
+        return cls(path, layout, parameters, {**found.architecture, **found.shown(parameters)})
 
     @classmethod
     def of_timm(cls, path: str, parameters: dict[str, np.ndarray]) -> "Weights":

@@ -58,6 +58,7 @@ def read_keras_file(path: str) -> Weights:
     for layout in LAYOUTS.values():
         if layout.mark in names:
             architecture |= layout.architecture
+    architecture |= LAYOUTS["keras"].shown(names)
     parameters = {}
     for name, value in arrays.items():
         group, _, inner = name.partition("/")
