@@ -27,6 +27,7 @@ BENCHMARKS = (
     "input_pipeline",
     "fold_batch_norm",
     "tflite_latency",
+    "mobilenet_int8",
     "training_step",
     "training_step_timm",
     "grouped_conv",
