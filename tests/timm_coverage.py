@@ -3,7 +3,7 @@
 It builds each network of timm that has published weights, without memory for them, and looks for the layers. It needs timm and
 PyTorch, and takes some minutes:
 
-    python benchmarks/timm_coverage.py
+    python tests/timm_coverage.py
 """
 
 import collections
