@@ -12,9 +12,13 @@ import sys
 import sphinx_gallery.gen_gallery
 from sphinx_gallery import notebook, py_source_parser
 
+import keras_senet
+
 ROOT = pathlib.Path(__file__).parent.parent
 # Above the first cell of each notebook.
-FIRST_CELL = "# In Colab, or wherever keras_senet is not installed yet:\n# %pip install 'keras-senet[train,mobile]'"
+FIRST_CELL = f"""# Where keras_senet is not installed yet, as in Colab: upload the wheel that `make dist` makes,
+# and run the next line without its #.
+# %pip install './keras_senet-{keras_senet.__version__}-py3-none-any.whl[train,mobile]'"""
 
 
 def main(folder: pathlib.Path) -> None:
