@@ -145,8 +145,11 @@ PAPERS = {
     "1812.01187": "He et al., Bag of Tricks for Image Classification with Convolutional Neural Networks (the variants D)",
     "1904.11486": "Zhang, Making Convolutional Networks Shift-Invariant Again (the variants AA)",
     "1910.03151": "Wang et al., ECA-Net",
+    "2003.13678": "Radosavovic et al., Designing Network Design Spaces",
+    "2103.01988": "Goyal et al., Self-supervised Pretraining of Visual Features in the Wild (SEER)",
     "2103.07579": "Bello et al., Revisiting ResNets: Improved Training and Scaling Strategies",
     "2110.00476": "Wightman et al., ResNet strikes back (checkpoints a1, a2 and a3)",
+    "2201.08371": "Singh et al., Revisiting Weakly Supervised Pre-Training of Visual Perception Models (SWAG)",
 }
 PAPERS_OF = {
     "SE-ResNet": ("1512.03385", "1812.01187", "2110.00476"),
@@ -158,6 +161,7 @@ PAPERS_OF = {
     "SE-VGG": ("1409.1556",),
     "SE-ShuffleNet": ("1707.01083",),
     "SE-MobileNet": ("1704.04861",),
+    "RegNetY": ("2003.13678", "2103.01988", "2201.08371"),
     "CIFAR": ("1512.03385", "1603.05027", "1605.07146", "1705.07485"),
 }
 _SE = """```bibtex
@@ -183,8 +187,10 @@ def checkpoints(published) -> str:
     for one in published:
         top1, top5 = ("" if percent is None else f"{percent:.2f}" for percent in (one.top1, one.top5))
         size = f"{one.input_size}" + (f" ({one.test_input_size})" if one.test_input_size else "")
-        rows.append([f"`{one.model}`", f"`{one.tag}`", size, f"{one.classes:,}", top1, top5, one.license])
-    return table(["network", "tag", "pixels (better at)", "classes", "top-1 %", "top-5 %", "licence"], rows)
+        classes = f"{one.classes:,}" if one.classes else "none"
+        measured = str(one.published_size or one.input_size) if top1 else ""
+        rows.append([f"`{one.model}`", f"`{one.tag}`", size, classes, top1, top5, measured, one.license])
+    return table(["network", "tag", "pixels (better at)", "classes", "top-1 %", "top-5 %", "at pixels", "licence"], rows)
 
 
 def paper() -> str:
