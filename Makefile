@@ -52,6 +52,7 @@ docs: .venv/installed
 
 # Which lines the fast tests run: a page with all files, and a picture. There is no threshold.
 coverage: .venv/installed
+	mkdir -p runs/coverage
 	$(BIN)/python -m coverage run --source keras_senet --data-file runs/coverage/data -m pytest -m "not slow and not exhaustive"
 	$(BIN)/python -m coverage html --data-file runs/coverage/data --directory runs/coverage
 	$(BIN)/python tests/coverage_picture.py runs/coverage/data runs/coverage/coverage.png

@@ -33,7 +33,7 @@ def draw(rooms: dict[str, tuple[int, int]], path: str) -> None:
         axes.text(rooms[name][1], place, f" {rooms[name][0] / max(rooms[name][1], 1):.0%}", va="center", fontsize=8)
     axes.margins(x=0.1)
     axes.set_xlabel("lines")
-    axes.legend(loc="lower right", frameon=False)
+    axes.legend(loc="upper right", frameon=False)
     picture.savefig(path, dpi=150)
 
 
