@@ -144,6 +144,7 @@ PAPERS = {
     "1707.01083": "Zhang et al., ShuffleNet",
     "1812.01187": "He et al., Bag of Tricks for Image Classification with Convolutional Neural Networks (the variants D)",
     "1904.11486": "Zhang, Making Convolutional Networks Shift-Invariant Again (the variants AA)",
+    "1905.02244": "Howard et al., Searching for MobileNetV3",
     "1910.03151": "Wang et al., ECA-Net",
     "2003.13678": "Radosavovic et al., Designing Network Design Spaces",
     "2103.01988": "Goyal et al., Self-supervised Pretraining of Visual Features in the Wild (SEER)",
@@ -162,6 +163,7 @@ PAPERS_OF = {
     "SE-ShuffleNet": ("1707.01083",),
     "SE-MobileNet": ("1704.04861",),
     "RegNetY": ("2003.13678", "2103.01988", "2201.08371"),
+    "MobileNetV3": ("1905.02244",),
     "CIFAR": ("1512.03385", "1603.05027", "1605.07146", "1705.07485"),
 }
 _SE = """```bibtex
