@@ -644,8 +644,16 @@ def test_a_file_for_another_network_is_refused_with_a_list(small):
         keras_senet.SEResNet20(weights=small, classes=10)
 
 
-# Names of parameters in the first block of other networks of timm's regnet.py and torchvision's.
-OTHER_REGNETS = {
+# Names of parameters of other networks of timm and torchvision; of RegNets, those in the first block.
+OTHER_NETWORKS = {
+    "an EfficientNet": ("conv_stem.weight", "blocks.0.0.se.conv_reduce.weight", "conv_head.weight", "bn2.weight"),
+    "an EfficientNet, or": ("features.0.0.weight", "features.1.0.block.0.0.weight"),
+    "a GhostNet": ("conv_stem.weight", "blocks.0.0.ghost1.primary_conv.0.weight"),
+    "a vision transformer": ("cls_token", "blocks.0.attn.qkv.weight"),
+    "a DenseNet": ("features.conv0.weight", "features.denseblock1.denselayer1.conv1.weight"),
+    "a ConvNeXt": ("stem.0.weight", "stages.0.blocks.0.conv_dw.weight"),
+    "a VoVNet": ("stem.0.conv.weight", "stages.0.blocks.0.conv_concat.conv.weight"),
+    "a ResNet without SE": ("conv1.weight", "layer1.0.conv1.weight"),
     "a RegNetX, which has no SE": ("s1.b1.conv1.conv.weight", "s1.b1.conv1.bn.running_mean", "s1.b1.downsample.conv.weight"),
     "a RegNetX": ("trunk_output.block1.block1-0.f.a.0.weight", "trunk_output.block1.block1-0.proj.0.weight"),
     "a RegNetZ": ("s1.b1.conv1.conv.weight", "s1.b1.conv1.bn.running_mean", "s1.b1.se.fc1.weight"),
@@ -654,11 +662,11 @@ OTHER_REGNETS = {
 }
 
 
-@pytest.mark.parametrize("kind", OTHER_REGNETS)
-def test_another_kind_of_regnet_is_named(kind, tmp_path):
+@pytest.mark.parametrize("kind", OTHER_NETWORKS)
+def test_another_kind_of_network_is_named(kind, tmp_path):
     file = tmp_path / "weights.safetensors"
-    save_file({name: np.zeros(1, np.float32) for name in OTHER_REGNETS[kind]}, file)
-    with pytest.raises(ValueError, match=rf"{file} holds {kind}.* those with SE: keras_senet.list_models\('RegNetY'\)"):
+    save_file({name: np.zeros(1, np.float32) for name in OTHER_NETWORKS[kind]}, file)
+    with pytest.raises(ValueError, match=rf"{file} holds {kind}.*, which is not here.* keras_senet.list_families"):
         keras_senet.RegNetY002(weights=file)
 
 
@@ -694,6 +702,7 @@ def test_a_checkpoint_without_a_classifier(monkeypatch, home, tmp_path):
         ("SEResNet50", {"weights": "seresnext50_32x4d.gluon_in1k"}, "They are for SEResNeXt50"),
         ("SEVGG16", {"weights": "imagenet"}, "no weights 'imagenet' for SEVGG16. It takes None, or the path"),
         ("SEResNet50", {"weights": "weights.bin", "attention": None}, "no weights 'weights.bin'"),
+        ("SEResNet50", {"weights": "efficientnet_b0.ra_in1k"}, "'efficientnet_b0' is not here: the families are SE-ResNet, "),
         ("SEResNet50", {"weights": "a1_in1k", "classifier_activation": "sigmoid"}, "None or 'softmax'"),
     ],
 )

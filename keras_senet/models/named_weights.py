@@ -4,8 +4,9 @@ import dataclasses
 import functools
 import os
 import random
+import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import keras
@@ -14,6 +15,7 @@ from keras_senet import pretrained
 from keras_senet.errors import InputError, did_you_mean
 from keras_senet.layers.attention import ATTENTIONS, AttentionConfig
 from keras_senet.models.architecture import Architecture
+from keras_senet.models.registry import list_families
 from keras_senet.pretrained import Checkpoint, Weights, checkpoints_of
 from keras_senet.pretrained.description import attention_in, difference
 
@@ -150,12 +152,22 @@ def _find_checkpoint(weights: str | os.PathLike, model: str, options: dict[str, 
     if not isinstance(weights, str) or weights.endswith(pretrained.SUFFIXES) or os.path.exists(weights):
         return None
     other = next((checkpoint for checkpoint in checkpoints_of(None) if checkpoint.name == weights), None)
-    near = f" They are for {_call(other.model, other.options)}." if other else did_you_mean(weights, by_tag)
+    near = f" They are for {_call(other.model, other.options)}." if other else _nearest(weights, by_tag)
     accepted = ", ".join(map(repr, [None, *(tag for tag in by_tag if "." not in tag)]))
     raise InputError(
         f"There are no weights {weights!r} for {_call(model, options)}.{near} It takes {accepted}, or the path of a file of "
         "weights."
     )
+
+
+def _nearest(weights: str, tags: Iterable[str]) -> str:
+    """The tags nearest to `weights`; or that there is no such network, where it is a name of timm's for another."""
+    network, _, tag = weights.partition(".")
+    if re.search(r"in\d+k", tag) and not did_you_mean(
+        network, {checkpoint.name.partition(".")[0] for checkpoint in checkpoints_of(None)}
+    ):
+        return f" {network!r} is not here: the families are {', '.join(list_families())}."
+    return did_you_mean(weights, tags)
 
 
 def _call(model: str, options: Mapping[str, Any]) -> str:

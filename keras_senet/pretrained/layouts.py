@@ -141,23 +141,6 @@ def _torchvision_regnet_names(model: keras.Model) -> dict[str, str]:
     return _torch_names(model, _TORCHVISION_REGNET_LAYERS, _TORCHVISION_REGNET_PARTS, name_of_block)
 
 
-def other_regnet(names: Iterable[str]) -> str | None:
-    """What the RegNet is, in words, whose parameters are called `names`; None for a RegNetY, or no RegNet."""
-    block = re.compile(r"(?:s\d\.b\d+|trunk_output\.block\d\.block\d-\d+)\.(.+)")
-    parts = {match[1] for name in names if (match := block.match(name))}
-    if not parts:
-        return None
-    if "norm1.weight" in parts:
-        return "a RegNetV, which normalizes before each convolution"
-    if not any("se." in part for part in parts):
-        return "a RegNetX, which has no SE"
-    if not parts & {"downsample.conv.weight", "proj.0.weight"}:
-        return "a RegNetZ, which has other blocks"
-    if not any(part.endswith("running_mean") for part in parts):
-        return "a RegNetY with group normalization"
-    return None
-
-
 def _resnet_block(stage: int, block: int) -> str:
     return f"layer{stage - 1}.{block - 1}"
 

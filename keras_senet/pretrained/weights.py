@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from keras_senet.errors import InputError
-from keras_senet.pretrained.layouts import LAYOUTS, other_regnet
+from keras_senet.pretrained.layouts import LAYOUTS
+from keras_senet.pretrained.other_networks import other_network
 
 # What DistributedDataParallel, torch.compile and Lightning put before every name.
 _WRAPPERS = ("module.", "_orig_mod.", "model.")
@@ -66,10 +67,8 @@ class Weights:
         # PyTorch counts batches in each normalization layer; nothing that it computes depends on the counts.
         parameters = {name: value for name, value in parameters.items() if not name.endswith(".num_batches_tracked")}
         parameters = _without_wrappers(parameters)
-        if other := other_regnet(parameters):
-            raise InputError(
-                f"{path} holds {other}. Of the RegNets there are only those with SE: keras_senet.list_models('RegNetY')."
-            )
+        if other := other_network(parameters):
+            raise InputError(f"{path} holds {other}, which is not here. The families are those of keras_senet.list_families().")
         layout = "timm"
         for prefix, other in _MARKS.items():
             if any(name.startswith(prefix) for name in parameters):
