@@ -163,9 +163,8 @@ def _find_checkpoint(weights: str | os.PathLike, model: str, options: dict[str, 
 def _nearest(weights: str, tags: Iterable[str]) -> str:
     """The tags nearest to `weights`; or that there is no such network, where it is a name of timm's for another."""
     network, _, tag = weights.partition(".")
-    if re.search(r"in\d+k", tag) and not did_you_mean(
-        network, {checkpoint.name.partition(".")[0] for checkpoint in checkpoints_of(None)}
-    ):
+    known = {checkpoint.name.partition(".")[0] for checkpoint in checkpoints_of(None)}
+    if re.search(r"in\d+k", tag) and not did_you_mean(network, known):
         return f" {network!r} is not here: the families are {', '.join(list_families())}."
     return did_you_mean(weights, tags)
 
