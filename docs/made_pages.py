@@ -13,7 +13,7 @@ from keras_senet.analysis.paper_comparison import compare, network_cost
 from keras_senet.analysis.paper_tables import RELEASED, TABLES
 from keras_senet.cli import COMMANDS
 from keras_senet.cli.paper import READING, command
-from keras_senet.models.registry import find_model
+from keras_senet.models.registry import call_of, find_model
 from keras_senet.training import RECIPES
 
 
@@ -191,7 +191,7 @@ def checkpoints(published) -> str:
         size = f"{one.input_size}" + (f" ({one.test_input_size})" if one.test_input_size else "")
         classes = f"{one.classes:,}" if one.classes else "none"
         measured = str(one.published_size or one.input_size) if top1 else ""
-        rows.append([f"`{one.model}`", f"`{one.tag}`", size, classes, top1, top5, measured, one.license])
+        rows.append([f"`{call_of(one.model, one.options)}`", f"`{one.tag}`", size, classes, top1, top5, measured, one.license])
     return table(["network", "tag", "pixels (better at)", "classes", "top-1 %", "top-5 %", "at pixels", "licence"], rows)
 
 

@@ -57,11 +57,14 @@ def test_published_weights_are_listed(run):
     status, output, _ = run("models", "--checkpoints", "--json")
     assert status == 0
     table = {one["name"]: one for one in json.loads(output)}
-    assert len(table) == 82
+    assert len(table) == 98
     assert table["seresnet50.ra2_in1k"]["architecture"] == {"stride_in_3x3": True, "caffe_pooling": False}
     assert table["seresnet50.ra2_in1k"]["tag"] == "ra2_in1k"
     assert table["legacy_senet154.in1k"]["url"].endswith("/v0.1-weights/legacy_senet154-e9eb9fe6.pth")
-    (line,) = (line for line in run("models", "--checkpoints")[1].splitlines() if "seresnet50.a1_in1k" in line)
+    lines = run("models", "--checkpoints")[1].splitlines()
+    (narrow,) = (line for line in lines if " tf_mobilenetv3_small_075.in1k " in line)
+    assert narrow.startswith("MobileNetV3Small(width_multiplier=0.75)  in1k ")
+    (line,) = (line for line in lines if "seresnet50.a1_in1k" in line)
     image, accuracy = ["224", "0.95", "bicubic"], ["80.01", "94.70"]
     assert line.split() == ["SEResNet50", "a1_in1k", "seresnet50.a1_in1k", *image, "1,000", *accuracy, "apache-2.0"]
 

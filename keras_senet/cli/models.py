@@ -36,7 +36,7 @@ def _list_networks(family: str | None, as_json: bool) -> None:
 
 
 def _list_checkpoints(family: str | None, as_json: bool) -> None:
-    from keras_senet.models import list_checkpoints, list_models
+    from keras_senet.models.registry import call_of, list_checkpoints, list_models
 
     models = list_models(family)
     checkpoints = [checkpoint for checkpoint in list_checkpoints() if checkpoint.model in models]
@@ -48,7 +48,7 @@ def _list_checkpoints(family: str | None, as_json: bool) -> None:
     for checkpoint in checkpoints:
         accuracy = ["" if percent is None else f"{percent:.2f}" for percent in (checkpoint.top1, checkpoint.top5)]
         image = [str(checkpoint.input_size), f"{checkpoint.crop_ratio:g}", checkpoint.interpolation]
-        names = [checkpoint.model, checkpoint.tag, checkpoint.name]
+        names = [call_of(checkpoint.model, checkpoint.options), checkpoint.tag, checkpoint.name]
         rows.append([*names, *image, f"{checkpoint.classes:,}" if checkpoint.classes else "none", *accuracy, checkpoint.license])
     print_table(
         ["network", "tag", "name", "pixels", "crop ratio", "interpolation", "classes", "top-1 %", "top-5 %", "license"], rows

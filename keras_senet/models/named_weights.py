@@ -6,7 +6,7 @@ import os
 import random
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -15,7 +15,7 @@ from keras_senet import pretrained
 from keras_senet.errors import InputError, did_you_mean
 from keras_senet.layers.attention import ATTENTIONS, AttentionConfig
 from keras_senet.models.architecture import Architecture
-from keras_senet.models.registry import list_families
+from keras_senet.models.registry import call_of, list_families
 from keras_senet.pretrained import Checkpoint, Weights, checkpoints_of
 from keras_senet.pretrained.description import attention_in, difference
 
@@ -152,10 +152,10 @@ def _find_checkpoint(weights: str | os.PathLike, model: str, options: dict[str, 
     if not isinstance(weights, str) or weights.endswith(pretrained.SUFFIXES) or os.path.exists(weights):
         return None
     other = next((checkpoint for checkpoint in checkpoints_of(None) if checkpoint.name == weights), None)
-    near = f" They are for {_call(other.model, other.options)}." if other else _nearest(weights, by_tag)
+    near = f" They are for {call_of(other.model, other.options)}." if other else _nearest(weights, by_tag)
     accepted = ", ".join(map(repr, [None, *(tag for tag in by_tag if "." not in tag)]))
     raise InputError(
-        f"There are no weights {weights!r} for {_call(model, options)}.{near} It takes {accepted}, or the path of a file of "
+        f"There are no weights {weights!r} for {call_of(model, options)}.{near} It takes {accepted}, or the path of a file of "
         "weights."
     )
 
@@ -169,17 +169,12 @@ def _nearest(weights: str, tags: Iterable[str]) -> str:
     return did_you_mean(weights, tags)
 
 
-def _call(model: str, options: Mapping[str, Any]) -> str:
-    """The network as a user writes it."""
-    return f"{model}({', '.join(f'{name}={value!r}' for name, value in options.items())})" if options else model
-
-
 def _check_options(weights: Weights, model: str, options: dict[str, Any]) -> None:
     """Raises if the file shows that an option of its network has another value."""
     for name in options.keys() & weights.architecture.keys():
         if (theirs := weights.architecture[name]) != options[name]:
             raise InputError(
-                f"{weights.path} is of {_call(model, {name: theirs})}: pass {name}={theirs!r}, or choose other weights. "
+                f"{weights.path} is of a {model} with {name}={theirs!r}: pass {name}={theirs!r}, or choose other weights. "
                 f"Received: {name}={options[name]!r}"
             )
 

@@ -1,5 +1,7 @@
 """The networks by name, and the published weights that there are for each."""
 
+import inspect
+from collections.abc import Mapping
 from typing import Any
 
 from keras_senet.errors import InputError, did_you_mean
@@ -57,6 +59,20 @@ def find_model(name: str) -> Any:
         near = did_you_mean(name, MODELS) or f" There are {len(MODELS)}: `keras-senet models` or keras_senet.list_models()."
         raise InputError(f"There is no model {name!r}.{near}")
     return MODELS[by_folded[name.casefold()]]
+
+
+def call_of(model: str, options: Mapping[str, Any]) -> str:
+    """A network as a user writes it: the name of its constructor, with those of its own options that are not at their defaults.
+
+    Example:
+
+    >>> from keras_senet.models.registry import call_of
+    >>> call_of("MobileNetV3Large", {"width_multiplier": 0.75, "minimalistic": False})
+    'MobileNetV3Large(width_multiplier=0.75)'
+    """
+    parameters = inspect.signature(MODELS[model]).parameters
+    changed = [f"{name}={value!r}" for name, value in options.items() if value != parameters[name].default]
+    return f"{model}({', '.join(changed)})" if changed else model
 
 
 def list_checkpoints(model: str | None = None) -> list[Checkpoint]:
