@@ -194,3 +194,12 @@ def test_the_trainer_looks_up_the_functions_that_we_replace():
     model.compile("sgd", "mse", jit_compile=False)
     model.fit(*examples, verbose=0)
     assert not called
+
+
+def test_a_model_may_be_deeper_than_python_recurses_by_default(tmp_path):
+    """As the path through a ResNet-RS of 270 layers and more."""
+    inputs = x = keras.Input((1,))
+    for _ in range(1200):
+        x = keras.layers.Identity()(x)
+    keras.Model(inputs, x).save(tmp_path / "deep.keras")
+    assert len(keras.saving.load_model(tmp_path / "deep.keras").layers) == 1201

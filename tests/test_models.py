@@ -529,7 +529,8 @@ def test_a_network_has_the_attention_that_it_was_published_with(published_with_a
     # What the network has by default is not an argument that another attention would have to take.
     assert isinstance(build(weights=None, attention="eca").get_layer("stage2_block1_se"), EfficientChannelAttention)
     build(weights=None, attention=None).save(tmp_path / "plain.keras")
-    assert not [layer for layer in build(weights=tmp_path / "plain.keras").layers if layer.name.endswith("_se")]
+    for default in (build, published_with_another_attention(attention="eca")):
+        assert not [layer for layer in default(weights=tmp_path / "plain.keras").layers if layer.name.endswith("_se")]
     with pytest.raises(ValueError, match="takes no `reduction`: leave it as it is by default, 4"):
         build(weights=None, attention="eca", reduction=16)
 
