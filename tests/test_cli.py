@@ -43,6 +43,12 @@ def test_models_are_listed(run):
     assert "SE-ResNeXt-50 (32x4d)" in run("models")[1]
 
 
+def test_what_is_empty_is_refused(fails, tmp_path):
+    assert "What follows --picture is empty" in fails("predict", DEMO / "model.keras", SAMPLES, "--picture", "")
+    assert "What follows --csv= is empty" in fails("predict", DEMO / "model.keras", SAMPLES, "--csv=")
+    assert "What follows keras-senet predict is empty" in fails("predict", "", SAMPLES)
+
+
 def test_models_and_weights_of_one_family_are_listed(run, fails):
     of_family = json.loads(run("models", "--family", "se-resnext", "--json")[1])
     assert list(of_family) == keras_senet.list_models("SE-ResNeXt")

@@ -29,6 +29,9 @@ class Parser(argparse.ArgumentParser):
             flag = word.partition("=")[0]
             if flag.startswith("--") and flag not in self._option_string_actions:
                 self.error(f"There is no flag {flag}.{did_you_mean(flag, self._option_string_actions)}")
+        for before, word in itertools.pairwise([self.prog, *args]):
+            if word == "" or (word.startswith("--") and word.endswith("=")):
+                self.error(f"What follows {word or before} is empty, as a variable of the shell is that is not set.")
         return super().parse_args(args, namespace)
 
     def error(self, message):
