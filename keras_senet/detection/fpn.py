@@ -31,7 +31,7 @@ def check_backbone(backbone: Backbone, classes: int, anchors: Anchors) -> None:
     if any(side % 2 ** levels[-1] for side in anchors.image_size):
         raise InputError(
             f"Height and width of the images must be multiples of {2 ** levels[-1]} pixels, the stride of the backbone's "
-            f"coarsest map: pad the images. Received: image_size={anchors.image_size}"
+            f"coarsest map: choose such a size, to which images are padded or resized. Received: image_size={anchors.image_size}"
         )
 
 
