@@ -40,7 +40,13 @@ class LostWorkerError(UserError, ConnectionError):
 
 
 class DivergedError(InputError):
-    """The loss or the weights of a training run are no longer numbers."""
+    """The loss or the weights of a training run are no longer numbers.
+
+    Example:
+
+    >>> issubclass(keras_senet.training.DivergedError, ValueError)
+    True
+    """
 
 
 class Terminated(KeyboardInterrupt):
@@ -48,6 +54,11 @@ class Terminated(KeyboardInterrupt):
 
     Attributes:
         status: the exit status of the command.
+
+    Example:
+
+    >>> issubclass(keras_senet.training.Terminated, Exception)  # so that `except Exception` does not catch it
+    False
     """
 
     status = 128 + signal.SIGTERM

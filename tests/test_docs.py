@@ -1,6 +1,7 @@
 """The documentation: its links lead somewhere, its commands and Python names exist, and the site is built without a warning."""
 
 import ast
+import dataclasses
 import functools
 import importlib.util
 import inspect
@@ -10,7 +11,10 @@ import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
+from collections.abc import Iterator
 
+import keras
 import pytest
 import yaml
 from common import ROOT
@@ -191,6 +195,46 @@ def test_public_functions_say_what_their_arguments_are(package):
                 each for each in inspect.signature(function).parameters if not re.search(rf"^    \**{each}: .", text, re.M)
             ]
             assert not missing, f"{module.__name__}.{name} does not explain {missing}"
+
+
+@pytest.mark.parametrize("package", ["", *PUBLIC])
+def test_public_docstrings_have_all_their_sections(package):
+    module = importlib.import_module(f"keras_senet.{package}".rstrip("."))
+    for name in module.__all__:
+        member = getattr(module, name)
+        # The constructors' text is one, which test_package.py reads; and one function is Keras' own.
+        if callable(member) and name not in keras_senet.list_models() and member.__module__.startswith("keras_senet."):
+            text = inspect.cleandoc(member.__doc__)
+            missing = needed_sections(member) - set(re.findall(r"^([A-Z][a-z]+(?: shape)?):", text, re.M))
+            assert not missing, f"The docstring of {module.__name__}.{name} lacks {sorted(missing)}"
+            assert "Example:\n\n>>> " in text, f"The example of {module.__name__}.{name} is no code"
+
+
+# Layers that are nobody's idea.
+WITHOUT_SOURCE = ("ChannelScatter", "FeatureGate", "NonMaxSuppression", "PixelNormalization", "UpSamplingLike")
+
+
+def needed_sections(member) -> set[str]:
+    needed = {"Example"}
+    if not inspect.isclass(member):
+        function = inspect.unwrap(member)
+        needed |= {"Args"} if inspect.signature(function).parameters else set()
+        needed |= {"Returns"} if inspect.signature(function).return_annotation not in (None, Iterator[None]) else set()
+        return needed | ({"Raises"} if raises(function) else set())
+    if issubclass(member, keras.layers.Layer):
+        needed |= {"Args", "Input shape", "Output shape"} | ({"Source"} if member.__name__ not in WITHOUT_SOURCE else set())
+    names = ("__post_init__",) if dataclasses.is_dataclass(member) else ("__init__", "build", "call")
+    return needed | ({"Raises"} if any(raises(vars(member)[name]) for name in names if name in vars(member)) else set())
+
+
+def raises(function, depth: int = 1) -> bool:
+    """Whether a function raises an error, or calls by its name one of the package that does."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    if any(isinstance(node, ast.Raise) and node.exc is not None for node in ast.walk(tree)):
+        return True
+    names = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    called = [inspect.unwrap(each) for name in names if inspect.isfunction(each := function.__globals__.get(name))]
+    return depth > 0 and any(raises(each, depth - 1) for each in called if each.__module__.startswith("keras_senet."))
 
 
 def test_each_family_has_a_page_with_its_networks_and_checkpoints(monkeypatch):

@@ -23,6 +23,13 @@ class Cost:
             counts: no normalization, activation or pooling, nor the products with the gates.
         activations: number of values in the outputs of the layers.
         memory: size of all weights and activations, bytes.
+
+    Example:
+
+    >>> inputs = keras.Input((8, 8, 3))
+    >>> maps = keras.layers.Conv2D(16, 3, use_bias=False, name="conv")(inputs)
+    >>> keras_senet.analysis.profile(keras.Model(inputs, maps)).total
+    Cost(parameters=432, multiply_adds=15552, activations=576, memory=4032)
     """
 
     parameters: int = 0
@@ -44,6 +51,14 @@ class LayerCost(Cost):
         output_shape: shape of the output with the batch, or a list of shapes.
         counted: False if the multiply-adds of the layer are not known and not counted.
         attention: name of the attention that the layer is or belongs to, `<block>_se`; "" for others.
+
+    Example:
+
+    >>> inputs = keras.Input((8, 8, 3))
+    >>> maps = keras.layers.Conv2D(16, 3, use_bias=False, name="conv")(inputs)
+    >>> layer = keras_senet.analysis.profile(keras.Model(inputs, maps)).layers[-1]
+    >>> layer.name, layer.kind, layer.output_shape, layer.multiply_adds
+    ('conv', 'Conv2D', (None, 6, 6, 16), 15552)
     """
 
     name: str
@@ -60,6 +75,15 @@ class Profile:
     Attributes:
         layers: costs of the layers, in the order in which they run. A layer that runs more than once has one entry, which
             counts its parameters once.
+
+    Example:
+
+    >>> inputs = keras.Input((8, 8, 3))
+    >>> maps = keras.layers.Conv2D(16, 3, use_bias=False, name="conv")(inputs)
+    >>> outputs = keras_senet.layers.SqueezeExcite(4, name="conv_se")(maps)
+    >>> cost = keras_senet.analysis.profile(keras.Model(inputs, outputs))
+    >>> cost.total.parameters, cost.attention.parameters, cost.attention_blocks
+    (580, 148, 1)
     """
 
     layers: tuple[LayerCost, ...]

@@ -261,6 +261,13 @@ class HotRegion:
         box: left, top, right and bottom of the region, as shares of the image's width and height.
         center: the center of all heat, x and y.
         heat: share of all heat that is in the box.
+
+    Example:
+
+    >>> heat = np.zeros((4, 4))
+    >>> heat[0, 2:] = 1.0
+    >>> keras_senet.analysis.HotRegion.of(heat)
+    HotRegion(box=(0.5, 0.0, 1.0, 0.25), center=(0.75, 0.125), heat=1.0)
     """
 
     box: tuple[float, float, float, float]
@@ -269,15 +276,7 @@ class HotRegion:
 
     @classmethod
     def of(cls, heat: np.ndarray) -> "HotRegion | None":
-        """The region of the heat `(H, W)` of one image; None if there is no heat.
-
-        Example:
-
-        >>> heat = np.zeros((4, 4))
-        >>> heat[0, 2:] = 1.0
-        >>> keras_senet.analysis.HotRegion.of(heat)
-        HotRegion(box=(0.5, 0.0, 1.0, 0.25), center=(0.75, 0.125), heat=1.0)
-        """
+        """The region of the heat `(H, W)` of one image; None if there is no heat."""
         total = float(heat.sum())
         if not total:
             return None

@@ -28,6 +28,14 @@ class Pruning:
         before: the cost of the network for one image before.
         after: the same after.
         largest_difference: largest difference between the outputs of the two networks for the images.
+
+    Example:
+
+    >>> maps = [keras.layers.Conv2D(8, 3), keras_senet.layers.SqueezeExcite(4, name="se"), keras.layers.GlobalAveragePooling2D()]
+    >>> model = keras.Sequential([keras.Input((16, 16, 3)), *maps, keras.layers.Dense(10)])
+    >>> smaller, pruning = keras_senet.analysis.prune(model, np.random.uniform(0, 255, (16, 16, 16, 3)), keep_ratio=0.5)
+    >>> print(pruning)
+    4 of 8 gated channels left, 51.7% of the parameters and ... of the multiply-adds; outputs differ by at most ...
     """
 
     channels: dict[str, tuple[int, int]]

@@ -34,6 +34,15 @@ class LayerGates:
             classes. Classes are weighted by their images, and both variances are summed over the channels first, so that channels
             count in proportion to their variance. 0 if no gate moves. If the gates do not depend on the class, it is about
             classes / images.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((8, 8, 16)), keras_senet.layers.SqueezeExcite(4, name="se")])
+    >>> batches = [(np.random.rand(4, 8, 8, 16), np.eye(2)[[0, 1, 0, 1]])]
+    >>> statistics = keras_senet.analysis.gate_statistics(model, batches, ["cat", "dog"])
+    >>> layer = statistics.layers[0]
+    >>> layer.mean.shape, layer.by_class.shape, layer.never_moves.shape
+    ((16,), (2, 16), (16,))
     """
 
     name: str
@@ -80,6 +89,14 @@ class GateStatistics:
         layers: statistics of each layer, in the order in which the layers run.
         class_names: names of the classes.
         images: number of images of each class, int64 `(classes,)`.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((8, 8, 16)), keras_senet.layers.SqueezeExcite(4, name="se")])
+    >>> batches = [(np.random.rand(4, 8, 8, 16), np.eye(2)[[0, 1, 0, 1]])]
+    >>> statistics = keras_senet.analysis.gate_statistics(model, batches, ["cat", "dog"])
+    >>> statistics.class_names, statistics.images, [layer.name for layer in statistics.layers]
+    (['cat', 'dog'], array([2, 2]), ['se'])
     """
 
     layers: tuple[LayerGates, ...]

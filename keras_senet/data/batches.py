@@ -67,6 +67,14 @@ def training_batches(
         ValueError: if a batch needs more images than there are; if `balanced` is set for images with several labels or objects,
             or an augmentation that these cannot follow; and while the batches are read, inside `plain_errors`, if over 1 % of the
             images cannot be decoded.
+
+    Example:
+
+    >>> digits = keras_senet.data.load("digits", "train[:64]", data_dir="data")
+    >>> batches = keras_senet.data.training_batches(digits, image_size=32, batch_size=16)
+    >>> images, labels = next(iter(batches))
+    >>> images.shape, labels.shape
+    (TensorShape([16, 32, 32, 3]), TensorShape([16, 10]))
     """
     if batch_size * shard.count > images.size:
         batch = f"{batch_size}" if shard.count == 1 else f"{batch_size} on each of {shard.count} workers"
@@ -151,6 +159,13 @@ def evaluation_batches(
     Raises:
         ValueError: if `batch_size` is less than 1, or `views` is another number, or over 1 for detection or segmentation; and
             while the batches are read, inside `plain_errors`, if over 1 % of the images cannot be decoded.
+
+    Example:
+
+    >>> digits = keras_senet.data.load("digits", "test[:5]", data_dir="data")
+    >>> preprocessing = keras_senet.Preprocessing(image_size=32)
+    >>> [(pixels.shape, labels.shape) for pixels, labels in keras_senet.data.evaluation_batches(digits, preprocessing, 3)]
+    [(TensorShape([3, 32, 32, 3]), TensorShape([3, 10])), (TensorShape([2, 32, 32, 3]), TensorShape([2, 10]))]
     """
     if batch_size < 1:
         raise InputError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}")

@@ -97,6 +97,13 @@ def plain_errors() -> Iterator[None]:
 
     Raises:
         ValueError: if over 1 % of the images are damaged.
+
+    Example:
+
+    >>> batches = tf.data.Dataset.range(5).batch(3)  # or of `evaluation_batches`
+    >>> with keras_senet.data.plain_errors():
+    ...     [len(batch) for batch in batches]
+    [3, 2]
     """
     try:
         yield

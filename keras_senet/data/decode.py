@@ -110,6 +110,12 @@ def evaluation_image(
 
     Returns:
         Float32 RGB pixels in [0, 255] of shape `(image_size, image_size, 3)`.
+
+    Example:
+
+    >>> encoded = tf.io.encode_png(np.zeros((60, 80, 3), "uint8"))
+    >>> keras_senet.data.evaluation_image(encoded, keras_senet.Preprocessing(image_size=32)).shape
+    TensorShape([32, 32, 3])
     """
 
     def window(shape):
@@ -136,6 +142,12 @@ def evaluation_views(encoded: tf.Tensor, preprocessing: Preprocessing, views: in
         Float32 RGB pixels in [0, 255] of shape `(views, image_size, image_size, 3)`.
 
     Source: ten views, Krizhevsky et al., "ImageNet Classification with Deep Convolutional Neural Networks" (2012), section 4.1.
+
+    Example:
+
+    >>> encoded = tf.io.encode_png(np.zeros((60, 80, 3), "uint8"))
+    >>> keras_senet.data.evaluation_views(encoded, keras_senet.Preprocessing(image_size=32), views=10).shape
+    TensorShape([10, 32, 32, 3])
     """
     places = ((0, 0), (0, 2), (2, 0), (2, 2), (1, 1)) if views == 10 else ((1, 1),)
     squares = tf.stack([evaluation_image(encoded, preprocessing, place) for place in places])
@@ -175,6 +187,13 @@ def read_image(path: str | os.PathLike, preprocessing: Preprocessing | Letterbox
     Raises:
         FileNotFoundError: if there is no such file; the message lists similar names.
         ValueError: if it is damaged or not an image.
+
+    Example:
+
+    >>> keras.utils.save_img("photo.png", np.full((60, 80, 3), 128.0), scale=False)
+    >>> image = keras_senet.data.read_image("photo.png", keras_senet.Preprocessing(image_size=32))
+    >>> image.shape, float(image[0, 0, 0])
+    (TensorShape([32, 32, 3]), 128.0)
     """
     if isinstance(preprocessing, Letterbox):
         return _of_file(path, lambda encoded: letterboxed_image(encoded, preprocessing))
@@ -187,8 +206,17 @@ def read_shape(path: str | os.PathLike) -> tuple[int, int]:
     Args:
         path: an image file.
 
+    Returns:
+        Height and width.
+
     Raises:
         FileNotFoundError, ValueError: as for `read_image`.
+
+    Example:
+
+    >>> keras.utils.save_img("photo.png", np.zeros((60, 80, 3)), scale=False)
+    >>> keras_senet.data.read_shape("photo.png")
+    (60, 80)
     """
     height, width = _of_file(path, image_shape).numpy().tolist()
     return height, width
@@ -209,9 +237,19 @@ def list_images(paths: Sequence[str | os.PathLike]) -> list[pathlib.Path]:
     Args:
         paths: files and folders.
 
+    Returns:
+        The paths, those of a folder in the order of their names.
+
     Raises:
         FileNotFoundError: if a path does not exist; the message lists similar names.
         ValueError: if a folder holds no image.
+
+    Example:
+
+    >>> for name in ("dog.png", "cat.png"):
+    ...     keras.utils.save_img(name, np.zeros((8, 8, 3)), scale=False)
+    >>> [path.name for path in keras_senet.data.list_images(["."])]
+    ['cat.png', 'dog.png']
     """
     files = []
     for path in map(pathlib.Path, map(existing_path, paths)):

@@ -29,6 +29,15 @@ class LabelledImages:
         damaged: names of the images that could not be decoded, as far as they have been read.
         multi_label: whether an image can have several labels, or none. The batches then have multi-hot labels.
         task: "classify", "detect" or "segment". For segmentation, a class's index is its value in the masks.
+
+    Example:
+
+    >>> digits = keras_senet.data.load("digits", "test[:5]", data_dir="data")
+    >>> digits.size, digits.task, digits.class_names[:3]
+    (5, 'classify', ['0', '1', '2'])
+    >>> name, source, label = next(iter(digits.examples(None)))
+    >>> tf.io.decode_png(digits.read(source)).shape
+    TensorShape([8, 8, 1])
     """
 
     examples: Callable[..., tf.data.Dataset]

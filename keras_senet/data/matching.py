@@ -27,6 +27,14 @@ def match_classes(images: LabelledImages, class_names: Sequence[str] | None, cla
 
     Raises:
         ValueError: if the network lacks a class of the images, or its names are not known and the numbers of classes differ.
+
+    Example:
+
+    >>> digits = keras_senet.data.load("digits", "test[:5]", data_dir="data")
+    >>> names = ["letter", *digits.class_names]
+    >>> matched = keras_senet.data.match_classes(digits, names, classes=11)
+    >>> [[int(label) for _, _, label in images.examples(None)] for images in (digits, matched)]
+    [[1, 4, 2, 3, 2], [2, 5, 3, 4, 3]]
     """
     if class_names is None:
         if classes != len(images.class_names):

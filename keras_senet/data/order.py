@@ -20,6 +20,11 @@ class Place:
         seed: decides the order and the augmentation.
         epoch: index of the epoch, from 0.
         step: number of batches of this epoch to skip.
+
+    Example:
+
+    >>> keras_senet.data.Place(epoch=3)  # for `training_batches`: epoch 3 of the order that seed 0 gives
+    Place(seed=0, epoch=3, step=0)
     """
 
     seed: int = 0
@@ -34,6 +39,13 @@ class Shard:
     Attributes:
         count: number of processes.
         index: which of them this is, from 0.
+
+    Example:
+
+    >>> digits = keras_senet.data.load("digits", "test[:5]", data_dir="data")
+    >>> shares = [keras_senet.data.Shard(count=2, index=index) for index in range(2)]
+    >>> [len(list(digits.examples(None, share.count, share.index))) for share in shares]
+    [3, 2]
     """
 
     count: int = 1

@@ -94,6 +94,17 @@ def load_test(
         data_dir: as for `load`.
         labels_csv: as for `load`.
         task: as for `load`.
+
+    Returns:
+        The images, a `LabelledImages`, or None.
+
+    Raises:
+        FileNotFoundError, OSError, ValueError, ImportError: as for `load`.
+
+    Example:
+
+    >>> keras_senet.data.load_test("digits", data_dir="data") is None  # its test part is what `load` takes for validation
+    True
     """
     source = _open(dataset, data_dir, labels_csv, task)
     parts = source.parts if isinstance(source, Listing | TargetListing) else source.info.splits

@@ -62,6 +62,12 @@ class BoxLoss(keras.losses.Loss):
     Predictions: `(N, A, 4)`, deltas.
 
     Source: Girshick, "Fast R-CNN", arXiv 1504.08083, equation 3.
+
+    Example:
+
+    >>> targets = np.array([[[0.0, 0.0, 0.0, 0.0, 1.0], [9.0, 9.0, 9.0, 9.0, 0.0]]])  # the second anchor belongs to no object
+    >>> float(keras_senet.detection.BoxLoss()(targets, np.full((1, 2, 4), 0.5)))  # 4 * 0.5**2 / 2
+    0.5
     """
 
     def call(self, targets, deltas):
@@ -88,6 +94,13 @@ class ProposalLoss(keras.losses.Loss):
     Predictions: logits `(N, A, 1)`.
 
     Source: Ren et al., "Faster R-CNN", arXiv 1506.01497, section 3.1.3.
+
+    Example:
+
+    >>> targets = np.array([[[-1], [-1], [-2], [3]]])
+    >>> undecided = keras_senet.detection.ProposalLoss()(targets, np.zeros((1, 4, 1)))
+    >>> round(float(undecided), 4), round(float(np.log(2)), 4)
+    (0.6931, 0.6931)
     """
 
     def call(self, targets, logits):
@@ -111,6 +124,13 @@ class RegionClassLoss(keras.losses.Loss):
     Predictions: `(N, R, classes + 2)`, logits of the classes and of the background, and the label of the region.
 
     Source: Girshick, "Fast R-CNN", arXiv 1504.08083, section 2.3; Lin et al., arXiv 1612.03144, section 5.2, for 512.
+
+    Example:
+
+    >>> logits, labels = np.zeros((1, 2, 4)), np.array([[[2], [-1]]])  # of three classes and the background
+    >>> undecided = keras_senet.detection.RegionClassLoss()(np.zeros(1), np.concatenate([logits, labels], axis=-1))
+    >>> round(float(undecided), 4), round(float(np.log(4)), 4)
+    (1.3863, 1.3863)
     """
 
     def call(self, targets, outputs):
@@ -133,6 +153,13 @@ class RegionBoxLoss(keras.losses.Loss):
     Predictions: `(N, R, 9)`, deltas, what they should be, and the label of the region.
 
     Source: Girshick, "Fast R-CNN", arXiv 1504.08083, equation 3.
+
+    Example:
+
+    >>> deltas, true_deltas, labels = np.full((1, 1, 4), 0.5), np.zeros((1, 1, 4)), np.array([[[2]]])
+    >>> outputs = np.concatenate([deltas, true_deltas, labels], axis=-1)
+    >>> float(keras_senet.detection.RegionBoxLoss()(np.zeros(1), outputs))  # 4 * 0.5**2 / 2
+    0.5
     """
 
     def call(self, targets, outputs):

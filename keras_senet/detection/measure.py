@@ -21,6 +21,14 @@ class AveragePrecision:
         per_class: by the index of each class of which there are objects, the mean over the overlaps.
 
     Source: Lin et al., "Microsoft COCO: Common Objects in Context", arXiv 1405.0312, and the measures of its challenge.
+
+    Example:
+
+    >>> objects = [{"boxes": np.array([[2, 2, 12, 12]]), "labels": np.array([7])}]
+    >>> detections = [{"boxes": np.array([[2, 2, 12, 12]]), "scores": np.array([0.9]), "classes": np.array([7])}]
+    >>> measured = keras_senet.detection.average_precision(objects, detections)
+    >>> round(measured.ap, 3), {label: round(ap, 3) for label, ap in measured.per_class.items()}
+    (1.0, {7: 1.0})
     """
 
     ap: float
@@ -91,6 +99,15 @@ def each_image(batch: Mapping) -> list[dict]:
 
     Args:
         batch: arrays `(N, ...)` by name, such as the "boxes", "scores" and "classes" of detections.
+
+    Returns:
+        A dictionary for each image, of arrays `(...)` by the same names.
+
+    Example:
+
+    >>> detections = {"boxes": np.zeros((2, 100, 4)), "scores": np.zeros((2, 100)), "classes": np.full((2, 100), -1)}
+    >>> [image["boxes"].shape for image in keras_senet.detection.each_image(detections)]
+    [(100, 4), (100, 4)]
     """
     arrays = {name: np.asarray(values) for name, values in batch.items()}
     return [{name: values[index] for name, values in arrays.items()} for index in range(len(next(iter(arrays.values()))))]

@@ -20,10 +20,10 @@ class NonMaxSuppression(keras.layers.Layer):
         max_detections: most detections in an image.
         **kwargs: `name` of `keras.layers.Layer`.
 
-    Input: a list of boxes `(N, B, 4)`, left, top, right and bottom, and scores `(N, B, classes)`.
+    Input shape: a list of boxes `(N, B, 4)`, left, top, right and bottom, and scores `(N, B, classes)`.
 
-    Output: a dictionary of float32, with rows of zeros and the class -1 at the end where an image has fewer detections: "boxes"
-    `(N, max_detections, 4)`, "scores" `(N, max_detections)`, and "classes" `(N, max_detections)`.
+    Output shape: a dictionary of float32: "boxes" `(N, max_detections, 4)`, "scores" `(N, max_detections)`, and "classes"
+    `(N, max_detections)`, with rows of zeros and the class -1 at the end where an image has fewer detections.
 
     Raises:
         ValueError: if `candidates` or `max_detections` is not at least 1, or a threshold is not in [0, 1].

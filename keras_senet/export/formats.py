@@ -21,6 +21,9 @@ def exporter_for(path: str | os.PathLike) -> Callable[..., Proof | None]:
     Args:
         path: the file, whose suffix names the format, or the folder of a SavedModel.
 
+    Returns:
+        The function, such as `keras_senet.export.tflite`. It returns a `Proof`, or None where the file cannot be run here.
+
     Raises:
         ValueError: if the name ends in a suffix that no format has. The folder of a SavedModel has none, or a version number.
 

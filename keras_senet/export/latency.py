@@ -32,6 +32,14 @@ class Measurement:
         size: size of the file, or of all files in the folder, bytes.
         operators: number of operators of each kind in a TFLite file; None for TensorFlow.
         not_delegated: kind of each operator that XNNPACK does not run, and the name of its output tensor; None for TensorFlow.
+
+    Example:
+
+    >>> sizes = {"memory": 3_000_000, "size": 1_200_000}  # bytes
+    >>> operators = {"operators": {"CONV_2D": 21}, "not_delegated": []}
+    >>> measured = keras_senet.export.Measurement("model.tflite", 1, True, 2.0, 2.5, 1.0, **sizes, **operators)
+    >>> measured.latency_ms, measured.latency_ms_p90
+    (2.0, 2.5)
     """
 
     network: str

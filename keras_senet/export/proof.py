@@ -35,6 +35,12 @@ class Limits:
             found again; of pixels of the same class.
         accuracy: largest loss of accuracy, as a share of the images, if they have labels; of average precision; of mean
             intersection over union.
+
+    Example:
+
+    >>> limits = keras_senet.export.Limits(largest=0.01, mean=0.005, agreement=0.99, accuracy=0.01)
+    >>> keras_senet.export.Proof(images=8, largest=0.02, mean=0.001, agreement=1.0).misses(limits)
+    ['the largest difference in probability is 0.02, and 0.01 is accepted']
     """
 
     largest: float
@@ -60,6 +66,11 @@ class Proof:
         outputs: what was compared, "probability", "relative logit" or "score".
         classes: what must be the same, "top-1" or "labels": those that reach their thresholds, if the network has thresholds; or
             "objects" or "pixels".
+
+    Example:
+
+    >>> print(keras_senet.export.Proof(images=8, largest=0.02, mean=0.001, agreement=1.0))
+    on 8 images top-1 agrees for 100.00%, probabilities differ by at most 0.02 and on average 0.001
     """
 
     images: int

@@ -37,6 +37,14 @@ def onnx(
         ValueError: as for `saved_model`.
         FileNotFoundError: if the folder of `path` does not exist.
         ImportError: if tf2onnx, by which Keras exports, is not installed.
+
+    Example:
+
+    >>> images = keras.Input((32, 32, 3))
+    >>> features = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(8, 3)(images))
+    >>> model = keras.Model(images, keras.layers.Dense(2, "softmax")(features))
+    >>> keras_senet.export.onnx(model, "model.onnx").agreement
+    1.0
     """
     require("tf2onnx", "runtimes")
     job = ExportJob.of(model, path, class_names, ".onnx")

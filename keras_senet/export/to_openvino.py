@@ -36,6 +36,14 @@ def openvino(
         ValueError: as for `saved_model`.
         FileNotFoundError: if the folder of `path` does not exist.
         ImportError: if openvino, which writes and runs the files, is not installed.
+
+    Example:
+
+    >>> images = keras.Input((32, 32, 3))
+    >>> features = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(8, 3)(images))
+    >>> model = keras.Model(images, keras.layers.Dense(2, "softmax")(features))
+    >>> keras_senet.export.openvino(model, "model.xml").agreement
+    1.0
     """
     require("openvino", "runtimes")
     job = ExportJob.of(model, path, class_names, ".xml")

@@ -34,6 +34,12 @@ class Classifier:
         note: what had to be done to the network's outputs, such as logits, to get probabilities; "" for nothing.
         thresholds: for a network that gives an image several labels, the probability that each class must reach; else empty.
         model: Keras model of a `.keras` file or of published weights; None for an exported file, which has no layers to read.
+
+    Example:
+
+    >>> digits = keras_senet.export.open_classifier("saved_models/seresnet20_digits/model.tflite")
+    >>> digits.classes, digits.preprocessing.image_size, digits.class_names[:3]
+    (10, 32, ['0', '1', '2'])
     """
 
     probabilities: Callable[[np.ndarray], np.ndarray]

@@ -38,6 +38,16 @@ class Detector:
         class_names: names of the classes; "class 0" and so on if they are not known.
         labels_file: file that contains the names, the network's own or labels.txt; None if they are not known.
         model: Keras model of a `.keras` file; None for an exported file.
+
+    Example:
+
+    >>> from keras_senet.inference.preprocessing import Letterbox
+    >>> def find_nothing(images):
+    ...     none = np.zeros((len(images), 0), "float32")
+    ...     return {"boxes": none[..., np.newaxis].repeat(4, axis=-1), "scores": none, "classes": none}
+    >>> blind = keras_senet.export.Detector(find_nothing, Letterbox(64, 64), classes=1, class_names=["cat"])
+    >>> blind.detections(np.zeros((2, 64, 64, 3), "float32"))["boxes"].shape
+    (2, 0, 4)
     """
 
     detections: Callable[[np.ndarray], dict[str, np.ndarray]]

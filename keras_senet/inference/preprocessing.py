@@ -28,6 +28,11 @@ class Preprocessing:
 
     Raises:
         ValueError: if a value is out of its range.
+
+    Example:
+
+    >>> keras_senet.Preprocessing(image_size=224)
+    Preprocessing(image_size=224, crop_ratio=0.875, interpolation='bilinear')
     """
 
     image_size: int | None

@@ -28,6 +28,15 @@ class Segmenter:
         class_names: names of the classes; "class 0" and so on if they are not known.
         labels_file: file that contains the names, the network's own or labels.txt; None if they are not known.
         model: Keras model of a `.keras` file; None for an exported file.
+
+    Example:
+
+    >>> from keras_senet.inference.preprocessing import Letterbox
+    >>> def bright(images):
+    ...     return np.int64(images.mean(axis=-1) > 127)
+    >>> segmenter = keras_senet.export.Segmenter(bright, Letterbox(64, 64), classes=2, class_names=["dark", "bright"])
+    >>> np.unique(segmenter.masks(np.full((1, 64, 64, 3), 255, "float32")))
+    array([1])
     """
 
     masks: Callable[[np.ndarray], np.ndarray]

@@ -37,6 +37,22 @@ class FeatureGate(keras.layers.Layer):
     Input shape: `(N, H, W, C)`, or `(N, C, H, W)` with `"channels_first"`.
 
     Output shape: same as the input.
+
+    Raises:
+        ValueError: if `data_format` is unknown, or the input does not have rank 4.
+
+    Example:
+
+    >>> class MeanGate(keras_senet.layers.FeatureGate):
+    ...     def gates(self, inputs):
+    ...         return keras.ops.sigmoid(self.mean(inputs, self.spatial_axes))
+    ...
+    ...     def deciding_weights(self):
+    ...         return [], []
+    >>> layer = MeanGate()
+    >>> x = np.zeros((2, 8, 8, 16), "float32")
+    >>> layer(x).shape, layer.gates(x).shape, float(layer.gates(x)[0, 0])
+    (TensorShape([2, 8, 8, 16]), TensorShape([2, 16]), 0.5)
     """
 
     def __init__(self, data_format: str | None = None, parts: dict[str, dict] | None = None, **kwargs):

@@ -21,7 +21,7 @@ class UpSamplingLike(keras.layers.Layer):
         data_format: `"channels_last"` or `"channels_first"`; by default `keras.config.image_data_format()`.
         **kwargs: `name`, `dtype` and `trainable` of `keras.layers.Layer`.
 
-    Input: a list of two maps of shape `(N, H, W, C)`, or `(N, C, H, W)` with `"channels_first"`: the one to upsample, and the one
+    Input shape: a list of two maps, `(N, H, W, C)`, or `(N, C, H, W)` with `"channels_first"`: the one to upsample, and the one
     that has the size. Their sides may be unknown. The second one may have other channels; its values do not matter.
 
     Output shape: that of the second map, with the channels of the first.

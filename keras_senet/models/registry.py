@@ -21,6 +21,9 @@ def list_models(family: str | None = None) -> list[str]:
     Args:
         family: one of `list_families()`, in any case; None for all networks.
 
+    Returns:
+        Their names, one family after the other.
+
     Raises:
         ValueError: if there is no such family; the message says which there are.
 
@@ -39,6 +42,9 @@ def list_models(family: str | None = None) -> list[str]:
 
 def list_families() -> list[str]:
     """The families of networks: those of one paper, or of one library that changed it.
+
+    Returns:
+        Their names, in the order of `list_models()`.
 
     Example:
 

@@ -35,6 +35,15 @@ def draw_gates_by_class(
         ValueError: if there is no class of a name, or `channels` is less than 1.
 
     Source: Hu et al., "Squeeze-and-Excitation Networks", arXiv 1709.01507, figure 6.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((8, 8, 16)), keras_senet.layers.SqueezeExcite(4, name="se")])
+    >>> batches = [(np.random.rand(4, 8, 8, 16), np.eye(2)[[0, 1, 0, 1]])]
+    >>> statistics = keras_senet.analysis.gate_statistics(model, batches, ["cat", "dog"])
+    >>> keras_senet.analysis.draw_gates_by_class(statistics, "gates.png", channels=4)
+    >>> pathlib.Path("gates.png").exists()
+    True
     """
     classes, indices = _classes(statistics, classes)
     columns = min(3, len(statistics.layers))
@@ -76,6 +85,15 @@ def draw_gates_within_classes(
         ValueError: as for `draw_gates_by_class`.
 
     Source: Hu et al., "Squeeze-and-Excitation Networks", arXiv 1709.01507, figure 7.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((8, 8, 16)), keras_senet.layers.SqueezeExcite(4, name="se")])
+    >>> batches = [(np.random.rand(4, 8, 8, 16), np.eye(2)[[0, 1, 0, 1]])]
+    >>> statistics = keras_senet.analysis.gate_statistics(model, batches, ["cat", "dog"])
+    >>> keras_senet.analysis.draw_gates_within_classes(statistics, "gates.png", channels=4)
+    >>> pathlib.Path("gates.png").exists()
+    True
     """
     classes, indices = _classes(statistics, classes)
     rows, columns = len(statistics.layers), len(classes)
@@ -143,6 +161,15 @@ def draw_mean_gates(statistics: GateStatistics, path: str | os.PathLike) -> None
     Args:
         statistics: result of `gate_statistics`.
         path: `.png` file to write.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((8, 8, 16)), keras_senet.layers.SqueezeExcite(4, name="se")])
+    >>> batches = [(np.random.rand(4, 8, 8, 16), np.eye(2)[[0, 1, 0, 1]])]
+    >>> statistics = keras_senet.analysis.gate_statistics(model, batches, ["cat", "dog"])
+    >>> keras_senet.analysis.draw_mean_gates(statistics, "gates.png")
+    >>> pathlib.Path("gates.png").exists()
+    True
     """
     layers = statistics.layers
     figure, axes = _rows([f"{layer.name}, {len(layer.mean)}" for layer in layers])
@@ -166,6 +193,15 @@ def draw_separability(statistics: GateStatistics, path: str | os.PathLike) -> No
     Args:
         statistics: result of `gate_statistics`.
         path: `.png` file to write.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((8, 8, 16)), keras_senet.layers.SqueezeExcite(4, name="se")])
+    >>> batches = [(np.random.rand(4, 8, 8, 16), np.eye(2)[[0, 1, 0, 1]])]
+    >>> statistics = keras_senet.analysis.gate_statistics(model, batches, ["cat", "dog"])
+    >>> keras_senet.analysis.draw_separability(statistics, "gates.png")
+    >>> pathlib.Path("gates.png").exists()
+    True
     """
     figure, axes = _rows([layer.name for layer in statistics.layers])
     axes.barh(range(len(statistics.layers)), [layer.separability for layer in statistics.layers])

@@ -26,6 +26,14 @@ def assign(model: keras.Model, weights: Weights, head: bool = True) -> None:
 
     Raises:
         ValueError: if a parameter is missing, unexpected or has another shape; the message lists them, and nothing is assigned.
+
+    Example:
+
+    >>> weights = keras_senet.pretrained.read_weights("saved_models/seresnet20_digits/model.keras")
+    >>> network = keras_senet.SEResNet20(weights=None)
+    >>> keras_senet.pretrained.assign(network, weights)
+    >>> bool(np.all(network.get_layer("predictions").kernel == weights.parameters["predictions/0"]))
+    True
     """
     variables = {weight.path: weight for weight in model.weights}
     needed, given = parameter_names(model, weights.layout), weights.parameters

@@ -42,6 +42,12 @@ class Checkpoint:
         published_size: height and width of the images for which the accuracy is published; None for `input_size`.
         license: license of the weights, as timm names it; `cc-by-nc-4.0` allows no commercial use, and `seer-license` has terms
             of its own.
+
+    Example:
+
+    >>> checkpoint = keras_senet.list_checkpoints("SEResNeXt50")[0]
+    >>> checkpoint.name, checkpoint.input_size, checkpoint.license
+    ('legacy_seresnext50_32x4d.in1k', 224, 'apache-2.0')
     """
 
     name: str
@@ -296,6 +302,14 @@ def checkpoints_of(model: str | None) -> list[Checkpoint]:
 
     Args:
         model: the exact name of the network; None for all checkpoints.
+
+    Returns:
+        Their descriptions.
+
+    Example:
+
+    >>> [checkpoint.tag for checkpoint in keras_senet.pretrained.checkpoints_of("SEResNeXt50")]
+    ['in1k', 'racm_in1k', 'gluon_in1k']
     """
     return [checkpoint for checkpoint in CHECKPOINTS if model in (None, checkpoint.model)]
 
@@ -305,6 +319,14 @@ def find_checkpoint(name: str) -> Checkpoint | None:
 
     Args:
         name: name of a checkpoint, with its tag, or of a network; in any case.
+
+    Returns:
+        Its description, or None.
+
+    Example:
+
+    >>> keras_senet.pretrained.find_checkpoint("seresnext50").tag
+    'in1k'
     """
     for checkpoint in CHECKPOINTS:
         if name.casefold() in (checkpoint.name, checkpoint.model.casefold()):

@@ -37,6 +37,15 @@ def keras_file(checkpoint: Checkpoint, convert: Callable[[pathlib.Path], keras.M
         OSError: if the download fails or the folder cannot be written; the message says how to download it by hand.
         ValueError: if the downloaded file is not the published one; it is deleted.
         ImportError: if the package that downloads it is not installed.
+
+    Example:
+
+    >>> checkpoint = keras_senet.pretrained.Checkpoint(name="seresnet20.mine", model="SEResNet20", repository="me/mine")
+    >>> os.environ["KERAS_HOME"] = "cache"
+    >>> os.makedirs("cache/models/keras_senet")
+    >>> size = pathlib.Path("cache/models/keras_senet/seresnet20.mine.safetensors").write_bytes(b"")  # as if downloaded by hand
+    >>> keras_senet.pretrained.keras_file(checkpoint, lambda path: keras_senet.SEResNet20(weights=None)).name
+    'seresnet20.mine.weights.h5'
     """
     folder = _cache_folder()
     cached = folder / f"{checkpoint.name}.weights.h5"

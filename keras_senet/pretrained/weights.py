@@ -42,6 +42,12 @@ class Weights:
         architecture: what the file implies for the network: fields of its architecture that replace the defaults.
         layers: names of the network's layers; empty unless it is a Keras file.
         config: configuration of the model that was saved; None if the file does not hold it.
+
+    Example:
+
+    >>> weights = keras_senet.pretrained.read_weights("saved_models/seresnet20_digits/model.keras")
+    >>> weights.layout, len(weights.parameters), weights.classes
+    ('keras', 133, 10)
     """
 
     path: str

@@ -19,6 +19,13 @@ class Overlap:
         mean: mean over the classes that there are, in the masks or in what was predicted.
         per_class: by the index of each class that there is.
         accuracy: share of the pixels whose class is right.
+
+    Example:
+
+    >>> masks = np.array([[[0, 1, 1]]])
+    >>> overlap = keras_senet.segmentation.mean_iou([(masks, 1 - masks)], classes=2)
+    >>> overlap.mean, overlap.accuracy
+    (0.0, 0.0)
     """
 
     mean: float

@@ -192,6 +192,14 @@ def strategy_of(name: str, hosts: list[str] | None = None) -> str:
     Args:
         name: one of `STRATEGIES`.
         hosts: addresses of all workers, `host:port`; None where the environment has them, or there is one.
+
+    Returns:
+        One of `STRATEGIES`, not "auto".
+
+    Example:
+
+    >>> keras_senet.training.strategy_of("auto", hosts=["10.0.0.1:2222", "10.0.0.2:2222"])
+    'multi_worker'
     """
     if name != "auto":
         return name

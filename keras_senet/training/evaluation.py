@@ -40,6 +40,13 @@ class Evaluation(Measured):
     With labels from a file only the first two are defined, and the others are None.
 
     Source: Guo et al., "On Calibration of Modern Neural Networks", arXiv 1706.04599, equation 3.
+
+    Example:
+
+    >>> confusion = np.array([[1, 0], [1, 0]])  # a dog was taken for a cat
+    >>> found = keras_senet.training.Evaluation(images=2, top1=0.5, class_names=["cat", "dog"], confusion=confusion)
+    >>> found.summary()
+    {'images': 2, 'top1': 0.5}
     """
 
     images: int

@@ -30,6 +30,14 @@ class MultiLabelEvaluation(Measured):
         labels: which classes each image shows, multi-hot of the same shape.
 
     Means over classes leave out those that have no images.
+
+    Example:
+
+    >>> probabilities, labels = np.array([[0.9, 0.6], [0.8, 0.4], [0.7, 0.1]]), np.array([[1, 1], [0, 1], [1, 0]])
+    >>> thresholds = np.array([0.5, 0.5])
+    >>> found = keras_senet.training.MultiLabelEvaluation.of(probabilities, labels, ["cat", "dog"], thresholds)
+    >>> round(found.map, 4), found.per_class["dog"]["average_precision"]
+    (0.9167, 1.0)
     """
 
     images: int

@@ -24,6 +24,12 @@ class DetectionEvaluation(Measured):
         ap50: at an overlap of 0.5.
         ap75: at an overlap of 0.75.
         per_class: by the name of each class of which there are objects, its average precision.
+
+    Example:
+
+    >>> found = keras_senet.training.DetectionEvaluation(20, ap=0.4, ap50=0.6, ap75=0.5, per_class={"cat": 0.3, "dog": 0.5})
+    >>> found.summary()
+    {'images': 20, 'ap': 0.4, 'ap50': 0.6, 'ap75': 0.5}
     """
 
     images: int
@@ -54,6 +60,12 @@ class SegmentationEvaluation(Measured):
         mean_iou: intersection over union of the pixels of each class, over all images together; mean over the classes, in [0, 1].
         accuracy: share of the pixels whose class is right.
         per_class: by the name of each class that there is, in the masks or in what was predicted, its intersection over union.
+
+    Example:
+
+    >>> found = keras_senet.training.SegmentationEvaluation(20, mean_iou=0.6, accuracy=0.9, per_class={"cat": 0.5, "dog": 0.7})
+    >>> found.summary()
+    {'images': 20, 'mean_iou': 0.6, 'accuracy': 0.9}
     """
 
     images: int

@@ -233,8 +233,17 @@ def read_recipe(config: str | os.PathLike) -> Recipe:
     Args:
         config: path of the file.
 
+    Returns:
+        The recipe, a `Recipe`.
+
     Raises:
         ValueError: if the file is no config.json, or has settings that this version does not know.
+
+    Example:
+
+    >>> recipe = keras_senet.training.read_recipe("saved_models/seresnet20_digits/config.json")
+    >>> recipe.model, recipe.dataset
+    ('SEResNet20', 'digits')
     """
     try:
         fields = dict(json.loads(pathlib.Path(config).read_text(encoding="utf-8"))["recipe"])

@@ -35,6 +35,12 @@ def read_weights(path: str | os.PathLike) -> Weights:
         FileNotFoundError: if there is no such file; the message suggests the nearest names.
         ValueError: if the file has another format, is damaged, or would run code.
         ImportError: for a `.safetensors` file, if safetensors is not installed.
+
+    Example:
+
+    >>> weights = keras_senet.pretrained.read_weights("saved_models/seresnet20_digits/model.keras")
+    >>> weights.layout, weights.classes, weights.parameters["predictions/0"].shape
+    ('keras', 10, (64, 10))
     """
     path = existing_path(path)
     refuse_stand_in(path)
