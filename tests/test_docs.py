@@ -185,16 +185,23 @@ PUBLIC = ("layers", "analysis", "data", "detection", "segmentation", "export", "
 
 
 @pytest.mark.parametrize("package", ["", *PUBLIC])
-def test_public_functions_say_what_their_arguments_are(package):
+def test_public_names_say_what_their_arguments_are(package):
     module = importlib.import_module(f"keras_senet.{package}".rstrip("."))
     for name in module.__all__:
-        function = getattr(module, name)
-        if inspect.isfunction(function):
-            text = inspect.getdoc(function)
-            missing = [
-                each for each in inspect.signature(function).parameters if not re.search(rf"^    \**{each}: .", text, re.M)
-            ]
+        member = getattr(module, name)
+        if inspect.isfunction(member) or inspect.isclass(member):
+            text = inspect.cleandoc(member.__doc__)
+            missing = [each for each in own_arguments(member) if not re.search(rf"^    \**{each}: .", text, re.M)]
             assert not missing, f"{module.__name__}.{name} does not explain {missing}"
+
+
+def own_arguments(member) -> list[str]:
+    """The arguments of a function or a class, without those that a parent explains, or that a `setting` explains."""
+    if dataclasses.is_dataclass(member):
+        own = [field for field in dataclasses.fields(member) if field.name in member.__annotations__]
+        return [field.name for field in own if "help" not in field.metadata and not dataclasses.is_dataclass(field.type)]
+    function = vars(member).get("__init__", lambda self: None) if inspect.isclass(member) else member
+    return list(inspect.signature(function).parameters)[inspect.isclass(member) :]
 
 
 @pytest.mark.parametrize("package", ["", *PUBLIC])

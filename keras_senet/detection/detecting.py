@@ -82,7 +82,7 @@ def detector(
 
     Args:
         model: network by `retinanet` or `faster_rcnn`, also a loaded one.
-        score_threshold: only detections that are surer are returned.
+        score_threshold: only detections that are surer are returned, in [0, 1].
         iou_threshold: intersection over union above which two boxes of a class are taken for the same object; of these the
             surest is returned.
         candidates: number of the surest boxes that are considered. On a phone, fewer are faster.

@@ -13,13 +13,13 @@ class FocalLoss(keras.losses.Loss):
     The loss of an image is the sum over its anchors and classes, divided by the number of anchors that belong to an object.
 
     Args:
-        alpha: weight of the class that an anchor has; the others weigh `1 - alpha`.
-        gamma: focusing; 0 for none.
+        alpha: weight of the class that an anchor has, in [0, 1]; the others weigh `1 - alpha`.
+        gamma: focusing, at least 0; 0 for none.
         **kwargs: arguments of `keras.losses.Loss`.
 
-    Targets: `(N, A, 1)`, the class of each anchor, -1 for background and -2 for an anchor that does not count.
+    Targets: integers `(N, A, 1)`, the class of each anchor, -1 for background and -2 for an anchor that does not count.
 
-    Predictions: logits `(N, A, classes)`.
+    Predictions: float logits `(N, A, classes)`.
 
     Source: Lin et al., "Focal Loss for Dense Object Detection", arXiv 1708.02002, equation 5 and section 4.
 
@@ -57,9 +57,9 @@ class BoxLoss(keras.losses.Loss):
     Args:
         **kwargs: arguments of `keras.losses.Loss`.
 
-    Targets: `(N, A, 5)`, the deltas, and 1 for an anchor that belongs to an object, else 0.
+    Targets: float `(N, A, 5)`, the deltas, and 1 for an anchor that belongs to an object, else 0.
 
-    Predictions: `(N, A, 4)`, deltas.
+    Predictions: float `(N, A, 4)`, deltas.
 
     Source: Girshick, "Fast R-CNN", arXiv 1504.08083, equation 3.
 
@@ -89,9 +89,9 @@ class ProposalLoss(keras.losses.Loss):
     Args:
         **kwargs: arguments of `keras.losses.Loss`.
 
-    Targets: `(N, A, 1)`, -1 for background, -2 for an anchor that does not count, else an object.
+    Targets: integers `(N, A, 1)`, -1 for background, -2 for an anchor that does not count, else an object.
 
-    Predictions: logits `(N, A, 1)`.
+    Predictions: float logits `(N, A, 1)`.
 
     Source: Ren et al., "Faster R-CNN", arXiv 1506.01497, section 3.1.3.
 
@@ -121,7 +121,7 @@ class RegionClassLoss(keras.losses.Loss):
 
     Targets: none, of any shape.
 
-    Predictions: `(N, R, classes + 2)`, logits of the classes and of the background, and the label of the region.
+    Predictions: float `(N, R, classes + 2)`, logits of the classes and of the background, and the label of the region.
 
     Source: Girshick, "Fast R-CNN", arXiv 1504.08083, section 2.3; Lin et al., arXiv 1612.03144, section 5.2, for 512.
 
@@ -150,7 +150,7 @@ class RegionBoxLoss(keras.losses.Loss):
 
     Targets: none, of any shape.
 
-    Predictions: `(N, R, 9)`, deltas, what they should be, and the label of the region.
+    Predictions: float `(N, R, 9)`, deltas, what they should be, and the label of the region.
 
     Source: Girshick, "Fast R-CNN", arXiv 1504.08083, equation 3.
 

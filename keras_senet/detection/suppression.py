@@ -14,13 +14,13 @@ class NonMaxSuppression(keras.layers.Layer):
     first is the surer one. Boxes without area, as clipping leaves them behind, are no detections.
 
     Args:
-        score_threshold: only scores above it are detections.
-        iou_threshold: intersection over union above which two boxes of a class are the same object.
+        score_threshold: only scores above it are detections, in [0, 1].
+        iou_threshold: intersection over union above which two boxes of a class are the same object, in [0, 1].
         candidates: number of the surest pairs of a box and a class that are considered.
         max_detections: most detections in an image.
         **kwargs: `name` of `keras.layers.Layer`.
 
-    Input shape: a list of boxes `(N, B, 4)`, left, top, right and bottom, and scores `(N, B, classes)`.
+    Input shape: a list of boxes `(N, B, 4)`, left, top, right and bottom in pixels, and scores `(N, B, classes)` in [0, 1].
 
     Output shape: a dictionary of float32: "boxes" `(N, max_detections, 4)`, "scores" `(N, max_detections)`, and "classes"
     `(N, max_detections)`, with rows of zeros and the class -1 at the end where an image has fewer detections.

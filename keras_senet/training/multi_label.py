@@ -104,6 +104,8 @@ class MeanAveragePrecision(keras.metrics.Metric):
         classes: number of classes.
         name: name of the metric.
 
+    Labels and probabilities: float, `(N, classes)`, both in [0, 1]; `result` is in [0, 1], too.
+
     Example:
 
     >>> metric = keras_senet.training.MeanAveragePrecision(classes=2)

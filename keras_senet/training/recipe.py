@@ -38,7 +38,8 @@ GROUPS = {
 class Recipe:
     """The network, the data and the optimization of one run. The defaults are those of the paper's section 6.1 where it says.
 
-    `Recipe.of` makes one from all fields by name, those of `attention` and `augmentation` among them.
+    `Recipe.of` makes one from all fields by name, those of `attention` and `augmentation` among them. Each field says itself what
+    it means: `keras-senet train --help` lists them with their units and defaults.
 
     Raises:
         ValueError: if a number is out of its range, a choice unknown, or two fields exclude each other.

@@ -68,8 +68,8 @@ def train(
         output: the folder; it must not exist yet, or be empty, or hold a run to resume. Several workers share it.
         resume: go on where the run in `output` stopped, if there is one. `epochs` may be more than it had, where no other
             setting depends on their number: schedule="plateau", or "step" with `decay_boundaries`, without `freeze_bn_epochs`.
-            On one CPU the weights become those, to the last bit,
-            of a run that never stopped. The number of replicas may differ from before.
+            On one CPU the weights become those, to the last bit, of a run that never stopped. The number of replicas may differ
+            from before.
         save_every: number of steps after which the state is saved, besides after each epoch; None for epochs alone.
         keep_states: how many states to keep.
         strategy: which devices to train on, see `open_devices`; so are `hosts` and `worker`.
