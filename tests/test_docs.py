@@ -209,7 +209,7 @@ def test_public_docstrings_have_all_their_sections(package):
     module = importlib.import_module(f"keras_senet.{package}".rstrip("."))
     for name in module.__all__:
         member = getattr(module, name)
-        # The constructors' text is one, which test_package.py reads; and one function is Keras' own.
+        # The constructors' text is one, which test_every_network.py reads; and one function is Keras' own.
         if callable(member) and name not in keras_senet.list_models() and member.__module__.startswith("keras_senet."):
             text = inspect.cleandoc(member.__doc__)
             missing = needed_sections(member) - set(re.findall(r"^([A-Z][a-z]+(?: shape)?):", text, re.M))
@@ -217,7 +217,7 @@ def test_public_docstrings_have_all_their_sections(package):
             assert "Example:\n\n>>> " in text, f"The example of {module.__name__}.{name} is no code"
 
 
-# Layers that are nobody's idea.
+# These layers are of no paper.
 WITHOUT_SOURCE = ("ChannelScatter", "FeatureGate", "NonMaxSuppression", "PixelNormalization", "UpSamplingLike")
 
 
