@@ -112,7 +112,7 @@ def test_each_command_can_be_given(page, words, below):
         flags = {word for word in words[2:] if word.startswith("--")}
         assert flags <= set(re.findall(r'"(--[\w-]+)"', (ROOT / words[1]).read_text("utf-8")))
     else:
-        assert program in ("python3", "pip", "tensorboard", "pre-commit"), words
+        assert program in ("python3", "source", "pip", "tensorboard", "pre-commit"), words
 
 
 def test_commands_are_found():
