@@ -548,8 +548,8 @@ def test_a_recipe_trains_the_attention_that_the_network_was_published_with(publi
 
 def test_hidden_units_are_rounded_as_the_network_was_published(published_with_another_attention):
     layers = published_with_another_attention(divisor=8, reduction=3)(weights=None).get_layer
-    # 16 / 3 and 32 / 3, each to the nearest multiple of 8.
-    assert [layers(f"stage{stage}_block1_se").reduce.units for stage in (2, 3)] == [8, 8]
+    # 16 / 3 and 32 / 3, each to a multiple of 8: the nearest, unless that takes off more than a tenth.
+    assert [layers(f"stage{stage}_block1_se").reduce.units for stage in (2, 3)] == [8, 16]
     build = published_with_another_attention(divisor=8)
     layers = build(weights=None, reduction=2).get_layer
     assert [layers(f"stage{stage}_block1_se").reduce.units for stage in (2, 3)] == [8, 16]
