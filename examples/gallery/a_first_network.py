@@ -48,7 +48,7 @@ sure = probabilities[np.arange(len(test_labels)), test_labels]
 figure, axes = pyplot.subplots(1, 6, figsize=(9, 2))
 for axis, index in zip(axes, sure.argsort()[:6], strict=True):
     axis.imshow(test_images[index].astype("uint8"))
-    axis.set_title(f"{test_labels[index]}, taken for {predicted[index]}\n({probabilities[index].max():.0%})", fontsize=9)
+    axis.set_title(f"truth {test_labels[index]}, found {predicted[index]}\n({probabilities[index].max():.0%})", fontsize=9)
     axis.axis("off")
 figure.tight_layout()
 
