@@ -147,3 +147,15 @@ def test_the_normalization_of_pixels_becomes_a_convolution():
     assert kinds == {"pixels": keras.layers.Conv2D, "inverse": other, "columns": other}
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 8, 8, 3)).astype("float32")
     np.testing.assert_allclose(cheaper(pixels), network(pixels), rtol=1e-5, atol=1e-4)
+
+
+def test_layers_that_no_layer_of_their_name_can_replace_stay():
+    """Those that are called twice, and a normalization of integers, which a convolution does not take."""
+    images = keras.Input((8, 8, 3), dtype="uint8")
+    norm = keras.layers.Normalization(mean=[1.0, 2.0, 3.0], variance=[4.0, 5.0, 6.0])
+    pool = keras.layers.AveragePooling2D(2)
+    se = keras_senet.layers.SqueezeExcite(reduction=1)
+    x = norm(keras.layers.Normalization(mean=[7.0, 8.0, 9.0], variance=[1.0, 2.0, 3.0], name="integers")(images))
+    network = keras.Model(images, se(pool(se(pool(norm(x))))))
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3)).astype("uint8")
+    np.testing.assert_allclose(optimized_for_cpu(network)(pixels), network(pixels), rtol=1e-5, atol=1e-5)

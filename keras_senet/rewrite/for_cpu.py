@@ -39,9 +39,10 @@ def optimized_for_cpu(model: keras.Model) -> keras.Model:
     """
     model = fold_batch_norm(with_known_gates(model))
     graph = Graph(model)
-    pools = {layer.name: layer for layer in model.layers if _is_depthwise(layer)}
-    normalizations = {layer.name: layer for layer in model.layers if _is_of_channels(layer)}
-    attention = {layer.name: layer for layer in model.layers if _is_replaceable(layer)}
+    alone = [layer for layer in model.layers if graph.is_called_once(layer)]  # what takes its place can have its name
+    pools = {layer.name: layer for layer in alone if _is_depthwise(layer)}
+    normalizations = {layer.name: layer for layer in alone if _is_of_channels(layer)}
+    attention = {layer.name: layer for layer in alone if _is_replaceable(layer)}
     pointwise = {
         name: conv for name, se in attention.items() if _is_pointwise(conv := graph.producer(se)) and se.squeeze == "avg"
     }
@@ -108,7 +109,9 @@ def _is_of_channels(layer: keras.layers.Layer) -> bool:
     if not isinstance(layer, layers.Normalization) or layer.invert:
         return False
     shape = layer.input.shape
-    return len(shape) == 4 and shape[3] > 1 and [axis % 4 for axis in layer.axis] == [3]
+    # A convolution takes no integers, such as images of the type uint8, which this layer makes floats of.
+    takes_floats = keras.backend.is_float_dtype(layer.input.dtype)
+    return takes_floats and len(shape) == 4 and shape[3] > 1 and [axis % 4 for axis in layer.axis] == [3]
 
 
 def _as_convolution(norm: layers.Normalization, inputs):

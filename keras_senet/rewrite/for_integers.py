@@ -1,5 +1,7 @@
 """A network whose hard swish is written in operators that there are for integers, for inference only."""
 
+import collections
+
 import keras
 from keras import layers
 
@@ -23,6 +25,7 @@ def optimized_for_integers(model: keras.Model) -> keras.Model:
         A functional model that computes the same, up to rounding.
     """
     without: list[keras.layers.Layer] = []  # the copies of layers with hard swish, which are without
+    calls: collections.Counter[int] = collections.Counter()  # of these copies, by their identity
 
     def copy(layer):
         if not isinstance(layer, _WITH_ACTIVATION) or layer.activation is not keras.activations.hard_silu:
@@ -32,14 +35,19 @@ def optimized_for_integers(model: keras.Model) -> keras.Model:
 
     def call(layer, *args, **kwargs):
         outputs = layer(*args, **kwargs)
-        return _hard_swish(outputs, layer) if any(layer is each for each in without) else outputs
+        if not any(layer is each for each in without):
+            return outputs
+        calls[id(layer)] += 1
+        return _hard_swish(outputs, layer, calls[id(layer)])
 
     return rewritten(model, copy=copy, call=call)
 
 
-def _hard_swish(x, layer: keras.layers.Layer):
+def _hard_swish(x, layer: keras.layers.Layer, number: int):
+    """Hard swish after call `number` of `layer`, whose activation is shared if it is called more than once."""
+
     def name(step: str) -> dict:
-        return {"name": f"{layer.name}_{step}", "dtype": layer.compute_dtype}
+        return {"name": f"{layer.name}_{step}" + f"_{number}" * (number > 1), "dtype": layer.compute_dtype}
 
     shifted = layers.ReLU(6.0, **name("relu6"))(layers.Rescaling(1.0, 3.0, **name("shift"))(x))
     return layers.Rescaling(1 / 6, **name("scale"))(layers.Multiply(**name("product"))([shifted, x]))
