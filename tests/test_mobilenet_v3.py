@@ -92,6 +92,21 @@ def test_the_options_say_which_checkpoint_a_tag_means(name, options, weights, fo
         getattr(keras_senet, name)(weights=weights, **options)
 
 
+def test_a_checkpoint_opens_by_its_name_alone_whatever_its_options(monkeypatch):
+    def download(checkpoint, convert):
+        raise ConnectionError(checkpoint.name)
+
+    monkeypatch.setattr("keras_senet.pretrained.keras_file", download)
+    for checkpoint in keras_senet.list_checkpoints("MobileNetV3Small"):
+        with pytest.raises(ConnectionError, match=f"^{checkpoint.name}$"):
+            export.open_classifier(checkpoint.name)
+
+
+def test_checkpoints_can_be_in_a_set():
+    checkpoints = keras_senet.list_checkpoints()
+    assert len(set(checkpoints)) == len(checkpoints)
+
+
 def test_each_tag_of_a_network_with_its_options_means_one_checkpoint():
     tags = [(one.model, *one.options.values(), one.tag) for one in keras_senet.list_checkpoints()]
     assert len(tags) == len(set(tags))
@@ -210,3 +225,13 @@ def test_hard_swish_is_rewritten_wherever_it_is():
     np.testing.assert_allclose(found(x), network(x), rtol=1e-4, atol=1e-4)
     configs = f"{found.get_config()}"
     assert "hard_silu'" not in configs.replace("_hard_silu", "")
+
+
+def test_a_hard_swish_that_is_called_twice_is_rewritten_twice():
+    images, swish = keras.Input((8, 8, 3)), keras.layers.Activation("hard_silu")
+    maps = [swish(keras.layers.Conv2D(4, 3)(images)) for _ in range(2)]
+    network = keras.Model(images, keras.layers.Subtract()(maps))
+    found = optimized_for_integers(network)
+    x = 4 * np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32")
+    np.testing.assert_allclose(found(x), network(x), rtol=1e-4, atol=1e-5)
+    assert sum(isinstance(layer, keras.layers.ReLU) for layer in found.layers) == 2

@@ -66,8 +66,9 @@ class Checkpoint:
     top5: float | None = None
     published_size: int | None = None
     license: str = "apache-2.0"
-    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    implied: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    # Dictionaries have no hash; the name is of one checkpoint alone.
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
+    implied: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
 
     @property
     def tag(self) -> str:
