@@ -5,6 +5,7 @@ we rely on, and `make test-keras-nightly` tells us before a release does. Nothin
 enforces that.
 """
 
+import collections
 import contextlib
 import sys
 import typing
@@ -16,6 +17,8 @@ import keras
 # Keras walks the graph of a model by recursion, a call for each layer of the longest path, and Python allows 1,000: too few for a
 # ResNet-RS of 270 layers. The limit stays raised, since Keras does the same where it loads a file, without asking us.
 sys.setrecursionlimit(max(sys.getrecursionlimit(), 10_000))
+
+_PLAIN_LAYER = keras.layers.Layer()  # whose attributes every layer has
 
 
 class LayerCall(typing.NamedTuple):
@@ -86,6 +89,26 @@ def all_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     Relies on `Layer._flatten_layers`. `Model.layers` will not do, because it leaves out what is within nested models and layers.
     """
     return list(layer._flatten_layers())
+
+
+def saved_parts(layer: keras.layers.Layer) -> Iterator[tuple[str, keras.layers.Layer]]:
+    """The layers that a layer holds in its attributes, alone or in lists, by their names in a file of weights.
+
+    Relies on Keras naming those of a list by `keras.src.utils.naming.to_snake_case` of their class, with a number from the second
+    of a class on, and on its saving no attribute that every layer has.
+    """
+    from keras.src.utils.naming import to_snake_case
+
+    for attribute, part in vars(layer).items():
+        if isinstance(part, keras.layers.Layer):
+            yield attribute, part
+        elif isinstance(part, (list, tuple)) and not hasattr(_PLAIN_LAYER, attribute):
+            kinds: collections.Counter[str] = collections.Counter()
+            for inner in part:
+                if isinstance(inner, keras.layers.Layer):
+                    kind = to_snake_case(type(inner).__name__)
+                    yield f"{attribute}/{kind}" + f"_{kinds[kind]}" * (kinds[kind] > 0), inner
+                    kinds[kind] += 1
 
 
 def random_states(model: keras.Model) -> dict[int, str]:

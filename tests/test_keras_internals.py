@@ -3,6 +3,7 @@
 Each test compares with what public API shows. Where one fails, keras_senet/keras_internals.py has to change, and nothing else.
 """
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -203,3 +204,36 @@ def test_a_model_may_be_deeper_than_python_recurses_by_default(tmp_path):
         x = keras.layers.Identity()(x)
     keras.Model(inputs, x).save(tmp_path / "deep.keras")
     assert len(keras.saving.load_model(tmp_path / "deep.keras").layers) == 1201
+
+
+@keras.saving.register_keras_serializable("test_keras_internals")
+class Parts(layers.Layer):
+    """A layer that holds others alone and in lists."""
+
+    def build(self, input_shape):
+        self.alone = layers.Dense(3, name="alone")
+        self.listed = [layers.Dense(3, name="a"), layers.LayerNormalization(name="b"), layers.Dense(3, name="c")]
+        for part in (self.alone, *self.listed):
+            part.build(input_shape)
+
+    def call(self, x):
+        return self.listed[2](self.listed[1](self.listed[0](self.alone(x))))
+
+
+def test_the_names_of_parts_are_those_in_a_file(tmp_path):
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, Parts(name="parts")(inputs))
+    for number, weight in enumerate(model.weights):
+        weight.assign(np.full(weight.shape, number))
+    model.save_weights(tmp_path / "parts.weights.h5")
+    with h5py.File(tmp_path / "parts.weights.h5") as file:
+        saved = file["layers/parts"]
+        for name, part in keras_internals.saved_parts(model.get_layer("parts")):
+            np.testing.assert_array_equal(saved[f"{name}/vars/0"], part.weights[0])
+        assert sum(isinstance(saved[name].get("vars/0"), h5py.Dataset) for name in _groups(saved)) == 4
+
+
+def _groups(group: h5py.Group) -> list[str]:
+    found: list[str] = []
+    group.visit(found.append)
+    return [name for name in found if isinstance(group[name], h5py.Group)]

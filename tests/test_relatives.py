@@ -1,5 +1,7 @@
 """The relatives of SE against numpy, the parameters of their peers, and what every feature gate promises."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -353,3 +355,16 @@ def test_the_excitation_is_an_argument_of_relatives_that_have_one():
 def test_a_relative_says_what_it_accepts(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
+def test_weights_of_gather_excite_are_read_from_files(suffix, tmp_path):
+    """Its layers are in lists, which have names of their own in a file."""
+    for attention in ("ge", functools.partial(GatherExcite, extent=4)):
+        arguments = {"attention": attention, "include_top": False, "input_shape": (32, 32, 3)}
+        network = keras_senet.SEResNet20(weights=None, **arguments)
+        path = tmp_path / f"network{suffix}"
+        network.save(path) if suffix == ".keras" else network.save_weights(path)
+        loaded = keras_senet.SEResNet20(weights=path, **arguments)
+        for weight, other in zip(network.weights, loaded.weights, strict=True):
+            np.testing.assert_array_equal(weight, other)

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keras_senet.errors import InputError
+from keras_senet.keras_internals import saved_parts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -275,9 +276,8 @@ def _keras_names(model: keras.Model) -> dict[str, str]:
     def visit(layer: keras.Layer, prefix: str) -> None:
         own = [weight.path for weight in layer.weights if weight.path.split("/")[-2] == layer.name]
         names.update({f"{prefix}/{number}": path for number, path in enumerate(own)})
-        for attribute, part in vars(layer).items():
-            if isinstance(part, keras.Layer):
-                visit(part, f"{prefix}/{attribute}")
+        for name, part in saved_parts(layer):
+            visit(part, f"{prefix}/{name}")
 
     for layer in model.layers:
         visit(layer, layer.name)
