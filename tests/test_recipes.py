@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from common import history
 
+import keras_senet
 from keras_senet import training
+from keras_senet.layers.attention import AttentionConfig
 from keras_senet.training import RECIPES, Recipe
 from keras_senet.training.callbacks.plateau import Plateau
 from keras_senet.training.losses import loss
@@ -221,6 +223,31 @@ def test_without_a_recipe_it_follows_from_the_images(model, images, given, expec
     assert f"{images:,} training images" in why
     assert f"{recipe.epochs} epochs in batches of {recipe.batch_size}" in why
     assert recipe.schedule == given.get("schedule", "step" if "decay_boundaries" in given else "cosine")
+
+
+@pytest.mark.parametrize(
+    ("options", "weights"),
+    [
+        (None, "imagenet"),
+        ({"width_multiplier": 1.0}, "imagenet"),
+        ({"width_multiplier": 0.75}, "imagenet"),
+        ({"minimalistic": True}, "imagenet"),
+        ({"width_multiplier": 0.6}, None),
+        ({"width_multiplier": 0.75, "minimalistic": True}, None),
+    ],
+)
+def test_published_weights_are_taken_for_the_options_that_have_some(options, weights):
+    recipe, why = training.automatic_recipe("MobileNetV3Small", "photographs", 1000, model_kwargs=options)
+    assert recipe.weights == weights
+    assert ("published have another `model_kwargs`" in why) == (weights is None)
+
+
+@pytest.mark.parametrize("name", ["MobileNetV3Small", "RegNetY002", "SEResNet33TS", "ECAResNet26T", "SEResNet20"])
+def test_a_recipe_has_the_attention_of_its_network_however_it_is_made(name):
+    own = keras_senet.models.registry.find_model(name).architecture.attention
+    assert Recipe(name, "digits").attention == Recipe.of(name, "digits").attention == own
+    other = AttentionConfig("gc", reduction=2)
+    assert Recipe(name, "digits", attention=other).attention == other
 
 
 def test_characters_are_not_mirrored():

@@ -15,7 +15,7 @@ from keras_senet import pretrained
 from keras_senet.errors import InputError, did_you_mean
 from keras_senet.layers.attention import ATTENTIONS, AttentionConfig
 from keras_senet.models.architecture import Architecture
-from keras_senet.models.registry import call_of, list_families
+from keras_senet.models.registry import call_of, list_families, published_for
 from keras_senet.pretrained import Checkpoint, Weights, checkpoints_of
 from keras_senet.pretrained.description import attention_in, difference
 
@@ -144,7 +144,7 @@ def _is_the_same(field: str, ours: Any, theirs: Any) -> bool:
 
 def _find_checkpoint(weights: str | os.PathLike, model: str, options: dict[str, Any]) -> Checkpoint | None:
     """The checkpoint for a network with these options that `weights` names; None if `weights` is a path."""
-    published = [checkpoint for checkpoint in checkpoints_of(model) if options.items() >= checkpoint.options.items()]
+    published = published_for(model, options)
     by_tag = {"imagenet": published[0]} if published else {}
     by_tag |= {tag: checkpoint for checkpoint in published for tag in (checkpoint.tag, checkpoint.name)}
     if weights in by_tag:

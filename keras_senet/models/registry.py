@@ -81,6 +81,19 @@ def call_of(model: str, options: Mapping[str, Any]) -> str:
     return f"{model}({', '.join(changed)})" if changed else model
 
 
+def published_for(model: str, options: Mapping[str, Any]) -> list[Checkpoint]:
+    """The checkpoints for a network with these of its own options, that of weights="imagenet" first.
+
+    Args:
+        model: the exact name of the network.
+        options: those of its own options that are not at their defaults, or all of them.
+    """
+    construct = MODELS[model]
+    parameters = inspect.signature(construct).parameters
+    chosen = {name: parameters[name].default for name in construct.options} | {**options}
+    return [checkpoint for checkpoint in checkpoints_of(model) if chosen.items() >= checkpoint.options.items()]
+
+
 def list_checkpoints(model: str | None = None) -> list[Checkpoint]:
     """Published weights, each with what it takes to use them as their authors did.
 

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from keras_senet.layers.attention import AttentionConfig
-from keras_senet.models.registry import find_model
+from keras_senet.models.registry import find_model, published_for
 from keras_senet.pretrained import checkpoints_of
 from keras_senet.settings import flat_fields
 from keras_senet.training.recipe import HEADS, Recipe
@@ -12,7 +12,7 @@ from keras_senet.training.recipe import HEADS, Recipe
 FEW = 50_000  # images: from fewer, a network learns more if it starts from published weights
 # In a mirror these are other characters, or none.
 CHARACTERS = ("digit_scenes", "digits", "emnist", "kmnist", "mnist", "omniglot", "svhn_cropped")
-_OF_THE_FUNCTION = [field.name for field in flat_fields(AttentionConfig)] + ["mean_only", "model_kwargs"]
+_OF_THE_FUNCTION = [field.name for field in flat_fields(AttentionConfig)] + ["mean_only"]
 # Beside SGD: how much smaller the learning rate is, and the weight decay, which the others take as it is.
 _OPTIMIZERS = {"adamw": (0.01, 0.05), "lamb": (0.05, 0.02)}
 
@@ -117,8 +117,11 @@ def _weights(model: str, images: int, fields: dict[str, Any]) -> tuple[str | Non
     """The weights to start from, and why."""
     if "weights" in fields:
         return fields["weights"], f"weights {fields['weights'] or 'at random'}, as given"
-    if not checkpoints_of(find_model(model).__name__):
+    name = find_model(model).__name__
+    if not checkpoints_of(name):
         return None, "random weights, since it has none published"
+    if not published_for(name, fields.get("model_kwargs") or {}):
+        return None, "random weights, since those that are published have another `model_kwargs`"
     if images >= FEW:
         return None, "random weights, since there are enough images"
     defaults = {field.name: field.default for field in flat_fields(Recipe)} | vars(find_model(model).architecture.attention)

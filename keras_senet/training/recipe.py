@@ -55,7 +55,8 @@ class Recipe:
     dataset: str = setting(
         dataclasses.MISSING, "name of a tensorflow-datasets dataset, or a folder with one sub-folder of images a class"
     )
-    attention: AttentionConfig = AttentionConfig()
+    # None stands for the attention that the network was published with, which takes its place at once.
+    attention: AttentionConfig = None  # type: ignore[assignment]
     task: str = setting(
         "classify", "what to learn of an image: its class, the boxes of its objects, or the class of each pixel", choices=TASKS
     )
@@ -170,6 +171,8 @@ class Recipe:
     seed: int = setting(0, "seed of the initial weights, the order of the images and their augmentation", minimum=0)
 
     def __post_init__(self):
+        if self.attention is None:
+            object.__setattr__(self, "attention", find_model(self.model).architecture.attention)
         lists_as_tuples(self)
         for part in (self, self.attention, self.augmentation):
             check(part)
