@@ -296,6 +296,19 @@ def rendered(folder):
     return html, [[re.sub("<.*?>", "", cell) for cell in re.findall(r"<t[hd]>(.*?)</t[hd]>", row)] for row in rows]
 
 
+def test_the_report_takes_the_attention_that_a_network_was_published_with_for_a_default(finished):
+    def changed(model, **fields):
+        config = json.loads((finished / "config.json").read_text())
+        config["recipe"] = Recipe.of(model, "digits", **fields).flat()
+        (finished / "config.json").write_text(json.dumps(config))
+        html, _ = rendered(finished)
+        return re.findall(r"<td>(attention|reduction|gate)</td>", html.partition("at their defaults")[0])
+
+    assert changed("MobileNetV3Small") == []
+    assert changed("ECAResNet26T") == []
+    assert changed("MobileNetV3Small", reduction=16, attention="cse") == ["attention", "reduction"]
+
+
 def test_the_report_says_what_was_trained_and_how_good_it_is(finished):
     html, rows = rendered(finished)
     assert "<h1>SEResNet20 on <code>digits</code></h1>" in html

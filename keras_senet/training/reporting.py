@@ -1,5 +1,6 @@
 """The report of a finished run: how good its networks are, measured, drawn and on one page of Markdown."""
 
+import dataclasses
 import datetime
 import json
 import pathlib
@@ -186,9 +187,11 @@ def write_page(folder: RunFolder) -> None:
     )
     changed: list[list[str]] = []
     defaults: list[list[str]] = []
+    by_default = Recipe.of(recipe.model, recipe.dataset).flat()  # with the attention of the network
     for field, value in zip(flat_fields(Recipe), recipe.flat().values(), strict=True):
         row = [field.name, "none" if value is None else f"`{value}`", field.metadata["help"]]
-        (defaults if value == field.default else changed).append(row)
+        is_default = field.default is not dataclasses.MISSING and value == by_default[field.name]
+        (defaults if is_default else changed).append(row)
     classes = len(folder.labels.read_text(encoding="utf-8").splitlines())
     facts = [
         ["parameters", f"{config['parameters']:,}"],
