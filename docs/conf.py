@@ -11,6 +11,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import made_pages
 import matplotlib
 import notebooks
+from sphinx.util import inspect
 
 import keras_senet
 
@@ -83,6 +84,15 @@ def literals(app, kind, name, subject, options, lines):
     lines[:] = re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``", "\n".join(lines)).split("\n")
 
 
+def signatures(app, kind, name, subject, options, signature, returned):
+    """Keras' layers have a `__new__` that takes anything, which autodoc shows in place of their `__init__`."""
+    if kind == "class" and signature == "(*args, **kwargs)":
+        own = inspect.signature(subject.__init__, bound_method=True)
+        return inspect.stringify_signature(own, show_return_annotation=False, unqualified_typehints=True), returned
+    return None
+
+
 def setup(app):
+    app.connect("autodoc-process-signature", signatures)
     app.connect("autodoc-process-docstring", literals, priority=100)  # before napoleon
     app.connect("builder-inited", lambda app: made_pages.write(pathlib.Path(app.srcdir)))
