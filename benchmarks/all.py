@@ -76,7 +76,7 @@ def table(report: dict) -> str:
         f"{report['date'][:10]}, {of['processor']}, {of['cores']} cores, {memory}, {versions}:",
         "",
         "| ours | | rival | | ratio | target | repeat |",
-        "|---|---|---|---|---|---|---|",
+        "|---|---:|---|---:|---:|---|---|",
     ]
     for result in report["benchmarks"]:
         repeat = f"`python benchmarks/{result['benchmark']}.py`"

@@ -209,7 +209,7 @@ def paper() -> str:
                     ours = compare(entry)
                     costs = [f"{ours.parameters:,}", entry.parameters, operations(ours.multiply_adds), entry.multiply_adds]
                     remark = {None: "", True: "equal", False: ours.explanation or "no other count gives it"}[ours.equal]
-                rows.append([row.name if index == 0 else "", entry.column, *costs, entry.error, remark])
+                rows.append([row.name if index == 0 else "", entry.column, *costs, entry.error.replace(" ", "&nbsp;"), remark])
                 if text := command(each, row, entry):
                     commands_of_table.append(text)
         headings = ["network", "", "parameters", "paper", "multiply-adds", "paper", "in the paper", "the paper's count"]
