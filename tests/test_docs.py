@@ -251,6 +251,8 @@ def test_each_family_has_a_page_with_its_networks_and_checkpoints(monkeypatch):
     text = "".join(pages.values())
     assert set(keras_senet.list_models()) <= set(re.findall(r"^- `(\w+)`: .*\.$", text, re.MULTILINE))
     assert all(f"`{checkpoint.tag}`" in text for checkpoint in keras_senet.list_checkpoints())
+    # Where a tag alone does not say which weights are meant, the options do.
+    assert "| `MobileNetV3Small(width_multiplier=0.5)` | `lamb_in1k` |" in pages["MobileNetV3"]
     assert "number of convolutions in its longest path" in pages["CIFAR"]
     assert "arXiv 1409.1556" in pages["SE-VGG"]
     assert set(pages) == set(keras_senet.list_families()) == set(made_pages.PAPERS_OF)
