@@ -45,7 +45,7 @@ lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The site, in docs/_build. Its examples are run, and the tables of its pages are counted: five minutes at first.
+# The site, in docs/_build. Its examples are run, and the tables of its pages are counted: seven minutes and 5 GB at first.
 docs: .venv/installed
 	$(BIN)/python -m sphinx -W --keep-going docs docs/_build
 	@echo "The site: docs/_build/index.html"
