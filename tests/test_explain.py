@@ -334,7 +334,7 @@ def test_the_command_refuses_in_one_line(fails, tmp_path):
     assert "There is no class 'cat' among the 10. They are '0', '1', '2' and 7 more." in fails(
         "explain", network, DIGIT, "--class", "cat"
     )
-    assert "There is no class '' among the 10." in fails("explain", network, DIGIT, "--class", "")
+    assert "What follows --class is empty" in fails("explain", network, DIGIT, "--class", "")
     message = fails("explain", network, DIGIT, "--layer", "stage4_block3_so")
     assert "no layer 'stage4_block3_so' with a feature map. Did you mean 'stage4_block3_se'" in message
     (tmp_path / "notes.png").write_text("no image")
