@@ -1,6 +1,5 @@
 """The report of a finished run: how good its networks are, measured, drawn and on one page of Markdown."""
 
-import dataclasses
 import datetime
 import json
 import pathlib
@@ -21,6 +20,8 @@ from keras_senet.inference.labels import DEFAULT_THRESHOLD
 from keras_senet.inference.opening import open_network
 from keras_senet.inference.preprocessing import Preprocessing
 from keras_senet.inference.segmenter import Segmenter
+from keras_senet.layers.attention import AttentionConfig
+from keras_senet.models.registry import MODELS
 from keras_senet.plots.confusion import draw_confusion
 from keras_senet.plots.explanation import heated
 from keras_senet.plots.masks import draw_masks
@@ -187,11 +188,12 @@ def write_page(folder: RunFolder) -> None:
     )
     changed: list[list[str]] = []
     defaults: list[list[str]] = []
-    by_default = Recipe.of(recipe.model, recipe.dataset).flat()  # with the attention of the network
+    # The network may be one that only the process of the run knew.
+    own = MODELS[recipe.model].architecture.attention if recipe.model in MODELS else AttentionConfig()
+    by_default = {field.name: field.default for field in flat_fields(Recipe)} | vars(own)
     for field, value in zip(flat_fields(Recipe), recipe.flat().values(), strict=True):
         row = [field.name, "none" if value is None else f"`{value}`", field.metadata["help"]]
-        is_default = field.default is not dataclasses.MISSING and value == by_default[field.name]
-        (defaults if is_default else changed).append(row)
+        (defaults if value == by_default[field.name] else changed).append(row)
     classes = len(folder.labels.read_text(encoding="utf-8").splitlines())
     facts = [
         ["parameters", f"{config['parameters']:,}"],
