@@ -18,7 +18,7 @@ import keras
 # ResNet-RS of 270 layers. The limit stays raised, since Keras does the same where it loads a file, without asking us.
 sys.setrecursionlimit(max(sys.getrecursionlimit(), 10_000))
 
-_PLAIN_LAYER = keras.layers.Layer()  # whose attributes every layer has
+_PLAIN_LAYER = keras.layers.Layer(name="plain")  # whose attributes every layer has
 
 
 class LayerCall(typing.NamedTuple):

@@ -51,7 +51,7 @@ class ResNet(Architecture):
     # one of the shifted map; "padded" with zeros.
     projection: str = "1x1"
     activated_stem: bool = False  # in a network with pre-activation, the first shortcut starts after the first activation
-    activation: str = "relu"
+    activation: str = "relu"  # of the stem, and of a `residual` unit; the other units have ReLU
     stem_kernel_size: int = 7  # of each convolution of the stem
     stem_widths: tuple[int, ...] = (64,)  # channels of the stem's convolutions: one, three (deep), or three that grow (tiered)
     # How the stem halves the resolution a second time, after the stride of its first convolution: by "max" or "average" pooling,
@@ -107,7 +107,10 @@ def _stem(x, net: ResNet):
 
 def _basic(net: ResNet, width: int, strides: int) -> tuple[Conv, ...]:
     # The authors released no network of basic blocks. SE is where it is in their bottlenecks, right after the last normalization.
-    return Conv(width, 3, strides), Conv(width, 3, activated=net.relu_before_attention)
+    return (
+        Conv(width, 3, strides, activation=net.activation),
+        Conv(width, 3, activation=net.activation, activated=net.relu_before_attention),
+    )
 
 
 def _bottleneck(net: ResNet, width: int, strides: int) -> tuple[Conv, ...]:

@@ -55,8 +55,8 @@ class Recipe:
     dataset: str = setting(
         dataclasses.MISSING, "name of a tensorflow-datasets dataset, or a folder with one sub-folder of images a class"
     )
-    # None stands for the attention that the network was published with, which takes its place at once.
-    attention: AttentionConfig = None  # type: ignore[assignment]
+    # Where none is given, `__post_init__` puts that of the network here.
+    attention: AttentionConfig = setting(None, "attention of the network; by default that which it was published with")
     task: str = setting(
         "classify", "what to learn of an image: its class, the boxes of its objects, or the class of each pixel", choices=TASKS
     )
