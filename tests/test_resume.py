@@ -329,11 +329,11 @@ def test_a_config_edited_by_hand_does_not_change_a_run_in_silence(tiny_recipe, b
         ('{"recipe": [1]}', "is not the config.json of a run"),
         ('{"recipe": {"model": "SETiny"}}', "lacks settings: dataset"),
         (
-            '{"recipe": {"model": "SETiny", "dataset": "digits", "epochs": "ten"}}',
+            '{"recipe": {"model": "SEResNet20", "dataset": "digits", "epochs": "ten"}}',
             "config.json: `epochs` has a value of the wrong",
         ),
         ('{"recipe": {"model": "SETiny", "dataset": "digits", "epoch": 10}}', "settings that this version does not know: epoch"),
-        ('{"recipe": {"model": "SETiny", "dataset": "digits"}, "saving": {"save_every": "1"}}', "must be numbers"),
+        ('{"recipe": {"model": "SEResNet20", "dataset": "digits"}, "saving": {"save_every": "1"}}', "must be numbers"),
     ],
 )
 def test_a_config_edited_by_hand_is_one_line(fails, tmp_path, content, said):
